@@ -1,0 +1,76 @@
+"""A pole hinged on a cart that a horizontal force moves, with the dynamics of Barto, Sutton and Anderson (1983).
+
+    tmp = (F + m l w^2 sin a) / (M + m)
+    dw/dt = (g sin a - tmp cos a) / (l (4/3 - m cos^2 a / (M + m)))
+    dv/dt = tmp - m l dw/dt cos a / (M + m)
+"""
+
+import numpy as np
+
+import ppi_robotics as ppi
+
+
+class CartPole(ppi.SymbolicPlant):
+    """Cart-pole; state (position, angle, velocity, angular velocity), angle 0 upright, control a force on the cart.
+
+    Attributes:
+      cart_mass, pole_mass: [kg].
+      pole_length: distance from the hinge to the pole's middle [m].
+      gravity: [m/s^2].
+      sigma: diffusion of the angular velocity [rad/s per square root of a second].
+      cart_sigma: diffusion of the cart's velocity [m/s per square root of a second].
+      force_limit: largest force in either direction [N]; None for no limit.
+      track_limit: farthest cart position in either direction [m]; None for no limit.
+      dt: seconds a stage.
+      integrator: semi_implicit_euler, rk4, ...
+    """
+
+    name = "cartpole"
+    state_names = ("position", "angle", "velocity", "angular velocity")
+    control_names = ("force",)
+    units = ("m", "rad", "m/s", "rad/s", "N")
+    default_horizon = 150
+    hanging = np.array([0.0, np.pi, 0.0, 0.0])
+    upright = np.zeros(4)
+
+    def __init__(
+        self,
+        cart_mass=1.0,
+        pole_mass=0.1,
+        pole_length=0.5,
+        gravity=9.8,
+        sigma=0.5,
+        cart_sigma=0.1,
+        force_limit=None,
+        track_limit=None,
+        dt=0.02,
+        integrator="semi_implicit_euler",
+    ):
+        self.cart_mass, self.pole_mass, self.pole_length, self.gravity = cart_mass, pole_mass, pole_length, gravity
+        self.sigma, self.cart_sigma = sigma, cart_sigma
+        self.dt, self.integrator = dt, integrator
+        self.noise = dt * np.array([0.0, 0.0, cart_sigma, sigma]) ** 2
+        if force_limit is not None:
+            self.control_limits = [(-force_limit, force_limit)]
+        if track_limit is not None:
+            self.state_limits = [(-track_limit, track_limit), None, None, None]
+
+    def derivative(self, x, u):
+        """Velocities and accelerations."""
+        angle, velocity, rate = x[1], x[2], x[3]
+        total = self.cart_mass + self.pole_mass
+        sine, cosine = ppi.sin(angle), ppi.cos(angle)
+        push = (u[0] + self.pole_mass * self.pole_length * rate**2 * sine) / total
+        swing = (self.gravity * sine - cosine * push) / (
+            self.pole_length * (4.0 / 3.0 - self.pole_mass * cosine**2 / total)
+        )
+        return ppi.vertcat(velocity, rate, push - self.pole_mass * self.pole_length * swing * cosine / total, swing)
+
+    def swing_up_cost(self, angle=1.0, angular_velocity=0.1, force=0.01):
+        """Quadratic cost of angle, angular velocity and force per stage, without the force at the end."""
+        state = [0.0, angle, 0.0, angular_velocity]
+        return ppi.Quadratic(state=state, control=[force], terminal=state)
+
+    def success(self, x):
+        """Whether final states (N, nx) are upright: within 0.3 rad of the vertical and 2 rad/s of rest."""
+        return (np.cos(x[:, 1]) > np.cos(0.3)) & (np.abs(x[:, 3]) < 2.0)

@@ -1,0 +1,41 @@
+"""Trajectory optimization by probabilistic inference, with feedback policies and their cost distributions.
+
+The public names, each loaded on first use so that importing the package stays fast.
+"""
+
+import importlib
+
+_WHERE = {
+    "errors": ("PPIError", "ProblemError", "PlantError", "SolveError", "RiskBreakdown", "Diverged"),
+    "gaussian": ("Gaussian",),
+    "noise": ("Noise",),
+    "problem": ("Problem", "Plant", "Cost"),
+    "costs": ("Quadratic", "LeastSquares", "SymbolicCost"),
+    "symbolic": ("SymbolicPlant",),
+    "policy": ("LinearGaussianPolicy",),
+    "methods": ("ILQG", "LEQG", "PPI"),
+    "solver": ("solve",),
+    "solution": ("Solution", "Status", "Iteration"),
+    "rollouts": ("rollout", "Rollouts"),
+    "evaluation": ("evaluate", "Evaluation", "compare", "Comparison"),
+}
+_CASADI = ("vertcat", "sin", "cos", "tan", "exp", "log", "sqrt", "tanh", "atan2", "fabs", "if_else", "dot", "sumsqr")
+_HOME = {name: module for module, names in _WHERE.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = [*_HOME, *_CASADI, "__version__"]
+
+
+def __getattr__(name):
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"ppi_robotics.{_HOME[name]}"), name)
+    elif name in _CASADI:
+        value = getattr(importlib.import_module("casadi"), name)
+    else:
+        raise AttributeError(f"module 'ppi_robotics' has no attribute '{name}'; see dir(ppi_robotics)")
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted(__all__)

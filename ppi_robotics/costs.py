@@ -1,0 +1,222 @@
+"""Costs: quadratic, sums of squared residuals, and any CasADi expression. All are minimised.
+
+    sum_{t<T} C_t(x_t, u_t) + C_T(x_T)
+
+A cost is a description until `bind` compiles it for a plant; `Problem` does that.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import casadi as ca
+import numpy as np
+
+from ppi_robotics.errors import PPIError, ProblemError
+from ppi_robotics.gaussian import as_covariance, as_finite, frozen
+from ppi_robotics.kernels.compiler import STAGE_LANES, build
+from ppi_robotics.kernels.translate import lane_function
+
+HESSIANS = ("gauss_newton", "exact", "project")
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    """(x - goal)' Q (x - goal) + u' R u per stage and (x - goal)' Q_T (x - goal) at the end; no factor 1/2.
+
+    Attributes:
+      state: Q (nx, nx), or its diagonal (nx,).
+      control: R (nu, nu), or its diagonal (nu,); positive definite.
+      terminal: Q_T (nx, nx), or its diagonal (nx,); zero by default.
+      goal: (nx,); zero by default.
+
+    Raises:
+      ProblemError: on binding, if a weight has the wrong shape, is not symmetric or is indefinite.
+    """
+
+    state: np.ndarray
+    control: np.ndarray
+    terminal: np.ndarray | None = None
+    goal: np.ndarray | None = None
+
+    def bind(self, plant):
+        """The cost compiled for a plant."""
+        Q = as_covariance(self.state, f"`state` weights (plant states {plant.state_names})", plant.nx)
+        R = as_covariance(self.control, f"`control` weights (plant controls {plant.control_names})", plant.nu)
+        if np.linalg.eigvalsh(R)[0] <= 0:
+            raise ProblemError("`control` weights are singular; expected a positive definite matrix, so that controls have a price")
+        terminal = np.zeros(plant.nx) if self.terminal is None else self.terminal
+        QT = as_covariance(terminal, f"`terminal` weights (plant states {plant.state_names})", plant.nx)
+        goal = as_finite(np.zeros(plant.nx) if self.goal is None else self.goal, "goal", (plant.nx,))
+
+        def stage(x, u):
+            return _form(Q, x - goal) + _form(R, u)
+
+        def terminal_cost(x):
+            return _form(QT, x - goal)
+
+        return BoundCost(self, plant, stage, terminal_cost, "exact")
+
+
+@dataclass(frozen=True)
+class LeastSquares:
+    """Sum of squared residuals, no factor 1/2: |r(x, u)|^2 per stage, |r_T(x)|^2 at the end.
+
+    Attributes:
+      stage: function of CasADi vectors x (nx,), u (nu,) to a vector of residuals.
+      terminal: function of x to a vector of residuals; none by default.
+      hessian: gauss_newton (2 J'J), exact, or project (exact with its negative eigenvalues raised).
+    """
+
+    stage: Callable
+    terminal: Callable | None = None
+    hessian: str = "gauss_newton"
+
+    def bind(self, plant):
+        """The cost compiled for a plant."""
+        return BoundCost(self, plant, self.stage, self.terminal, self.hessian, residuals=True)
+
+
+@dataclass(frozen=True)
+class SymbolicCost:
+    """Any CasADi scalar.
+
+    Attributes:
+      stage: function of CasADi vectors x (nx,), u (nu,) to a scalar.
+      terminal: function of x to a scalar; none by default.
+      hessian: project (exact with its negative eigenvalues raised to a small positive number) or exact.
+    """
+
+    stage: Callable
+    terminal: Callable | None = None
+    hessian: str = "project"
+
+    def bind(self, plant):
+        """The cost compiled for a plant."""
+        if self.hessian == "gauss_newton":
+            raise ProblemError("SymbolicCost has no residuals for hessian 'gauss_newton'; choose 'exact' or 'project', or use LeastSquares")
+        return BoundCost(self, plant, self.stage, self.terminal, self.hessian)
+
+
+class BoundCost:
+    """A cost compiled for the sizes of a plant: `stage`, `terminal`, `quadratize`.
+
+    Attributes:
+      given: the cost that it was made from.
+      stage_constants, terminal_constants: numbers that the generated functions refer to.
+      functions: texts of the generated functions.
+    """
+
+    def __init__(self, given, plant, stage, terminal, hessian, residuals=False):
+        if hessian not in HESSIANS:
+            raise ProblemError(f"hessian is {hessian!r}; choose from {', '.join(HESSIANS)}")
+        self.given, self.nx, self.nu = given, plant.nx, plant.nu
+        self.project = hessian == "project"
+        x, u = ca.SX.sym("x", plant.nx), ca.SX.sym("u", plant.nu)
+        z = ca.vertcat(x, u)
+        at_stage = _trace("stage", stage, (x, u), residuals)
+        at_end = _trace("terminal", terminal, (x,), residuals) if terminal is not None else ca.SX(0)
+        stage_constants, terminal_constants = [], []
+        inputs, end = {"x": x, "u": u}, {"x": x}
+        value, gradient, matrix = _expand(at_stage, z, residuals, hessian)
+        end_value, end_gradient, end_matrix = _expand(at_end, x, residuals and terminal is not None, hessian)
+        self.functions = (
+            lane_function("stage_value", inputs, {"v": value}, stage_constants),
+            lane_function("terminal_value", end, {"v": end_value}, terminal_constants),
+            lane_function("stage_quadratic", inputs, {"v": value, "g": gradient, "H": matrix}, stage_constants),
+            lane_function("terminal_quadratic", end, {"v": end_value, "g": end_gradient, "H": end_matrix}, terminal_constants),
+        )
+        self.stage_constants = frozen(stage_constants or [0.0])
+        self.terminal_constants = frozen(terminal_constants or [0.0])
+        if not np.isfinite(self.stage_constants).all() or not np.isfinite(self.terminal_constants).all():
+            raise ProblemError("the cost holds a number that is not finite; give finite weights and goals")
+
+    def bind(self, plant):
+        """The same cost for another plant."""
+        return self if (plant.nx, plant.nu) == (self.nx, self.nu) else self.given.bind(plant)
+
+    @functools.cached_property
+    def kernels(self):
+        """Compiled values and quadratic models."""
+        sizes = {"NX": self.nx, "NU": self.nu, "NZ": self.nx + self.nu}
+        return build("cost", STAGE_LANES, sizes, self.functions, ("cost",))
+
+    def stage(self, x, u):
+        """Stage costs (N,) at states (N, nx) and controls (N, nu)."""
+        v = np.empty(len(x))
+        self.kernels.stages(np.ascontiguousarray(x, float), np.ascontiguousarray(u, float), self.stage_constants, v)
+        return v
+
+    def terminal(self, x):
+        """Terminal costs (N,) at states (N, nx)."""
+        v = np.empty(len(x))
+        self.kernels.terminals(np.ascontiguousarray(x, float), self.terminal_constants, v)
+        return v
+
+    def trajectory(self, x, u):
+        """Cost of one trajectory x (T + 1, nx), u (T, nu)."""
+        return float(self.stage(x[:-1], u).sum() + self.terminal(x[-1:])[0])
+
+    def quadratize(self, x, u):
+        """Values (T + 1,), gradients cx (T + 1, nx), cu (T, nu) and Hessians Cxx, Cux, Cuu along a trajectory."""
+        T, nx, nu = len(u), self.nx, self.nu
+        out = (
+            np.empty(T + 1),
+            np.empty((T + 1, nx)),
+            np.empty((T, nu)),
+            np.empty((T + 1, nx, nx)),
+            np.empty((T, nu, nx)),
+            np.empty((T, nu, nu)),
+        )
+        self.kernels.quadratize(x, u, self.stage_constants, self.terminal_constants, *out)
+        if self.project:
+            _project(*out[3:])
+        return out
+
+
+def _form(M, e):
+    """e' M e over the nonzero entries of M."""
+    return sum((M[i, j] * e[int(i)] * e[int(j)] for i, j in np.argwhere(M)), ca.SX(0))
+
+
+def _trace(role, function, symbols, residuals):
+    try:
+        value = function(*symbols)
+        value = ca.vertcat(*value) if isinstance(value, list | tuple) else ca.SX(value)
+    except PPIError:
+        raise
+    except Exception as error:
+        raise ProblemError(f"the {role} cost fails on CasADi symbols ({error}); use ppi.sin, ppi.vertcat, ... on x and u") from error
+    if not residuals and value.numel() != 1:
+        raise ProblemError(f"the {role} cost has {value.numel()} entries; expected a scalar (LeastSquares takes residual vectors)")
+    known = {s.name() for symbol in symbols for s in ca.symvar(symbol)}
+    free = [s.name() for s in ca.symvar(value) if s.name() not in known]
+    if free:
+        raise ProblemError(f"the {role} cost uses unknown symbols {free}; use only its arguments and numbers")
+    return ca.densify(value)
+
+
+def _expand(expression, z, residuals, hessian):
+    """Value, gradient and Hessian; Gauss-Newton drops the residuals' own curvature."""
+    if residuals and hessian == "gauss_newton":
+        J = ca.jacobian(expression, z)
+        return ca.dot(expression, expression), 2 * J.T @ expression, 2 * J.T @ J
+    value = ca.dot(expression, expression) if residuals else expression
+    matrix, gradient = ca.hessian(value, z)
+    return value, gradient, matrix
+
+
+def _project(Cxx, Cux, Cuu):
+    """Raise the eigenvalues of every stage's Hessian to 1e-8 of the largest, in place."""
+    T, nu, nx = Cux.shape
+    H = np.empty((T, nx + nu, nx + nu))
+    H[:, :nx, :nx], H[:, nx:, :nx], H[:, nx:, nx:] = Cxx[:T], Cux, Cuu
+    H[:, :nx, nx:] = Cux.transpose(0, 2, 1)
+    H, Cxx[T] = _clamp(H), _clamp(Cxx[T])
+    Cxx[:T], Cux[:], Cuu[:] = H[:, :nx, :nx], H[:, nx:, :nx], H[:, nx:, nx:]
+
+
+def _clamp(H):
+    eigenvalues, vectors = np.linalg.eigh(H)
+    floor = 1e-8 * np.abs(eigenvalues).max(axis=-1, keepdims=True)
+    return (vectors * np.maximum(eigenvalues, floor)[..., None, :]) @ np.swapaxes(vectors, -1, -2)

@@ -1,0 +1,43 @@
+"""The exceptions of the package, all children of `PPIError`.
+
+Every message says what was given, what was expected and what to do. A solve that does not converge is no
+exception: `Solution.status` tells, and `Solution.raise_for_status` turns it into a `SolveError` on request.
+"""
+
+
+class PPIError(Exception):
+    """Base of every exception that the package raises on purpose."""
+
+
+class ProblemError(PPIError, ValueError):
+    """Input that cannot be used: shapes, symmetry, definiteness, names, files. Raised before any work."""
+
+
+class PlantError(PPIError, ValueError):
+    """A plant whose definition cannot be used, for instance a `derivative` of the wrong size."""
+
+
+class SolveError(PPIError, RuntimeError):
+    """A solve that ended without an answer to rely on; carries the `solution` as far as it got."""
+
+    def __init__(self, message, solution=None):
+        super().__init__(message)
+        self.solution = solution
+
+
+class RiskBreakdown(SolveError):
+    """The risk weight is too averse for the noise: no finite expected cost exists.
+
+    Attributes:
+      stage: stage of the backward sweep at which the bound was crossed.
+      bound: largest eigenvalue of G'VG there, whose inverse is the largest theta that this stage allows.
+    """
+
+    def __init__(self, message, solution=None, stage=None, bound=None):
+        super().__init__(message, solution)
+        self.stage = stage
+        self.bound = bound
+
+
+class Diverged(SolveError):
+    """A non-finite state or cost ended the solve."""

@@ -1,0 +1,41 @@
+"""Local models about a trajectory: exact derivatives of the dynamics, quadratic models of the cost."""
+
+import functools
+
+import numpy as np
+
+from ppi_robotics.messages import LocalModel
+
+
+def taylor(problem, x, u, adjoint=None):
+    """Expand a problem about states x (T + 1, nx) and controls u (T, nu), which need not fit the dynamics.
+
+    Args:
+      problem: `Problem`.
+      x, u: reference trajectory.
+      adjoint: multipliers y (T, nx) of the dynamics; with them the second derivatives of y'f join the cost's Hessian,
+        which makes the sweep a Newton step (differential dynamic programming) instead of a Gauss-Newton step.
+
+    Returns:
+      `LocalModel` in deviations from (x, u).
+    """
+    c0, cx, cu, Cxx, Cux, Cuu = problem.cost.quadratize(x, u)
+    if adjoint is None:
+        xn, A, B = problem.plant.expand(x[:-1], u)
+    else:
+        nx = problem.plant.nx
+        xn, A, B, H = problem.plant.expand(x[:-1], u, adjoint)
+        Cxx[:-1] += H[:, :nx, :nx]
+        Cux += H[:, nx:, :nx]
+        Cuu += H[:, nx:, nx:]
+    return LocalModel(A, B, xn - x[1:], noise_factors(problem.plant.noise, len(u)), Cxx, Cux, Cuu, cx, cu, c0)
+
+
+def noise_factors(noise, T):
+    """The factor of the process noise, repeated for T stages."""
+    return _repeat(noise.factor.tobytes(), noise.factor.shape, T)
+
+
+@functools.lru_cache(maxsize=64)
+def _repeat(data, shape, T):
+    return np.ascontiguousarray(np.tile(np.frombuffer(data).reshape(shape), (T, 1, 1)))

@@ -1,0 +1,27 @@
+"""Template: the control of a feedback policy, over lanes."""
+
+from numba import njit
+
+from ppi_robotics.kernels.generated import LANES, NU, NX
+
+
+@njit
+def control(x, x_ref, u_ref, K, dx, u):
+    """u = u_ref + K (x - x_ref); dx (NX, LANES) is left holding x - x_ref."""
+    for j in range(NX):
+        for lane in range(LANES):
+            dx[j, lane] = x[j, lane] - x_ref[j]
+    for i in range(NU):
+        for lane in range(LANES):
+            u[i, lane] = u_ref[i]
+        for j in range(NX):
+            for lane in range(LANES):
+                u[i, lane] += K[i, j] * dx[j, lane]
+
+
+@njit
+def clip(u, limits):
+    """Hold u (NU, LANES) within limits (NU, 2)."""
+    for i in range(NU):
+        for lane in range(LANES):
+            u[i, lane] = min(max(u[i, lane], limits[i, 0]), limits[i, 1])

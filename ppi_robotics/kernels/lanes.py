@@ -1,0 +1,45 @@
+"""Moving between arrays of samples or stages (one row each) and lanes (one column each)."""
+
+from numba import njit, uint64
+
+from ppi_robotics.kernels.scalar import normal_pair
+
+
+@njit(nogil=True, error_model="numpy", cache=True)
+def load(rows, first, lanes):
+    """Columns of `lanes` (n, LANES) from the rows of a (N, n) array, the last row repeated past the end."""
+    last = rows.shape[0] - 1
+    for lane in range(lanes.shape[1]):
+        row = min(first + lane, last)
+        for i in range(rows.shape[1]):
+            lanes[i, lane] = rows[row, i]
+
+
+@njit(nogil=True, error_model="numpy", cache=True)
+def normals(seed, stream, sample, draw, z):
+    """Fill z (n, LANES) with standard normals of samples `sample`, `sample` + 1, ...
+
+    A number depends on (seed, stream, its sample, draw, row) alone, so the same sample meets the same noise in any
+    block, chunk or thread.
+    """
+    pairs = (z.shape[0] + 1) // 2
+    for pair in range(pairs):
+        counter = uint64(draw * pairs + pair)
+        odd = min(2 * pair + 1, z.shape[0] - 1)
+        row, other = z[2 * pair], z[odd]
+        if odd > 2 * pair:
+            for lane in range(z.shape[1]):
+                row[lane], other[lane] = normal_pair(seed, stream, uint64(sample + lane), counter)
+        else:
+            for lane in range(z.shape[1]):
+                row[lane] = normal_pair(seed, stream, uint64(sample + lane), counter)[0]
+
+
+@njit(nogil=True, error_model="numpy", cache=True)
+def add_product(M, z, y):
+    """y (n, LANES) += M (n, m) z (m, LANES)."""
+    for i in range(M.shape[0]):
+        for j in range(M.shape[1]):
+            if M[i, j] != 0.0:
+                for lane in range(z.shape[1]):
+                    y[i, lane] += M[i, j] * z[j, lane]

@@ -1,0 +1,73 @@
+"""CasADi expressions to the text of numba functions over lanes.
+
+The instruction list of an SX function becomes straight-line scalar code inside one loop over lanes. Numbers are lifted
+into an array `c`, so that the text, and with it the compiled code, does not depend on masses, weights or goals.
+"""
+
+import casadi as ca
+
+from ppi_robotics.errors import PlantError
+
+LITERALS = {0.0, 1.0, -1.0, 2.0, 0.5}
+
+BINARY = {
+    ca.OP_ADD: "{} + {}", ca.OP_SUB: "{} - {}", ca.OP_MUL: "{} * {}", ca.OP_DIV: "{} / {}",
+    ca.OP_POW: "{} ** {}", ca.OP_CONSTPOW: "{} ** {}", ca.OP_FMIN: "min({}, {})", ca.OP_FMAX: "max({}, {})",
+    ca.OP_LT: "(1.0 if {} < {} else 0.0)", ca.OP_LE: "(1.0 if {} <= {} else 0.0)",
+    ca.OP_EQ: "(1.0 if {} == {} else 0.0)", ca.OP_NE: "(1.0 if {} != {} else 0.0)",
+    ca.OP_AND: "(1.0 if {} != 0.0 and {} != 0.0 else 0.0)", ca.OP_OR: "(1.0 if {} != 0.0 or {} != 0.0 else 0.0)",
+    ca.OP_IF_ELSE_ZERO: "({1} if {0} != 0.0 else 0.0)", ca.OP_FMOD: "math.fmod({}, {})",
+    ca.OP_COPYSIGN: "math.copysign({}, {})", ca.OP_ATAN2: "math.atan2({}, {})", ca.OP_HYPOT: "math.hypot({}, {})",
+    ca.OP_REMAINDER: "math.remainder({}, {})",
+}  # fmt: skip
+UNARY = {
+    ca.OP_ASSIGN: "{}", ca.OP_NEG: "-{}", ca.OP_SQ: "{0} * {0}", ca.OP_TWICE: "2.0 * {}", ca.OP_INV: "1.0 / {}",
+    ca.OP_SIN: "sin({})", ca.OP_COS: "cos({})", ca.OP_SQRT: "math.sqrt({})", ca.OP_FABS: "abs({})",
+    ca.OP_TAN: "sin({0}) / cos({0})", ca.OP_EXP: "math.exp({})", ca.OP_LOG: "math.log({})",
+    ca.OP_ASIN: "math.asin({})", ca.OP_ACOS: "math.acos({})", ca.OP_ATAN: "math.atan({})",
+    ca.OP_SINH: "math.sinh({})", ca.OP_COSH: "math.cosh({})", ca.OP_TANH: "math.tanh({})",
+    ca.OP_ASINH: "math.asinh({})", ca.OP_ACOSH: "math.acosh({})", ca.OP_ATANH: "math.atanh({})",
+    ca.OP_FLOOR: "math.floor({})", ca.OP_CEIL: "math.ceil({})", ca.OP_ERF: "math.erf({})",
+    ca.OP_LOG1P: "math.log1p({})", ca.OP_EXPM1: "math.expm1({})",
+    ca.OP_SIGN: "((1.0 if {0} > 0.0 else 0.0) - (1.0 if {0} < 0.0 else 0.0))",
+    ca.OP_NOT: "(1.0 if {} == 0.0 else 0.0)",
+}  # fmt: skip
+
+
+def lane_function(name, inputs, outputs, constants):
+    """Text of `name(inputs..., c, outputs...)`, writing every entry of every output.
+
+    Args:
+      name: of the function.
+      inputs: argument name to SX column vector.
+      outputs: argument name to SX expression; matrices are laid out by rows.
+      constants: list of floats, appended to in place; the text refers to its entries as c[...].
+
+    Raises:
+      PlantError: if the expression holds an operation that has no counterpart.
+    """
+    flat = [ca.reshape(ca.densify(value).T, -1, 1) for value in outputs.values()]
+    options = {"cse": True, "live_variables": False}
+    function = ca.Function(name, list(inputs.values()), flat, list(inputs), list(outputs), options)
+    loads, body = [], []
+    for k in range(function.n_instructions()):
+        op, target, source = function.instruction_id(k), function.instruction_output(k), function.instruction_input(k)
+        if op == ca.OP_CONST:
+            value = function.instruction_constant(k)
+            if value in LITERALS:
+                loads.append(f"    a{target[0]} = {value!r}")
+            else:
+                loads.append(f"    a{target[0]} = c[{len(constants)}]")
+                constants.append(value)
+        elif op == ca.OP_INPUT:
+            body.append(f"a{target[0]} = {list(inputs)[source[0]]}[{source[1]}, lane]")
+        elif op == ca.OP_OUTPUT:
+            body.append(f"{list(outputs)[target[0]]}[{target[1]}, lane] = a{source[0]}")
+        elif op in BINARY or op in UNARY:
+            form = BINARY.get(op) or UNARY[op]
+            body.append(f"a{target[0]} = " + form.format(*(f"a{i}" for i in source)))
+        else:
+            raise PlantError(f"{name} uses CasADi operation {op}, which cannot be compiled; write it with elementary functions")
+    lines = ["@njit", f"def {name}({', '.join([*inputs, 'c', *outputs])}):", *loads, "    for lane in range(LANES):"]
+    return "\n".join(lines + [f"        {line}" for line in body or ["pass"]]) + "\n"
+

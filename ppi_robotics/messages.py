@@ -1,0 +1,269 @@
+"""Backward and forward messages of the one scheme, on linear-quadratic-Gaussian models.
+
+    Q_t(x, u) = C_t(x, u) + R_lS[V_{t+1}]        V_t(x) = R_lP^rho[Q_t(x, .)]        R_l[f] = -(1/l) log E exp(-l f)
+    pi_t(u | x) ~ rho_t(u | x) exp(-lP Q_t(x, u))
+
+lS = lambda_transition is the risk weight: 0 neutral, positive risk-seeking, negative risk-averse. lP = lambda_policy
+weighs the cost against staying close to the baseline rho: infinity is the hard minimum, 0 evaluates the baseline.
+ILQG, LEQG, PPI and AICO differ in these two numbers, the baseline, and where the model is expanded. The recursions
+themselves stand in `kernels/sweep.py`, compiled for the sizes at hand.
+
+Source: *Unifying Entropy Regularization in Optimal Control*, arXiv 2512.06109, equations 16 and 17.
+"""
+
+import functools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.gaussian import Gaussian
+from ppi_robotics.kernels.compiler import build
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """Deviations about a reference, x' = A x + B u + d + G w, cost z'Cz/2 + c'z + c_0 with z = (x, u).
+
+    Attributes:
+      A, B: (T, nx, nx), (T, nx, nu).
+      d: defects f(x_ref_t, u_ref_t) - x_ref_{t+1}, (T, nx); zero on a rollout.
+      G: factors of the noise (T, nx, nw).
+      Cxx, Cux, Cuu: (T + 1, nx, nx), (T, nu, nx), (T, nu, nu).
+      cx, cu, c0: (T + 1, nx), (T, nu), (T + 1,).
+    """
+
+    A: np.ndarray
+    B: np.ndarray
+    d: np.ndarray
+    G: np.ndarray
+    Cxx: np.ndarray
+    Cux: np.ndarray
+    Cuu: np.ndarray
+    cx: np.ndarray
+    cu: np.ndarray
+    c0: np.ndarray
+
+    def arrays(self):
+        """The fields as the tuple that the kernels take."""
+        return (self.A, self.B, self.d, self.G, self.Cxx, self.Cux, self.Cuu, self.cx, self.cu, self.c0)
+
+    @property
+    def kernels(self):
+        """Sweeps compiled for the model's sizes."""
+        return sweeps(*self.B.shape[1:], self.G.shape[2])
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The policy N(K x + k, cov) that a soft minimum stays close to.
+
+    Attributes:
+      K, k, cov: (T, nu, nx), (T, nu), (T, nu, nu), covariances positive definite.
+    """
+
+    K: np.ndarray
+    k: np.ndarray
+    cov: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """Backward messages V_t(x) = x'Px/2 + p'x + p0.
+
+    Attributes:
+      P, p, p0: (T + 1, nx, nx), (T + 1, nx), (T + 1,).
+    """
+
+    P: np.ndarray
+    p: np.ndarray
+    p0: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """Why a backward sweep could not be completed.
+
+    Attributes:
+      kind: "risk" (I + lS G'PG is not positive definite) or "indefinite" (the Hessian in the control is not).
+      stage: at which stage.
+      bound: risk: largest eigenvalue of G'PG, and theta = -lS must stay below its inverse, or for lS > 0 its smallest
+        eigenvalue, which must exceed -1 / lS; indefinite: smallest eigenvalue of the Hessian in the control.
+    """
+
+    kind: str
+    stage: int
+    bound: float
+
+    def __str__(self):
+        if self.kind == "indefinite":
+            return f"Hessian in the control indefinite at stage {self.stage}: smallest eigenvalue {self.bound:.4g}"
+        if self.bound > 0:
+            return f"risk breakdown at stage {self.stage}: theta must stay below {1 / self.bound:.4g} for this noise"
+        return f"risk breakdown at stage {self.stage}: eta must stay below {-1 / self.bound:.4g} for this noise"
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Result of `backward`.
+
+    Attributes:
+      value: backward messages; undefined before `breakdown.stage`.
+      K, k: gains (T, nu, nx) and feedforward (T, nu) of the policy.
+      H: precision of the policy over lambda_policy, (T, nu, nu).
+      lambda_policy, lambda_transition: weights of the sweep.
+      slope, curvature: the predicted cost of a times the feedforward is a slope + a^2 curvature / 2.
+      breakdown: `Breakdown`, or None.
+    """
+
+    value: Value
+    K: np.ndarray
+    k: np.ndarray
+    H: np.ndarray
+    lambda_policy: float
+    lambda_transition: float
+    slope: float
+    curvature: float
+    breakdown: Breakdown | None
+
+    @property
+    def cov(self):
+        """Covariance of the policy, (T, nu, nu); zero for an infinite lambda_policy."""
+        return np.zeros_like(self.H) if math.isinf(self.lambda_policy) else np.linalg.inv(self.H) / self.lambda_policy
+
+
+@functools.cache
+def sweeps(nx, nu, nw):
+    """Compiled sweeps for sizes."""
+    label = f"sweeps for {nx} states, {nu} controls"
+    return build(label, 1, {"NX": nx, "NU": nu, "NW": nw}, (), ("sweep",))
+
+
+@functools.lru_cache(maxsize=64)
+def _flat(T, nx, nu, log_weight):
+    """Arguments of a flat baseline: no rows, and nu log(lP / 2 pi) to complete the determinants."""
+    return np.empty((0, nu, nx)), np.empty((0, nu)), np.empty((0, nu, nu)), np.full(T, nu * log_weight)
+
+
+@functools.lru_cache(maxsize=64)
+def _no_box(nu):
+    return np.empty((0, nu, 2))
+
+
+def backward(model, lambda_policy=math.inf, lambda_transition=0.0, baseline=None, damping=(0.0, 0.0), box=None):
+    """The backward sweep: values and policy for any pair of weights.
+
+    Args:
+      model: `LocalModel`.
+      lambda_policy: [1/cost] in [0, inf]; 0 needs a baseline.
+      lambda_transition: [1/cost], any finite number.
+      baseline: `Baseline`, or None for the flat one.
+      damping: added to the diagonals of every stage's C_xx and control Hessian (Levenberg-Marquardt).
+      box: bounds (T, nu, 2) of the feedforward; gains of controls that end on one are zero.
+
+    Returns:
+      `Sweep`; where no finite value exists its `breakdown` says at which stage and which bound was crossed.
+
+    Raises:
+      ProblemError: if a weight is out of range.
+    """
+    T, nx, nu = model.B.shape
+    if not lambda_policy >= 0.0 or not math.isfinite(lambda_transition) or (lambda_policy == 0.0 and baseline is None):
+        raise ProblemError(
+            f"lambda_policy is {lambda_policy!r} and lambda_transition {lambda_transition!r}; expected lambda_policy "
+            "in (0, inf], or 0 with a baseline, and a finite lambda_transition"
+        )
+    P, p, p0 = np.empty((T + 1, nx, nx)), np.empty((T + 1, nx)), np.empty(T + 1)
+    K, k, H = np.empty((T, nu, nx)), np.empty((T, nu)), np.empty((T, nu, nu))
+    half_inverse = 0.0 if math.isinf(lambda_policy) else (math.inf if lambda_policy == 0.0 else 0.5 / lambda_policy)
+    how, stage, slope, curvature = model.kernels.backward(
+        model.arrays(),
+        lambda_transition,
+        half_inverse,
+        _prepare(baseline, T, nx, nu, lambda_policy),
+        damping,
+        _no_box(nu) if box is None else box,
+        P,
+        p,
+        p0,
+        K,
+        k,
+        H,
+    )
+    value = Value(P, p, p0)
+    breakdown = None if how == 0 else _breakdown(how, stage, model, value, H, lambda_transition)
+    return Sweep(value, K, k, H, lambda_policy, lambda_transition, slope, curvature, breakdown)
+
+
+def forward(model, sweep, x0=None):
+    """The forward sweep: the mean path under the policy and the tilted dynamics.
+
+    x' = A x + B u + d + G w,   u = K x + k,   w = -lS (I + lS G'PG)^-1 G'(P m + p),   m = A x + B u + d
+
+    Args:
+      model: `LocalModel`.
+      sweep: `Sweep` of the same model.
+      x0: deviation (nx,) of the initial state; zero by default.
+
+    Returns:
+      x (T + 1, nx), u (T, nu), disturbances w (T, nw), and multipliers of the dynamics y = P x' + p, (T, nx).
+    """
+    T, nx, nu = model.B.shape
+    x, u, w, y = np.empty((T + 1, nx)), np.empty((T, nu)), np.empty((T, model.G.shape[2])), np.empty((T, nx))
+    x[0] = 0.0 if x0 is None else x0
+    value = sweep.value
+    model.kernels.forward(model.arrays(), sweep.lambda_transition, value.P, value.p, sweep.K, sweep.k, x, u, w, y)
+    return x, u, w, y
+
+
+def marginals(model, sweep, initial):
+    """Belief over the states under the policy and the tilted dynamics: means and covariances of every stage.
+
+    For lambda_policy = lambda_transition these are the smoothed marginals given that every cost was "observed".
+
+    Args:
+      model: `LocalModel`.
+      sweep: `Sweep` of the same model.
+      initial: `Gaussian` over the deviation of the initial state.
+
+    Returns:
+      `Gaussian` with mean (T + 1, nx) and cov (T + 1, nx, nx).
+    """
+    T, nx, _ = model.B.shape
+    lS, nw, cov_u = sweep.lambda_transition, model.G.shape[2], sweep.cov
+    P0, p0 = sweep.value.P[0], sweep.value.p[0]
+    S = np.empty((T + 1, nx, nx))
+    # the initial belief is tilted like every transition
+    tilt = np.linalg.inv(np.eye(nx) + lS * initial.cov @ P0)
+    S[0] = tilt @ initial.cov
+    x, _, _, _ = forward(model, sweep, initial.mean - lS * S[0] @ (P0 @ initial.mean + p0))
+    for t in range(T):
+        A, B, G, P = model.A[t], model.B[t], model.G[t], sweep.value.P[t + 1]
+        closed = A + B @ sweep.K[t]
+        W = G @ np.linalg.solve(np.eye(nw) + lS * G.T @ P @ G, G.T)
+        J = np.eye(nx) - lS * W @ P
+        S[t + 1] = J @ (closed @ S[t] @ closed.T + B @ cov_u[t] @ B.T) @ J.T + W
+    return Gaussian(x, (S + S.transpose(0, 2, 1)) / 2)
+
+
+def _prepare(baseline, T, nx, nu, lambda_policy):
+    if baseline is None:
+        log_weight = 0.0 if math.isinf(lambda_policy) else math.log(lambda_policy / (2 * math.pi))
+        return _flat(T, nx, nu, log_weight)
+    if lambda_policy == 0.0:
+        return *(np.array(a) for a in (baseline.K, baseline.k, baseline.cov)), np.zeros(T)
+    weighted = np.array(baseline.cov) * (1.0 if math.isinf(lambda_policy) else lambda_policy)
+    precision = np.zeros_like(weighted) if math.isinf(lambda_policy) else np.linalg.inv(weighted)
+    return np.array(baseline.K), np.array(baseline.k), precision, np.linalg.slogdet(weighted)[1]
+
+
+def _breakdown(how, stage, model, value, H, lambda_transition):
+    if how == 1:
+        curvature = model.G[stage].T @ value.P[stage + 1] @ model.G[stage]
+        if not np.isfinite(curvature).all():
+            return Breakdown("risk", stage, math.inf)
+        eigenvalues = np.linalg.eigvalsh(curvature)
+        return Breakdown("risk", stage, float(eigenvalues[-1] if lambda_transition < 0 else eigenvalues[0]))
+    finite = np.isfinite(H[stage]).all()
+    return Breakdown("indefinite", stage, float(np.linalg.eigvalsh(H[stage])[0]) if finite else -math.inf)

@@ -1,0 +1,125 @@
+"""The optimal control problem, and the one place where its shapes are checked.
+
+    minimise  E[ sum_{t<T} C_t(x_t, u_t) + C_T(x_T) ]   with   x_{t+1} = f(x_t, u_t) + w_t,   x_0 given
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.gaussian import Gaussian, as_finite
+from ppi_robotics.noise import Noise
+
+
+@runtime_checkable
+class Plant(Protocol):
+    """What a plant offers: batched, without state.
+
+    Attributes:
+      nx, ndx, nu: sizes of the state, of its tangent and of the control.
+      dt: seconds a stage.
+      state_names, control_names: nx and nu names.
+      units: nx + nu units, states first.
+      control_limits: (nu, 2) lower and upper bounds, infinite where there is none.
+      state_limits: (nx, 2) likewise.
+      noise: `Noise`.
+    """
+
+    nx: int
+    ndx: int
+    nu: int
+    dt: float
+    state_names: tuple
+    control_names: tuple
+    units: tuple
+    control_limits: np.ndarray
+    state_limits: np.ndarray
+    noise: Noise
+
+    def step(self, x, u):
+        """Next states (N, nx) from states (N, nx) and controls (N, nu), without noise."""
+
+    def linearize(self, x, u):
+        """A (T, ndx, ndx) and B (T, ndx, nu) at T pairs of state and control."""
+
+    def difference(self, x, y):
+        """Tangent (N, ndx) that leads from y to x."""
+
+    def retract(self, x, dx):
+        """State (N, nx) reached from x along the tangent dx."""
+
+
+@runtime_checkable
+class Cost(Protocol):
+    """What a cost offers; it is minimised. `bind` fixes the plant's sizes and checks the weights against them."""
+
+    def bind(self, plant):
+        """The cost compiled for a plant: `stage`, `terminal`, `quadratize`."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A plant, a cost, where to start, and for how long.
+
+    Attributes:
+      plant: see `Plant`.
+      cost: see `Cost`.
+      initial: state (nx,), or a `Gaussian` over it.
+      horizon: number of stages T, at least 1.
+      success: function of final states (N, nx) to booleans (N,); None takes the plant's `success`, if it has one.
+
+    Raises:
+      ProblemError: if any part does not fit the others.
+    """
+
+    plant: Plant
+    cost: Cost
+    initial: Gaussian
+    horizon: int
+    success: Callable | None = None
+
+    def __post_init__(self):
+        if not isinstance(self.plant, Plant):
+            raise ProblemError(f"plant is {self.plant!r}; expected a plant such as CartPole() or a SymbolicPlant")
+        if not isinstance(self.cost, Cost):
+            raise ProblemError(f"cost is {self.cost!r}; expected Quadratic, LeastSquares or SymbolicCost")
+        horizon = self.horizon
+        if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
+            raise ProblemError(f"horizon is {horizon!r}; expected a whole number of stages, at least 1")
+        object.__setattr__(self, "horizon", int(horizon))
+        object.__setattr__(self, "initial", self._initial_belief())
+        self._check_start()
+        if self.success is not None and not callable(self.success):
+            raise ProblemError(f"success is {self.success!r}; expected a function of final states (N, nx)")
+        if self.success is None:
+            object.__setattr__(self, "success", getattr(self.plant, "success", None))
+        object.__setattr__(self, "cost", self.cost.bind(self.plant))
+
+    def _initial_belief(self):
+        nx, ndx = self.plant.nx, self.plant.ndx
+        if isinstance(self.initial, Gaussian):
+            if self.initial.mean.shape != (nx,) or self.initial.cov.shape != (ndx, ndx):
+                raise ProblemError(
+                    f"initial has mean of shape {self.initial.mean.shape}; "
+                    f"the plant's state has {nx} entries {tuple(self.plant.state_names)}"
+                )
+            return self.initial
+        mean = as_finite(self.initial, "initial")
+        if mean.shape != (nx,):
+            raise ProblemError(
+                f"initial has shape {mean.shape}; the plant's state has {nx} entries {tuple(self.plant.state_names)}"
+            )
+        return Gaussian(mean, np.zeros((ndx, ndx)))
+
+    def _check_start(self):
+        limits = self.plant.state_limits
+        outside = (self.initial.mean < limits[:, 0]) | (self.initial.mean > limits[:, 1])
+        if outside.any():
+            i = int(np.argmax(outside))
+            raise ProblemError(
+                f"initial {self.plant.state_names[i]} is {self.initial.mean[i]:g}, outside its limits "
+                f"[{limits[i, 0]:g}, {limits[i, 1]:g}]; start inside or widen the limits"
+            )

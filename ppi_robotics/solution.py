@@ -1,0 +1,125 @@
+"""What a solve returns: the policy, how the solve went, and a sentence that says why it stopped."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from ppi_robotics.errors import Diverged, RiskBreakdown, SolveError
+from ppi_robotics.gaussian import Gaussian
+from ppi_robotics.messages import Breakdown, Value
+from ppi_robotics.policy import LinearGaussianPolicy
+
+
+class Status(Enum):
+    """Why a solve stopped; the value of each member is the sentence."""
+
+    CONVERGED = "converged: the last step was below the tolerance"
+    MAX_ITERATIONS = "stopped at max_iterations before the tolerance was reached; raise it or loosen the tolerance"
+    NO_DESCENT = "no step lowers the cost any more, at the largest damping; start elsewhere or loosen the tolerance"
+    RISK_BREAKDOWN = "the risk weight is too averse for the noise: no finite expected cost exists; lower theta or the noise"
+    INDEFINITE = "the model stays indefinite at the largest damping; change the cost or its hessian option"
+    DIVERGED = "states or costs stopped being finite; start elsewhere or shorten the horizon"
+    INTERRUPTED = "interrupted; the policy is the best one found until then"
+
+    @property
+    def solved(self):
+        """Whether the answer is an optimum to the tolerance."""
+        return self is Status.CONVERGED
+
+
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """One row of the trace.
+
+    Attributes:
+      index: counts from 1 within its start.
+      phase: what was being done, for instance "full steps" or "interior point".
+      cost: value of the method's objective after the iteration.
+      defect: largest |f(x_t, u_t) + G w_t - x_{t+1}|; 0 on rollouts.
+      change: largest change of a state or control.
+      step: accepted step length, 0 if none was.
+      damping: Levenberg-Marquardt damping of the sweep.
+      barrier: weight of the interior point's logarithms; 0 without.
+      start: which initial guess.
+    """
+
+    index: int
+    phase: str
+    cost: float
+    defect: float
+    change: float
+    step: float
+    damping: float
+    barrier: float
+    start: int = 0
+
+
+@dataclass(frozen=True)
+class Start:
+    """How one initial guess ended.
+
+    Attributes:
+      index, status, iterations: which, how and after how many iterations.
+      cost: the method's objective; nan if there is none.
+      nominal_cost: noise-free closed-loop cost of its policy; inf if there is none.
+    """
+
+    index: int
+    status: Status
+    iterations: int
+    cost: float
+    nominal_cost: float
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Answer of `solve`.
+
+    Attributes:
+      policy: `LinearGaussianPolicy`, the best one found.
+      belief: smoothed belief over the states under policy and tilted dynamics, mean (T + 1, nx), cov (T + 1, nx, nx).
+      value: backward messages in deviations from the policy's reference.
+      x, u: noise-free closed-loop trajectory, (T + 1, nx) and (T, nu).
+      cost: the method's own objective, for instance PPI's merit.
+      nominal_cost: cost of (x, u).
+      status: `Status`.
+      breakdown: stage and bound if a sweep broke down, else None.
+      trace: `Iteration` rows of the start that was kept.
+      starts: one `Start` per initial guess.
+      seconds: wall time.
+    """
+
+    policy: LinearGaussianPolicy
+    belief: Gaussian
+    value: Value
+    x: np.ndarray
+    u: np.ndarray
+    cost: float
+    nominal_cost: float
+    status: Status
+    breakdown: Breakdown | None
+    trace: tuple
+    starts: tuple
+    seconds: float
+
+    @property
+    def iterations(self):
+        """Iterations of the start that was kept."""
+        return len(self.trace)
+
+    def explain(self):
+        """Why the solve stopped, in a sentence or two."""
+        detail = f" ({self.breakdown})" if self.breakdown is not None else ""
+        others = f"; best of {len(self.starts)} starts" if len(self.starts) > 1 else ""
+        return f"{self.status.value}{detail} [{self.iterations} iterations, nominal cost {self.nominal_cost:.6g}{others}]"
+
+    def raise_for_status(self):
+        """Raise the `SolveError` that matches the status, unless the solve converged."""
+        if self.status is Status.RISK_BREAKDOWN:
+            stage, bound = (self.breakdown.stage, self.breakdown.bound) if self.breakdown else (None, None)
+            raise RiskBreakdown(self.explain(), self, stage, bound)
+        if self.status is Status.DIVERGED:
+            raise Diverged(self.explain(), self)
+        if not self.status.solved:
+            raise SolveError(self.explain(), self)

@@ -1,0 +1,252 @@
+"""Plants written in CasADi: one definition gives steps, Jacobians, second derivatives and rollouts, all compiled.
+
+    class Slider(ppi.SymbolicPlant):
+        state_names = ("position", "velocity")
+        control_names = ("force",)
+        dt = 0.02
+        control_limits = [(-5.0, 5.0)]
+
+        def derivative(self, x, u):
+            return ppi.vertcat(x[1], u[0])
+"""
+
+import functools
+import re
+
+import casadi as ca
+import numpy as np
+
+from ppi_robotics.errors import PlantError, ProblemError
+from ppi_robotics.gaussian import frozen
+from ppi_robotics.kernels.compiler import STAGE_LANES, build
+from ppi_robotics.kernels.translate import lane_function
+from ppi_robotics.noise import Noise
+
+# nodes and weights of explicit Runge-Kutta schemes in which every stage uses only the one before
+INTEGRATORS = {
+    "euler": ((0.0,), (1.0,)),
+    "semi_implicit_euler": ((0.0,), (1.0,)),
+    "midpoint": ((0.0, 0.5), (0.0, 1.0)),
+    "rk4": ((0.0, 0.5, 0.5, 1.0), (1 / 6, 1 / 3, 1 / 3, 1 / 6)),
+}
+
+
+class Sealing(type):
+    """Checks a plant when its construction is complete, and makes it immutable from then on."""
+
+    def __call__(cls, *args, **kwargs):
+        plant = super().__call__(*args, **kwargs)
+        plant._seal()
+        return plant
+
+
+class SymbolicPlant(metaclass=Sealing):
+    """A plant given by `derivative(x, u)` (continuous time) or `transition(x, u)` (the next state).
+
+    Both take CasADi column vectors and return one. Parameters are ordinary attributes set in `__init__`; other values
+    of them reuse the compiled code. A plant cannot be changed once it is constructed.
+
+    Attributes to define in the class or in `__init__`:
+      state_names, control_names: one name per entry.
+      dt: seconds a stage.
+      integrator: euler, semi_implicit_euler (states ordered positions, velocities), midpoint or rk4.
+      units: nx + nu strings, states first; optional.
+      control_limits: (nu, 2) lower and upper bounds; optional, infinite by default.
+      state_limits: (nx, 2); optional.
+      noise: `Noise`, or the variances (nx,) or covariance (nx, nx) added per stage; optional.
+      name: for messages and files; the class's name by default.
+      success: function of final states (N, nx) to booleans (N,); optional.
+
+    Raises:
+      PlantError: if the definition is incomplete or does not fit together.
+    """
+
+    state_names = ()
+    control_names = ()
+    dt = None
+    integrator = "rk4"
+    units = None
+    control_limits = None
+    state_limits = None
+    noise = None
+    name = None
+    success = None
+
+    def derivative(self, x, u):
+        """Time derivative (nx,) of the state as a CasADi expression."""
+        raise PlantError(f"{type(self).__name__} defines neither derivative(x, u) nor transition(x, u); define one")
+
+    transition = None
+
+    # -- construction ------------------------------------------------------------------------------------------------
+
+    def _seal(self):
+        label = type(self).__name__
+        if not self.state_names or not self.control_names or isinstance(self.state_names, str):
+            raise PlantError(f"{label} needs state_names and control_names, for instance ('position',) and ('force',)")
+        self.name = self.name or label
+        self.state_names, self.control_names = tuple(self.state_names), tuple(self.control_names)
+        self.nx = self.ndx = len(self.state_names)
+        self.nu = len(self.control_names)
+        if not isinstance(self.dt, int | float) or not 0 < self.dt < np.inf:
+            raise PlantError(f"{label}.dt is {self.dt!r}; expected a positive number of seconds a stage")
+        if self.integrator not in INTEGRATORS:
+            raise PlantError(f"{label}.integrator is {self.integrator!r}; choose from {', '.join(INTEGRATORS)}")
+        self.units = ("",) * (self.nx + self.nu) if self.units is None else tuple(self.units)
+        if len(self.units) != self.nx + self.nu:
+            raise PlantError(f"{label}.units has {len(self.units)} entries; expected {self.nx} for states and {self.nu} for controls")
+        self.control_limits = self._limits("control_limits", self.control_names)
+        self.state_limits = self._limits("state_limits", self.state_names)
+        noise = np.zeros(self.nx) if self.noise is None else self.noise
+        try:
+            self.noise = noise if isinstance(noise, Noise) else Noise(noise)
+        except ProblemError as error:
+            raise PlantError(f"{label}.noise: {error}") from error
+        if len(self.noise.process) != self.nx:
+            raise PlantError(f"{label}.noise is for {len(self.noise.process)} states; the plant has {self.nx}")
+        self.model  # noqa: B018  (the expression is checked when the plant is made)
+        self._sealed = True
+
+    def _limits(self, attribute, names):
+        given = getattr(self, attribute)
+        if given is None:
+            return frozen(np.tile([-np.inf, np.inf], (len(names), 1)))
+        limits = np.array([(-np.inf, np.inf) if pair is None else pair for pair in given], dtype=float)
+        if limits.shape != (len(names), 2) or np.isnan(limits).any():
+            raise PlantError(
+                f"{type(self).__name__}.{attribute} is {given!r}; expected one (lower, upper) pair for each of {names}"
+            )
+        for name, (low, high) in zip(names, limits, strict=True):
+            if not low < high:
+                raise PlantError(
+                    f"{type(self).__name__}.{attribute}: {name} has lower limit {low:g} and upper limit {high:g}; "
+                    "give (lower, upper) with lower < upper"
+                )
+        return frozen(limits)
+
+    def __setattr__(self, name, value):
+        if self.__dict__.get("_sealed"):
+            raise PlantError(f"a plant cannot be changed; construct another {type(self).__name__} with another {name}")
+        object.__setattr__(self, name, value)
+
+    def __repr__(self):
+        return f"<{type(self).__name__} '{self.name}': {self.nx} states, {self.nu} controls, dt {self.dt:g} s>"
+
+    # -- the plant protocol ------------------------------------------------------------------------------------------
+
+    def step(self, x, u):
+        """Next states (N, nx), without noise, from states (N, nx) and controls (N, nu)."""
+        x, u = self._rows(x, u)
+        xn = np.empty_like(x)
+        self.model.kernels.step(x, u, self.model.constants, self.model.dt, xn)
+        return xn
+
+    def linearize(self, x, u):
+        """A (T, nx, nx) and B (T, nx, nu), derivatives of the next state at T pairs of state and control."""
+        return self.expand(x, u)[1:]
+
+    def expand(self, x, u, adjoint=None):
+        """Next states, A, B and, for adjoints y (T, nx), the second derivatives of y'f, (T, nx + nu, nx + nu)."""
+        x, u = self._rows(x, u)
+        xn, A, B = np.empty_like(x), np.empty((len(x), self.nx, self.nx)), np.empty((len(x), self.nx, self.nu))
+        model = self.model
+        if adjoint is None:
+            model.kernels.linearize(x, u, model.constants, model.dt, xn, A, B)
+            return xn, A, B
+        H = np.empty((len(x), self.nx + self.nu, self.nx + self.nu))
+        adjoint = np.ascontiguousarray(adjoint, dtype=float)
+        model.kernels.linearize_with_curvature(x, u, adjoint, model.constants, model.dt, xn, A, B, H)
+        return xn, A, B, H
+
+    def difference(self, x, y):
+        """x - y: the state space of a symbolic plant is flat."""
+        return np.asarray(x) - np.asarray(y)
+
+    def retract(self, x, dx):
+        """x + dx."""
+        return np.asarray(x) + np.asarray(dx)
+
+    def _rows(self, x, u):
+        x, u = np.ascontiguousarray(x, dtype=float), np.ascontiguousarray(u, dtype=float)
+        if x.ndim != 2 or u.ndim != 2 or x.shape[1] != self.nx or u.shape != (len(x), self.nu) or len(x) == 0:
+            raise ProblemError(f"states {x.shape} and controls {u.shape}; expected (N, {self.nx}) and (N, {self.nu}), N at least 1")
+        return x, u
+
+    @functools.cached_property
+    def model(self):
+        """The plant's expressions and compiled kernels."""
+        return Model(self)
+
+
+class Model:
+    """What is generated for a plant.
+
+    Attributes:
+      constants: numbers that the generated functions refer to.
+      dt: step handed to the integrator; 1 for discrete plants.
+      sizes: constants of the kernel module.
+      functions: texts of `derivative`, `derivative_jacobian`, `derivative_hessian`.
+    """
+
+    def __init__(self, plant):
+        x, u, y = ca.SX.sym("x", plant.nx), ca.SX.sym("u", plant.nu), ca.SX.sym("y", plant.nx)
+        discrete = plant.transition is not None
+        method = plant.transition if discrete else plant.derivative
+        f = self._trace(plant, method, x, u)
+        semi_implicit = not discrete and plant.integrator == "semi_implicit_euler"
+        if semi_implicit:
+            self._check_order(plant, f, x)
+        nodes, weights = ((0.0,), (1.0,)) if discrete else INTEGRATORS[plant.integrator]
+        self.label = f"plant {plant.name}"
+        self.dt = 1.0 if discrete else float(plant.dt)
+        self.sizes = {
+            "NX": plant.nx,
+            "NU": plant.nu,
+            "NZ": plant.nx + plant.nu,
+            "STAGES": len(nodes),
+            "KEEP": 0.0 if discrete else 1.0,
+            "SEMI_IMPLICIT": semi_implicit,
+            "NODES": nodes,
+            "WEIGHTS": weights,
+        }
+        z, constants = ca.vertcat(x, u), []
+        jacobian, hessian = ca.jacobian(f, z), ca.hessian(ca.dot(y, f), z)[0]
+        self.functions = (
+            lane_function("derivative", {"x": x, "u": u}, {"f": f}, constants),
+            lane_function("derivative_jacobian", {"x": x, "u": u}, {"f": f, "J": jacobian}, constants),
+            lane_function("derivative_hessian", {"x": x, "u": u, "y": y}, {"H": hessian}, constants),
+        )
+        self.constants = frozen(constants or [0.0])
+        if not np.isfinite(self.constants).all():
+            raise PlantError(f"{type(plant).__name__} has a parameter that is not finite; give finite numbers")
+
+    @staticmethod
+    def _trace(plant, method, x, u):
+        label = f"{type(plant).__name__}.{method.__name__}"
+        try:
+            f = method(x, u)
+            f = ca.SX(f) if not isinstance(f, list | tuple) else ca.vertcat(*f)
+        except PlantError:
+            raise
+        except Exception as error:
+            raise PlantError(f"{label} fails on CasADi symbols ({error}); use ppi.sin, ppi.vertcat, ... on x and u") from error
+        if f.numel() != plant.nx:
+            raise PlantError(f"{label} returns {f.numel()} entries; expected {plant.nx}, one for each of {plant.state_names}")
+        free = [s.name() for s in ca.symvar(f) if not re.fullmatch(r"[xu](_\d+)?", s.name())]
+        if free:
+            raise PlantError(f"{label} uses unknown symbols {free}; use only x, u and numbers")
+        return ca.densify(ca.reshape(f, plant.nx, 1))
+
+    @staticmethod
+    def _check_order(plant, f, x):
+        half = plant.nx // 2
+        if plant.nx % 2 or not ca.is_equal(f[:half], x[half:], 2):
+            raise PlantError(
+                f"{type(plant).__name__} uses semi_implicit_euler, which needs states ordered positions, velocities "
+                "and a derivative whose first half is the velocities; reorder them or choose rk4"
+            )
+
+    @functools.cached_property
+    def kernels(self):
+        """Compiled steps and derivatives."""
+        return build(self.label, STAGE_LANES, self.sizes, self.functions, ("integrate", "dynamics"))
