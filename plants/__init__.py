@@ -1,5 +1,10 @@
 """Ready-made plants, written with the public names of ppi_robotics alone."""
 
+from plants.acrobot import Acrobot
 from plants.cart_pole import CartPole
+from plants.double_cart_pole import DoubleCartPole
+from plants.pendulum import Pendulum
 
-__all__ = ["CartPole"]
+BY_NAME = {plant.name: plant for plant in (Pendulum, CartPole, Acrobot, DoubleCartPole)}
+
+__all__ = ["BY_NAME", "Acrobot", "CartPole", "DoubleCartPole", "Pendulum"]

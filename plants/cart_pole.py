@@ -8,6 +8,7 @@
 import numpy as np
 
 import ppi_robotics as ppi
+from plants.drawing import Box, Disk, Line
 
 
 class CartPole(ppi.SymbolicPlant):
@@ -66,11 +67,39 @@ class CartPole(ppi.SymbolicPlant):
         )
         return ppi.vertcat(velocity, rate, push - self.pole_mass * self.pole_length * swing * cosine / total, swing)
 
-    def swing_up_cost(self, angle=1.0, angular_velocity=0.1, force=0.01):
-        """Quadratic cost of angle, angular velocity and force per stage, without the force at the end."""
-        state = [0.0, angle, 0.0, angular_velocity]
-        return ppi.Quadratic(state=state, control=[force], terminal=state)
+    def swing_up_cost(self, angle=1.0, angular_velocity=0.1, force=0.01, wrapped=False):
+        """Cost angle a^2 + angular_velocity w^2 + force u^2 per stage, without the force at the end.
+
+        With `wrapped`, sin^2 a + (1 - cos a)^2 stands for a^2: every full turn counts as upright, so that pumping costs no
+        more than hanging, as a weak motor needs.
+        """
+        if not wrapped:
+            state = [0.0, angle, 0.0, angular_velocity]
+            return ppi.Quadratic(state=state, control=[force], terminal=state)
+
+        def residuals(x):
+            return ppi.vertcat(angle**0.5 * ppi.sin(x[1]), angle**0.5 * (1 - ppi.cos(x[1])), angular_velocity**0.5 * x[3])
+
+        return ppi.LeastSquares(stage=lambda x, u: ppi.vertcat(residuals(x), force**0.5 * u[0]), terminal=residuals)
 
     def success(self, x):
         """Whether final states (N, nx) are upright: within 0.3 rad of the vertical and 2 rad/s of rest."""
         return (np.cos(x[:, 1]) > np.cos(0.3)) & (np.abs(x[:, 3]) < 2.0)
+
+    @property
+    def view(self):
+        """Window (left, right, bottom, top) of a drawing [m]."""
+        return (-2.0, 2.0, -1.3, 1.3)
+
+    def draw(self, x):
+        """Shapes that show a state (4,)."""
+        hinge = np.array([x[0], 0.0])
+        tip = hinge + 2 * self.pole_length * np.array([np.sin(x[1]), np.cos(x[1])])
+        link = Line(np.array([hinge, tip]), 5.0, "link")
+        return [*draw_cart(x[0], self.view), link, Disk(tuple(hinge), 0.03, "joint"), Disk(tuple(tip), 0.05, "tip")]
+
+
+def draw_cart(position, view):
+    """Shapes of a track across the window and of a cart on it."""
+    track = Line(np.array([[view[0], -0.11], [view[1], -0.11]]), 1.5, "track")
+    return [track, Box((position, 0.0), 0.4, 0.2, "cart")]

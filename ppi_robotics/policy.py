@@ -4,8 +4,9 @@
 """
 
 import os
-import tempfile
+import secrets
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,9 +17,13 @@ from ppi_robotics.gaussian import as_finite, frozen
 
 FORMAT = "ppi_robotics.LinearGaussianPolicy"
 FORMAT_VERSION = 1
+FIELDS = ("x_ref", "u_ref", "K", "cov", "dt", "plant", "state_names", "control_names")
+# what numpy and zipfile raise on damaged, encrypted or oversized archives; a zipfile error is no OSError
+UNREADABLE = (OSError, ValueError, EOFError, KeyError, TypeError, RuntimeError, MemoryError)
+UNREADABLE += (zipfile.BadZipFile, zlib.error)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LinearGaussianPolicy:
     """Feedback about a reference trajectory.
 
@@ -52,7 +57,9 @@ class LinearGaussianPolicy:
         cov = as_finite(self.cov, "cov", (len(x_ref), nu, nu))
         dt = as_finite(self.dt, "dt", ())
         if len(x_ref) == 0 or dt <= 0:
-            raise ProblemError(f"a policy with {len(x_ref)} stages of {float(dt)} s; expected at least one of positive length")
+            raise ProblemError(
+                f"a policy with {len(x_ref)} stages of {dt:g} s; expected at least one of positive length"
+            )
         for name, value in (("x_ref", x_ref), ("u_ref", u_ref), ("K", K), ("cov", cov)):
             object.__setattr__(self, name, frozen(value))
         object.__setattr__(self, "dt", float(dt))
@@ -79,8 +86,11 @@ class LinearGaussianPolicy:
         """Reference state (nx,), control (nu,) and gain (nu, ndx) at a time [s], linear between stages.
 
         Times before the first or after the last stage take that stage's values.
+
+        Raises:
+          ProblemError: if the time is no finite number.
         """
-        s = min(max(float(time) / self.dt, 0.0), self.horizon - 1.0)
+        s = min(max(float(as_finite(time, "time", ())) / self.dt, 0.0), self.horizon - 1.0)
         t = min(int(s), max(self.horizon - 2, 0))
         after = min(t + 1, self.horizon - 1)
         weight = s - t
@@ -94,17 +104,27 @@ class LinearGaussianPolicy:
         """Raise `ProblemError` unless the policy fits the problem's plant and horizon."""
         plant = problem.plant
         if self.plant and self.plant != plant.name:
-            raise ProblemError(f"the policy was made for plant '{self.plant}', not for '{plant.name}'; solve for this plant")
+            raise ProblemError(
+                f"the policy was made for plant '{self.plant}', not for '{plant.name}'; solve for this plant"
+            )
         given = (self.x_ref.shape[1], self.u_ref.shape[1], self.K.shape[2])
         if given != (plant.nx, plant.nu, plant.ndx):
             raise ProblemError(
                 f"the policy has {given[0]} states and {given[1]} controls, plant '{plant.name}' has "
                 f"{plant.nx} and {plant.nu}; solve for this plant"
             )
-        if self.horizon != problem.horizon or not np.isclose(self.dt, plant.dt, rtol=1e-12):
+        for role, own, names in (
+            ("states", self.state_names, plant.state_names),
+            ("controls", self.control_names, plant.control_names),
+        ):
+            if own and own != tuple(names):
+                raise ProblemError(
+                    f"the policy has {role} {own}, plant '{plant.name}' has {tuple(names)}; solve for this plant"
+                )
+        if self.horizon != problem.horizon or not np.isclose(self.dt, plant.dt, rtol=1e-12, atol=0.0):
             raise ProblemError(
-                f"the policy has {self.horizon} stages of {self.dt:g} s, the problem {problem.horizon} of {plant.dt:g} s; "
-                "give the problem the policy's horizon, or solve again"
+                f"the policy has {self.horizon} stages of {self.dt:g} s, the problem {problem.horizon} of "
+                f"{plant.dt:g} s; give the problem the policy's horizon, or solve again"
             )
 
     def save(self, path):
@@ -114,18 +134,20 @@ class LinearGaussianPolicy:
           ProblemError: if the file cannot be written.
         """
         path = Path(path)
+        partial = path.parent / f"{path.name}.{secrets.token_hex(4)}.part"
         try:
-            handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
             try:
-                with os.fdopen(handle, "wb") as file:
+                with open(partial, "xb") as file:
                     np.savez(file, **self._arrays())
-                os.chmod(partial, 0o644)
+                    file.flush()
+                    os.fsync(file.fileno())  # the new name must not reach the disk before the content
                 os.replace(partial, path)
             except BaseException:
-                os.unlink(partial)
+                partial.unlink(missing_ok=True)
                 raise
         except OSError as error:
-            raise ProblemError(f"cannot write the policy to '{path}': {error.strerror}; choose a writable place") from error
+            reason = error.strerror or error
+            raise ProblemError(f"cannot write the policy to '{path}': {reason}; choose a writable place") from error
 
     def _arrays(self):
         return {
@@ -148,26 +170,45 @@ class LinearGaussianPolicy:
         Raises:
           ProblemError: if the file is missing, damaged, of another kind or of a later format version.
         """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                data = {name: file[name] for name in file.files} if hasattr(file, "files") else {}
-        except FileNotFoundError as error:
-            raise ProblemError(f"no policy file '{path}'; give the path of a file written by policy.save") from error
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zipfile.zlib.error) as error:
-            raise ProblemError(f"'{path}' is no readable policy file; expected a .npz written by policy.save") from error
-        if str(data.pop("format", "")) != FORMAT:
-            raise ProblemError(f"'{path}' holds no policy of this package; expected a .npz written by policy.save")
-        version = int(data.pop("version", -1))
-        if version != FORMAT_VERSION:
-            raise ProblemError(f"'{path}' has format version {version}; this release reads {FORMAT_VERSION}: solve again, or upgrade")
-        names = ("x_ref", "u_ref", "K", "cov", "dt", "plant", "state_names", "control_names")
-        missing = [name for name in names if name not in data]
+        data = _read(path)
+        missing = [name for name in FIELDS if name not in data]
         if missing:
             raise ProblemError(f"'{path}' lacks {', '.join(missing)}; expected a .npz written by policy.save")
-        return cls(
-            *(data[name] for name in names[:4]),
-            dt=float(data["dt"]),
-            plant=str(data["plant"]),
-            state_names=tuple(str(name) for name in data["state_names"]),
-            control_names=tuple(str(name) for name in data["control_names"]),
+        try:
+            return cls(
+                *(data[name] for name in FIELDS[:4]),
+                dt=float(data["dt"]),
+                plant=str(data["plant"].item()),
+                state_names=tuple(str(name) for name in data["state_names"]),
+                control_names=tuple(str(name) for name in data["control_names"]),
+            )
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ProblemError(f"'{path}' is damaged ({_one_line(error)}); save the policy again") from error
+
+
+def _read(path):
+    """Arrays of a policy file by name, its format and version checked."""
+    foreign = f"'{path}' holds no policy of this package; expected a .npz written by policy.save"
+    try:
+        with open(path, "rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile) or str(archive.get("format", "")) != FORMAT:
+                raise ProblemError(foreign)
+            data = {name: archive[name] for name in ("version", *FIELDS) if name in archive}
+    except FileNotFoundError as error:
+        raise ProblemError(f"no policy file '{path}'; give the path of a file written by policy.save") from error
+    except ProblemError:
+        raise
+    except UNREADABLE as error:
+        reason = getattr(error, "strerror", None) or _one_line(error)
+        raise ProblemError(f"cannot read '{path}' ({reason}); expected a .npz written by policy.save") from error
+    if str(data.get("version", "")) != str(FORMAT_VERSION):
+        version = _one_line(data.get("version", "none"))
+        raise ProblemError(
+            f"'{path}' has format version {version}; this release reads {FORMAT_VERSION}: solve again, or upgrade"
         )
+    return data
+
+
+def _one_line(text):
+    return " ".join(str(text).split())

@@ -1,0 +1,82 @@
+"""A pendulum with a motor at its hinge:  m l^2 dw/dt = m g l sin a - b w + torque."""
+
+import numpy as np
+
+import ppi_robotics as ppi
+from plants.drawing import Disk, Line
+
+
+class Pendulum(ppi.SymbolicPlant):
+    """Pendulum; state (angle, angular velocity), angle 0 upright, control the motor's torque.
+
+    The default motor can hold the pendulum within 18 degrees of the vertical, so it must swing up.
+
+    Attributes:
+      mass: at the tip [kg].
+      length: from hinge to tip [m].
+      damping: of the hinge [N m s/rad].
+      gravity: [m/s^2].
+      sigma: diffusion of the angular velocity [rad/s per square root of a second].
+      torque_limit: largest torque in either direction [N m]; None for no limit.
+      dt: seconds a stage.
+      integrator: rk4, semi_implicit_euler, ...
+    """
+
+    name = "pendulum"
+    state_names = ("angle", "angular velocity")
+    control_names = ("torque",)
+    units = ("rad", "rad/s", "N m")
+    default_horizon = 250
+    hanging = np.array([np.pi, 0.0])
+    upright = np.zeros(2)
+
+    def __init__(
+        self,
+        mass=1.0,
+        length=1.0,
+        damping=0.1,
+        gravity=9.81,
+        sigma=0.2,
+        torque_limit=3.0,
+        dt=0.02,
+        integrator="rk4",
+    ):
+        self.mass, self.length, self.damping, self.gravity, self.sigma = mass, length, damping, gravity, sigma
+        self.dt, self.integrator = dt, integrator
+        self.noise = dt * np.array([0.0, sigma]) ** 2
+        if torque_limit is not None:
+            self.control_limits = [(-torque_limit, torque_limit)]
+
+    def derivative(self, x, u):
+        """Angular velocity and acceleration."""
+        angle, rate = x[0], x[1]
+        torque = self.mass * self.gravity * self.length * ppi.sin(angle) - self.damping * rate + u[0]
+        return ppi.vertcat(rate, torque / (self.mass * self.length**2))
+
+    def swing_up_cost(self, angle=1.0, angular_velocity=0.1, torque=0.01, terminal=100.0):
+        """Cost angle (sin^2 a + (1 - cos a)^2) + angular_velocity w^2 + torque u^2; `terminal` weighs the state's at the end.
+
+        Sine and cosine make every full turn count as upright, so that pumping costs no more than hanging.
+        """
+
+        def residuals(x):
+            return ppi.vertcat(angle**0.5 * ppi.sin(x[0]), angle**0.5 * (1 - ppi.cos(x[0])), angular_velocity**0.5 * x[1])
+
+        return ppi.LeastSquares(
+            stage=lambda x, u: ppi.vertcat(residuals(x), torque**0.5 * u[0]),
+            terminal=lambda x: terminal**0.5 * residuals(x),
+        )
+
+    def success(self, x):
+        """Whether final states (N, 2) are upright: within 0.3 rad of the vertical and 2 rad/s of rest."""
+        return (np.cos(x[:, 0]) > np.cos(0.3)) & (np.abs(x[:, 1]) < 2.0)
+
+    @property
+    def view(self):
+        """Window (left, right, bottom, top) of a drawing [m]."""
+        return (-1.5 * self.length, 1.5 * self.length, -1.25 * self.length, 1.25 * self.length)
+
+    def draw(self, x):
+        """Shapes that show a state (2,)."""
+        tip = self.length * np.array([np.sin(x[0]), np.cos(x[0])])
+        return [Line(np.array([[0.0, 0.0], tip]), 5.0, "link"), Disk((0.0, 0.0), 0.04, "joint"), Disk(tuple(tip), 0.09, "tip")]

@@ -1,0 +1,361 @@
+"""Animations of a plant, drawn from its shapes at real-time speed into a GIF.
+
+    animation.save("animation.gif", plant, rollouts.x[0], rollouts.u[0])
+
+A plant offers `draw(x)`, a list of shapes (lines, boxes and disks in metres, see `plants.drawing`), and `view`, the
+window (left, right, bottom, top) [m]. The window follows a plant that travels farther than it shows.
+"""
+
+import functools
+import io
+import math
+import os
+import secrets
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.colors import to_rgb
+from matplotlib.path import Path as Curve
+from matplotlib.transforms import IdentityTransform
+from PIL import Image, ImageFont
+
+from ppi_robotics.errors import ProblemError
+
+WIDTH, HEIGHT = 480, 320  # pixels
+MARGIN, HEADER, BAR = 14, 26, 24  # pixels
+SMALL, LARGE = 11, 14  # pixels of text
+TRAIL_SECONDS, TRAIL_PIECES = 0.8, 20
+CAMERA_SECONDS = 0.3  # how sluggishly the window follows
+HOLD_MS = 1000  # the last frame stays that long
+BACKGROUND, INK, FAINT, GRID, EMPTY = "#FCFCFA", "#2E3440", "#6B7280", "#E3E5E8", "#ECEDEE"
+LINK, TIP, CONTROL, SCENERY = "#0072B2", "#D55E00", "#009E73", "#9AA0A8"
+
+
+def save(path, plant, x, u, title=""):
+    """Write an animated GIF of a trajectory, all of it or nothing.
+
+    Args:
+      path: of the GIF.
+      plant: with `draw` and `view`.
+      x: states (T + 1, nx).
+      u: controls (T, nu), shown as bars.
+      title: a few words for the top right corner.
+
+    Returns:
+      Number of frames.
+
+    Raises:
+      ProblemError: if the plant cannot be drawn, the trajectory is not finite, or the file cannot be written.
+    """
+    images, delay = render(plant, x, u, title)
+    durations = [delay] * (len(images) - 1) + [HOLD_MS]
+    buffer = io.BytesIO()
+    images[0].save(
+        buffer, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0, optimize=False
+    )
+    write_atomically(path, buffer.getvalue())
+    return len(images)
+
+
+def write_atomically(path, data):
+    """Write bytes to a file, all of them or nothing.
+
+    Raises:
+      ProblemError: if the file cannot be written.
+    """
+    path = Path(path)
+    partial = path.parent / f"{path.name}.{secrets.token_hex(4)}.part"
+    try:
+        try:
+            partial.write_bytes(data)
+            os.replace(partial, path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ProblemError(f"cannot write '{path}': {error.strerror or error}; choose a writable place") from error
+
+
+def render(plant, x, u, title=""):
+    """Draw the frames of a trajectory; arguments as in `save`.
+
+    Returns:
+      Images with one common palette, and the milliseconds between them.
+    """
+    if not hasattr(plant, "draw") or not hasattr(plant, "view"):
+        raise ProblemError(
+            f"plant '{plant.name}' cannot be drawn; give it draw(x), a list of shapes, and view, a window in metres"
+        )
+    x, u = np.asarray(x, dtype=float), np.asarray(u, dtype=float)
+    if x.ndim != 2 or u.ndim != 2 or len(x) != len(u) + 1 or not np.isfinite(x).all() or not np.isfinite(u).all():
+        raise ProblemError(f"states {x.shape} and controls {u.shape}; expected finite (T + 1, nx) and (T, nu)")
+    delay = frame_delay(plant.dt)
+    times = delay / 1000 * np.arange(int(1000 * len(u) * plant.dt / delay + 1e-6) + 1)
+    states, controls = resample(x, u, plant.dt, times)
+    scene = Scene(plant, [plant.draw(state) for state in states], controls, times, title)
+    few = np.linspace(0, len(times) - 1, 8).astype(int)
+    palette = Palette(np.stack([scene.frame(i).copy() for i in few]))
+    return [palette.image(scene.frame(i)) for i in range(len(times))], delay
+
+
+def frame_delay(dt):
+    """Milliseconds between frames: GIFs know multiples of 10, viewers honor 20 or more, whole stages need no blending."""
+    for delay in (20, 30, 40):
+        stages = delay / (1000 * dt)
+        if stages > 0.5 and abs(stages - round(stages)) < 1e-9:
+            return delay
+    return 30
+
+
+def resample(x, u, dt, times):
+    """States, linear between stages, and controls, held over their stage, at times [s]."""
+    stage = np.asarray(times) / dt
+    stage = np.where(np.abs(stage - np.round(stage)) < 1e-6, np.round(stage), stage)
+    before = np.minimum(stage.astype(int), len(u) - 1)
+    weight = (stage - before)[:, None]
+    return (1 - weight) * x[before] + weight * x[before + 1], u[before]
+
+
+class Palette:
+    """Colors shared by all frames, and a table from 5 bits a channel to the nearest of them.
+
+    Args:
+      sample: some frames (n, height, width, 4) as bytes.
+    """
+
+    def __init__(self, sample):
+        pool = Image.fromarray(np.ascontiguousarray(sample[..., :3]).reshape(-1, sample.shape[2], 3))
+        colors = pool.quantize(255, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        levels = np.arange(32) * 255 // 31
+        cube = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(1, -1, 3)
+        indexed = Image.fromarray(cube.astype(np.uint8)).quantize(palette=colors, dither=Image.Dither.NONE)
+        self.table, self.colors = np.asarray(indexed).ravel(), colors.getpalette()
+
+    def image(self, frame):
+        """The indexed image of a frame (height, width, 4)."""
+        pixels = frame.view("<u4")[..., 0]  # red in the lowest byte
+        index = (pixels & 0xF8) << 7 | (pixels & 0xF800) >> 6 | (pixels & 0xF80000) >> 19
+        image = Image.fromarray(np.take(self.table, index, mode="clip"))
+        image.putpalette(self.colors)
+        return image
+
+
+class Canvas:
+    """Anti-aliased drawing in pixels; x to the right and y upward from the lower left corner."""
+
+    def __init__(self):
+        self.renderer = RendererAgg(WIDTH, HEIGHT, 72)  # at 72 dots an inch a point is a pixel
+        self.pixels = np.asarray(self.renderer.buffer_rgba())
+
+    def line(self, points, shade, width):
+        """Stroke a polyline (n, 2) with round ends."""
+        self.renderer.draw_path(self._pen(to_rgb(shade), width), Curve(points), IdentityTransform())
+
+    def fill(self, points, shade, edge=None, width=0.0):
+        """Fill a closed polygon (n, 2), and stroke its edge."""
+        outline = Curve(points, closed=True)
+        self.renderer.draw_path(self._pen(to_rgb(edge or shade), width), outline, IdentityTransform(), to_rgb(shade))
+
+    def bar(self, x, y, width, height, shade):
+        """Fill a rectangle given by its lower left corner."""
+        self.fill([(x, y), (x + width, y), (x + width, y + height), (x, y + height), (x, y)], shade)
+
+    def text(self, x, y, words, shade, size, right=False):
+        """Write in one line whose baseline starts at (x, y), or ends there."""
+        ink, (dx, dy) = _letters(words, size)
+        height, width = ink.shape
+        top, left = HEIGHT - y + dy, int(x + dx - (_width(words, size) if right else 0))
+        area = self.pixels[top : top + height, left : left + width, :3]
+        ink = ink[: area.shape[0], : area.shape[1], None]
+        area[:] = (1 - ink) * area + ink * 255 * np.array(to_rgb(shade))
+
+    def _pen(self, shade, width):
+        pen = self.renderer.new_gc()
+        pen.set_foreground(shade, isRGBA=True)
+        pen.set_linewidth(width)
+        pen.set_capstyle("round")
+        pen.set_joinstyle("round")
+        pen.set_snap(False)  # motion by fractions of a pixel is smooth
+        return pen
+
+
+class Scene:
+    """What is drawn: `frame(i)` gives the pixels of one frame.
+
+    Args:
+      plant: for names, units and window.
+      drawings: one list of shapes per frame.
+      controls: (n, nu) one row per frame.
+      times: (n,) [s].
+      title: for the top right corner.
+    """
+
+    def __init__(self, plant, drawings, controls, times, title):
+        self.controls, self.times = controls, times
+        self.names, self.units = plant.control_names, plant.units[plant.nx :]
+        # bars are scaled to the largest control that is shown
+        self.scale = np.maximum(np.abs(controls).max(axis=0), 1e-12)
+        self.floor = BAR * plant.nu + 10
+        seconds = times[1] if len(times) > 1 else 1.0
+        self.camera = Camera(plant.view, drawings, np.array([WIDTH, HEIGHT - self.floor - HEADER]), seconds)
+        self.drawings = [[_prolonged(shape, plant.view) for shape in shapes] for shapes in drawings]
+        tips = [[shape.center for shape in shapes if shape.role == "tip"] for shapes in drawings]
+        self.tips = np.array(tips).reshape(len(drawings), -1, 2)
+        self.trail_frames = max(TRAIL_PIECES, math.ceil(TRAIL_SECONDS / seconds))
+        self.canvas = Canvas()
+        self._draw_background(title)
+        self.background = self.canvas.pixels.copy()
+
+    def frame(self, index):
+        """Pixels (height, width, 4) of one frame; the next call overwrites them."""
+        canvas = self.canvas
+        canvas.pixels[:] = self.background
+        for segment in self.camera.grid(index):
+            canvas.line(self._to_pixels(segment, index), GRID, 1.0)
+        self._draw_trails(index)
+        for shape in self.drawings[index]:
+            self._draw_shape(shape, index)
+        for i, value in enumerate(self.controls[index]):
+            y = self._bar_height(i)
+            canvas.bar(WIDTH / 2, y - 4, WIDTH / 4 * value / self.scale[i], 8, CONTROL)
+            # adding zero turns -0.0 into 0.0
+            number = f"{round(float(value), 1) + 0.0:+.1f} {self.units[i]}".replace("-", "\N{MINUS SIGN}").rstrip()
+            canvas.text(WIDTH - MARGIN, y - 4, number, INK, SMALL, right=True)
+        canvas.text(MARGIN, HEIGHT - 22, f"{self.times[index]:.2f} s", INK, LARGE)
+        return canvas.pixels
+
+    def _draw_background(self, title):
+        canvas = self.canvas
+        canvas.bar(0, 0, WIDTH, HEIGHT, BACKGROUND)
+        canvas.text(WIDTH - MARGIN, HEIGHT - 22, title, FAINT, SMALL, right=True)
+        if self.camera.spacing:
+            canvas.text(MARGIN + 72, HEIGHT - 22, f"lines {self.camera.spacing:g} m apart", FAINT, SMALL)
+        for i, name in enumerate(self.names):
+            y = self._bar_height(i)
+            canvas.text(MARGIN, y - 4, name, FAINT, SMALL)
+            canvas.bar(WIDTH / 4, y - 4, WIDTH / 2, 8, EMPTY)
+            canvas.bar(WIDTH / 2 - 0.5, y - 7, 1, 14, SCENERY)
+
+    def _draw_trails(self, index):
+        """Paths of the tips over the last frames, fading out with age."""
+        ages = np.linspace(self.trail_frames, 0, TRAIL_PIECES + 1).astype(int)
+        for piece, (start, stop) in enumerate(zip(index - ages[:-1], index - ages[1:], strict=True)):
+            if stop > 0:
+                shade = _blend(TIP, BACKGROUND, 0.5 * (piece + 1) / TRAIL_PIECES)
+                for path in self.tips[max(0, start) : stop + 1].swapaxes(0, 1):
+                    self.canvas.line(self._to_pixels(path, index), shade, 2.2)
+
+    def _draw_shape(self, shape, index):
+        meter = self.camera.pixels_per_meter
+        if hasattr(shape, "points"):
+            shade = {"track": SCENERY, "cart-edge": INK}.get(shape.role, LINK)
+            self.canvas.line(self._to_pixels(shape.points, index), shade, shape.width_px)
+        elif hasattr(shape, "radius"):
+            face, edge = (TIP, BACKGROUND) if shape.role == "tip" else (BACKGROUND, INK)
+            circle = _rounded(0.0, 0.0, shape.radius * meter)
+            self.canvas.fill(circle + self._to_pixels(shape.center, index), face, edge, 1.3)
+        else:
+            width, height = shape.width * meter, shape.height * meter
+            box = _rounded(width, height, 0.15 * min(width, height), inside=True)
+            self.canvas.fill(box + self._to_pixels(shape.center, index), INK)
+
+    def _to_pixels(self, points, index):
+        return self.camera.to_pixels(points, index) + (0, self.floor)
+
+    def _bar_height(self, index):
+        """Pixels from the bottom to the middle of a control's bar."""
+        return 16 + BAR * (len(self.names) - 1 - index)
+
+
+class Camera:
+    """Where the window is: fixed if what moves nearly fits in the plant's view, else following it.
+
+    Attributes:
+      path: centers (n, 2) of the window [m].
+      half: half of the window's width and height [m].
+      pixels_per_meter: scale of the drawing.
+      spacing: distance of the grid lines that show a window's motion [m]; 0 if it is fixed.
+    """
+
+    def __init__(self, view, drawings, pixels, seconds):
+        corners = [np.concatenate([_corners(s) for s in shapes if s.role != "track"]) for shapes in drawings]
+        low, high = np.array([c.min(axis=0) for c in corners]), np.array([c.max(axis=0) for c in corners])
+        left, right = np.array(view[::2], dtype=float), np.array(view[1::2], dtype=float)
+        lowest, highest = np.minimum(left, low.min(axis=0) - 0.05), np.maximum(right, high.max(axis=0) + 0.05)
+        self.follows = highest - lowest > 1.4 * (right - left)
+        size = np.where(self.follows, right - left, highest - lowest)
+        self.pixels_per_meter = min(pixels / size)
+        self.half = pixels / self.pixels_per_meter / 2
+        smooth = _smooth((low + high) / 2, CAMERA_SECONDS / seconds)
+        self.path = np.where(self.follows, smooth, (lowest + highest) / 2)
+        self.spacing = 10.0 ** round(math.log10(self.half[0] / 2)) if self.follows.any() else 0
+
+    def to_pixels(self, points, index):
+        """Pixels (..., 2) from the window's lower left corner of points [m] in a frame."""
+        return (points - self.path[index] + self.half) * self.pixels_per_meter
+
+    def grid(self, index):
+        """Segments (2, 2) of the grid lines in the window of a frame, across the directions in which it moves."""
+        for axis in np.flatnonzero(self.follows):
+            middle, half = self.path[index, axis], self.half[axis]
+            first = math.ceil((middle - half) / self.spacing) * self.spacing
+            for place in np.arange(first, middle + half, self.spacing):
+                ends = self.path[index] + np.array([-self.half, self.half])
+                ends[:, axis] = place
+                yield ends
+
+
+def _smooth(values, width):
+    """Gaussian average of rows (n, 2) over `width` rows, constant beyond the ends."""
+    reach = math.ceil(3 * width)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
+    padded = np.pad(values, ((reach, reach), (0, 0)), mode="edge")
+    return np.stack([np.convolve(column, weights / weights.sum(), "valid") for column in padded.T], axis=1)
+
+
+def _corners(shape):
+    """Points (n, 2) that span a shape."""
+    if hasattr(shape, "points"):
+        return shape.points
+    reach = (shape.radius, shape.radius) if hasattr(shape, "radius") else (shape.width / 2, shape.height / 2)
+    return np.array([shape.center - reach, shape.center + reach])
+
+
+def _prolonged(shape, view):
+    """A track that ends at the window's sides goes on beyond them; one that ends before is as long as it is."""
+    if shape.role != "track":
+        return shape
+    points = np.array(shape.points)
+    points[points[:, 0] <= view[0], 0] -= 1e3
+    points[points[:, 0] >= view[1], 0] += 1e3
+    return type(shape)(points, shape.width_px, shape.role)
+
+
+@functools.lru_cache(maxsize=256)
+def _rounded(width, height, radius, inside=False):
+    """Outline (49, 2) of a rectangle about the origin with rounded corners, inside it or at a distance of it."""
+    angles = np.linspace(0.0, 2 * np.pi, 49)
+    circle = radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return circle + np.sign(np.round(circle, 9)) * (np.array([width, height]) / 2 - (radius if inside else 0.0))
+
+
+def _blend(shade, other, weight):
+    return tuple(weight * np.array(to_rgb(shade)) + (1 - weight) * np.array(to_rgb(other)))
+
+
+@functools.cache
+def _font(size):
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), size)
+
+
+@functools.lru_cache(maxsize=1024)
+def _letters(words, size):
+    """Coverage (height, width) from 0 to 1 of a text, and where its upper left corner is from its baseline's start."""
+    mask, offset = _font(size).getmask2(words or " ", mode="L", anchor="ls")
+    return np.asarray(mask, dtype=float).reshape(mask.size[::-1]) / 255, offset
+
+
+def _width(words, size):
+    return _font(size).getlength(words)

@@ -1,0 +1,317 @@
+"""Limits on controls and states by a primal-dual interior point on the same sweep.
+
+Every limit adds z / slack to the model's curvature and mu / slack to its gradient; the sweep then gives a Newton step of
+the barrier problem, accepted by a filter on (infeasibility, barrier objective), and mu goes to zero.
+
+A. Wachter and L. T. Biegler, *On the implementation of an interior-point filter line-search algorithm* (Mathematical
+Programming 106, 2006), called IPOPT below; its constants are kept.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ppi_robotics.expansion import taylor
+from ppi_robotics.kernels.barrier import (
+    add_barrier,
+    complementarity,
+    log_slacks,
+    move_multipliers,
+    multiplier_step,
+    push_inside,
+    stationarity,
+)
+from ppi_robotics.messages import LocalModel, backward, forward
+from ppi_robotics.rollouts import Shooting
+from ppi_robotics.solution import Iteration, Status
+from ppi_robotics.steps import DIVERGED, Iterate, broke_down, objective
+
+DAMPING_FIRST, DAMPING_MAX = 1e-4, 1e12
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the interior point carries besides the trajectory.
+
+    Attributes:
+      y: multipliers of the dynamics (T, nx).
+      lower, upper: multipliers of the limits of u (T, nu) and of x_1 to x_T (T, nx), a pair of arrays each.
+      mu: barrier weight.
+      filter: pairs (infeasibility, barrier objective); no later iterate may be worse than one of them in both.
+      failures: line searches that failed in a row.
+    """
+
+    y: np.ndarray
+    lower: tuple
+    upper: tuple
+    mu: float
+    filter: tuple = ()
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A candidate: trajectory, gaps c of the dynamics, infeasibility theta = sum |c|, barrier objective phi."""
+
+    x: np.ndarray
+    u: np.ndarray
+    w: np.ndarray
+    c: np.ndarray
+    theta: float
+    phi: float
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """A Newton step: changes of the trajectory, new multipliers, and the longest steps inside the limits."""
+
+    dx: np.ndarray
+    du: np.ndarray
+    dw: np.ndarray
+    y: np.ndarray
+    d_lower: tuple
+    d_upper: tuple
+    slope: float
+    primal: float
+    dual: float
+
+
+@dataclass(frozen=True)
+class InteriorPoint:
+    """Primal-dual interior point with a filter line search, in multiple shooting.
+
+    Attributes:
+      lambda_transition: at least 0; with it the objective is PPI's merit.
+      exact: second derivatives of the dynamics, weighted by the multipliers, join the Hessian.
+      tolerance: of the scaled optimality residuals.
+      mu: first barrier weight.
+      margin: state limits are kept with so much to spare, since the closed loop leaves the optimized path by a little.
+    """
+
+    lambda_transition: float = 0.0
+    exact: bool = True
+    tolerance: float = 1e-7
+    mu: float = 0.1
+    margin: float = 1e-7
+    name = "interior point"
+
+    def begin(self, problem, x, u):
+        """Iterate at a guess, moved inside the limits."""
+        x, u = x.copy(), u.copy()
+        w = np.zeros((len(u), problem.plant.noise.factor.shape[1]))
+        return self._enter(problem, x, u, w, np.zeros_like(x[1:]), self.mu)
+
+    def advance(self, problem, iterate, index):
+        """One Newton step of the barrier problem, after lowering mu as far as the optimality error allows."""
+        model = taylor(problem, iterate.x, iterate.u, iterate.memory.y if self.exact else None)
+        gaps = model.d + iterate.w @ problem.plant.noise.factor.T
+        if iterate.sweep is not None and self._residual(problem, model, gaps, iterate, 0.0) <= self.tolerance:
+            cost = objective(problem, iterate.x, iterate.u, iterate.w, self.lambda_transition)
+            return replace(iterate, cost=cost, status=Status.CONVERGED), None
+        iterate = self._lower_mu(problem, model, gaps, iterate)
+        self._add_barriers(problem, model, iterate)
+        memory = iterate.memory
+        sweep, damping = self._sweep(model, iterate)
+        if sweep.breakdown is not None:
+            return replace(iterate, status=broke_down(sweep), breakdown=sweep.breakdown), None
+        iterate = replace(iterate, sweep=sweep, damping=damping)
+        here = self._point(problem, iterate.x, iterate.u, iterate.w, memory.mu)
+        direction = self._direction(problem, model, sweep, iterate)
+        found, step, armijo = self._line_search(problem, model, iterate, here, direction)
+        if found is None:
+            return self._recover(problem, iterate, here, direction, index)
+        return self._accept(problem, iterate, here, direction, found, step, armijo, index)
+
+    def expand(self, problem, iterate):
+        """Local model about the iterate, the limits' barriers included, and bounds of the feedforward."""
+        model = taylor(problem, iterate.x, iterate.u, iterate.memory.y if self.exact else None)
+        self._add_barriers(problem, model, iterate)
+        return model, None
+
+    # -- the barrier problem -------------------------------------------------------------------------------------------
+
+    def _enter(self, problem, x, u, w, y, mu):
+        """Iterate on the central path's multipliers at a trajectory moved inside the limits."""
+        for v, limits in self._limited(problem, x, u):
+            push_inside(v, limits)
+        pairs = [(mu / (v - limits[:, 0]), mu / (limits[:, 1] - v)) for v, limits in self._limited(problem, x, u)]
+        lower, upper = zip(*pairs, strict=True)
+        here = self._point(problem, x, u, w, mu)
+        if not math.isfinite(here.phi + here.theta):
+            return Iterate(x, u, w, status=Status.DIVERGED)
+        return Iterate(x, u, w, here.phi, memory=Memory(y, lower, upper, mu))
+
+    def _limited(self, problem, x, u):
+        """The limited quantities and their limits: controls, and states after the first."""
+        plant = problem.plant
+        return (u, plant.control_limits), (x[1:], plant.state_limits + np.array([self.margin, -self.margin]))
+
+    def _add_barriers(self, problem, model, iterate):
+        memory = iterate.memory
+        parts = (model.Cuu, model.cu), (model.Cxx[1:], model.cx[1:])
+        for (v, limits), lower, upper, (H, g) in zip(
+            self._limited(problem, iterate.x, iterate.u), memory.lower, memory.upper, parts, strict=True
+        ):
+            add_barrier(v, limits, lower, upper, memory.mu, H, g)
+
+    def _point(self, problem, x, u, w, mu):
+        c = problem.plant.step(x[:-1], u) + w @ problem.plant.noise.factor.T - x[1:]
+        logs = sum(log_slacks(v, limits) for v, limits in self._limited(problem, x, u))
+        phi = objective(problem, x, u, w, self.lambda_transition) - mu * logs
+        return Point(x, u, w, c, float(np.abs(c).sum()), phi)
+
+    def _residual(self, problem, model, gaps, iterate, mu):
+        """Scaled optimality error E_mu of the barrier problem (IPOPT, equation 5)."""
+        memory = iterate.memory
+        worst, total, count = 0.0, float(np.abs(memory.y).sum()), memory.y.size
+        signed = []
+        for (v, limits), lower, upper in zip(
+            self._limited(problem, iterate.x, iterate.u), memory.lower, memory.upper, strict=True
+        ):
+            gap, weight = complementarity(v, limits, lower, upper, mu)
+            worst, total, count = max(worst, gap), total + weight, count + 2 * v.size
+            signed.append(upper - lower)
+        scale = max(100.0, total / count) / 100.0
+        zx = np.vstack((np.zeros((1, problem.plant.nx)), signed[1]))
+        y, lS = memory.y, self.lambda_transition
+        dual = stationarity(model.A, model.B, model.G, model.cx, model.cu, iterate.w, y, zx, signed[0], lS)
+        return max(dual / scale, worst / scale, float(np.abs(gaps).max()))
+
+    def _lower_mu(self, problem, model, gaps, iterate):
+        """Lower the barrier weight while its problem is solved; the filter starts afresh."""
+        memory = iterate.memory
+        mu, least = memory.mu, self.tolerance / 10
+        while mu > least and self._residual(problem, model, gaps, iterate, mu) <= 10 * mu:
+            mu = max(least, min(0.2 * mu, mu**1.5))
+        if mu == memory.mu:
+            return iterate
+        return replace(iterate, memory=replace(memory, mu=mu, filter=(), failures=0))
+
+    def _sweep(self, model, iterate):
+        """Backward sweep, with the damping that makes every Hessian positive definite (IPOPT, algorithm IC)."""
+        damping = 1e-4 * 10.0**iterate.memory.failures if iterate.memory.failures else 0.0
+        while True:
+            sweep = backward(model, math.inf, self.lambda_transition, damping=(damping, damping))
+            if sweep.breakdown is None or damping > DAMPING_MAX:
+                return sweep, damping
+            if damping == 0.0:
+                damping = max(iterate.damping / 3, 1e-4)
+            else:
+                damping *= 8.0 if iterate.damping else 100.0
+
+    def _direction(self, problem, model, sweep, iterate):
+        dx, du, w, y = forward(model, sweep)
+        dw, memory = w - iterate.w, iterate.memory
+        slope = float(np.vdot(model.cx, dx) + np.vdot(model.cu, du))
+        if self.lambda_transition:
+            slope += float(np.vdot(iterate.w, dw)) / self.lambda_transition
+        primal, dual, d_lower, d_upper = 1.0, 1.0, [], []
+        for (v, limits), dv, lower, upper in zip(
+            self._limited(problem, iterate.x, iterate.u), (du, dx[1:]), memory.lower, memory.upper, strict=True
+        ):
+            steps = np.zeros_like(v), np.zeros_like(v)
+            longest = multiplier_step(v, dv, limits, lower, upper, memory.mu, *steps)
+            primal, dual = min(primal, longest[0]), min(dual, longest[1])
+            d_lower.append(steps[0])
+            d_upper.append(steps[1])
+        return Direction(dx, du, dw, y, tuple(d_lower), tuple(d_upper), slope, primal, dual)
+
+    # -- the filter line search ----------------------------------------------------------------------------------------
+
+    def _line_search(self, problem, model, iterate, here, direction):
+        """First acceptable point along the direction, its step length, and whether it lowers phi as predicted."""
+        memory, step = iterate.memory, direction.primal
+        theta_small = 1e-4 * max(1.0, here.theta)
+        for trial in range(30):
+            point = self._move(problem, iterate, direction, step, memory.mu)
+            verdict = self._verdict(memory, here, point, direction.slope, step, theta_small)
+            if verdict is not None:
+                return point, step, verdict
+            if trial == 0 and point.theta >= here.theta:
+                found = self._correct(problem, model, iterate, here, point, direction, theta_small)
+                if found is not None:
+                    return found
+            step *= 0.5
+            if step < 1e-6:
+                break
+        return None, 0.0, False
+
+    def _move(self, problem, iterate, direction, step, mu):
+        x, u, w = iterate.x + step * direction.dx, iterate.u + step * direction.du, iterate.w + step * direction.dw
+        return self._point(problem, x, u, w, mu)
+
+    @staticmethod
+    def _verdict(memory, here, point, slope, step, theta_small):
+        """None if the filter refuses the point; otherwise whether phi falls as Armijo's rule asks (IPOPT, A-5)."""
+        if not math.isfinite(point.theta + point.phi) or np.abs(point.x).max() > DIVERGED:
+            return None
+        rounding = 10 * np.finfo(float).eps * abs(here.phi)
+        for theta, phi in memory.filter:
+            if point.theta > (1 - 1e-5) * theta and point.phi - rounding > phi - 1e-8 * theta:
+                return None
+        switching = slope < 0 and step * (-slope) ** 2.3 > here.theta**1.1
+        if switching and here.theta <= theta_small:
+            return True if point.phi - rounding <= here.phi + 1e-8 * step * slope else None
+        better = point.theta <= (1 - 1e-5) * here.theta or point.phi - rounding <= here.phi - 1e-8 * here.theta
+        return False if better else None
+
+    def _correct(self, problem, model, iterate, here, point, direction, theta_small):
+        """Second-order correction: sweep again with the gaps that the full step left (IPOPT, A-5.5 to A-5.9)."""
+        memory, push = iterate.memory, iterate.w @ problem.plant.noise.factor.T
+        c, theta, damping = direction.primal * here.c + point.c, point.theta, iterate.damping
+        for _ in range(4):
+            shifted = replace(model, d=c - push)
+            sweep = backward(shifted, math.inf, self.lambda_transition, damping=(damping, damping))
+            if sweep.breakdown is not None:
+                return None
+            corrected = self._direction(problem, shifted, sweep, iterate)
+            step = corrected.primal
+            point = self._move(problem, iterate, corrected, step, memory.mu)
+            verdict = self._verdict(memory, here, point, direction.slope, direction.primal, theta_small)
+            if verdict is not None:
+                return point, step, verdict
+            if not point.theta <= 0.99 * theta:
+                return None
+            c, theta = step * c + point.c, point.theta
+        return None
+
+    # -- after the search ----------------------------------------------------------------------------------------------
+
+    def _accept(self, problem, iterate, here, direction, point, step, armijo, index):
+        memory = iterate.memory
+        for (v, limits), lower, upper, d_lower, d_upper in zip(
+            self._limited(problem, point.x, point.u),
+            memory.lower,
+            memory.upper,
+            direction.d_lower,
+            direction.d_upper,
+            strict=True,
+        ):
+            move_multipliers(v, limits, lower, upper, d_lower, d_upper, direction.dual, memory.mu)
+        y = memory.y + step * (direction.y - memory.y)
+        entries = memory.filter
+        if not armijo:
+            entries = (*entries, ((1 - 1e-5) * here.theta, here.phi - 1e-8 * here.theta))
+        memory = replace(memory, y=y, filter=entries, failures=0)
+        cost = objective(problem, point.x, point.u, point.w, self.lambda_transition)
+        change = step * float(max(np.abs(direction.dx).max(), np.abs(direction.du).max()))
+        defect = float(np.abs(point.c).max())
+        row = Iteration(index, self.name, cost, defect, change, step, iterate.damping, memory.mu)
+        return replace(iterate, x=point.x, u=point.u, w=point.w, cost=cost, memory=memory), row
+
+    def _recover(self, problem, iterate, here, direction, index):
+        """No step was accepted: restart from a rollout of the policy if the gaps are to blame, else raise the damping."""
+        memory = iterate.memory
+        row = Iteration(index, self.name, here.phi, float(np.abs(here.c).max()), 0.0, 0.0, iterate.damping, memory.mu)
+        if here.theta > 1e-6 and memory.failures < 1:
+            shooting = Shooting(problem, problem.plant.control_limits)
+            x, u, cost = shooting.rollout(iterate.x, iterate.u + iterate.sweep.k, iterate.sweep.K)
+            if math.isfinite(cost) and np.abs(x).max() < DIVERGED:
+                restart = self._enter(problem, x, u, np.zeros_like(iterate.w), direction.y, memory.mu)
+                if restart.status is None:
+                    return replace(restart, sweep=iterate.sweep, memory=replace(restart.memory, failures=1)), row
+        failures = memory.failures + 1
+        status = Status.NO_DESCENT if failures > 12 else None
+        return replace(iterate, status=status, memory=replace(memory, failures=failures, filter=())), row
+

@@ -1,0 +1,283 @@
+"""Figures of trajectories and of cost distributions.
+
+Every function takes records and axes to draw into, and returns the axes. Without axes it makes a figure of its own
+with the package's style, without pyplot and without changing matplotlib's settings:
+
+    axes = plotting.trajectory(problem.plant, ppi.rollout(problem, policy, samples=500))
+    axes[0].figure.savefig("trajectory.png")
+"""
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MultipleLocator, NullLocator
+
+from ppi_robotics.errors import ProblemError
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart; one per method in every figure
+COLORS = {"PPI": "#0072B2", "iLQG": "#D55E00", "LEQG": "#009E73"}
+OTHER_COLORS = ("#CC79A7", "#56B4E9", "#E69F00", "#000000")
+LIMIT = {"color": "0.55", "linestyle": (0, (4, 3)), "linewidth": 1.0}
+HEAVY_TAIL = 6.0  # largest excess over the median in units of the 95 % quantile's; 2 for a normal, 2.7 for an exponential
+
+
+def style():
+    """Context manager with the package's matplotlib settings."""
+    return rc_context(
+        {
+            "font.size": 9.0,
+            "axes.titlesize": 10.0,
+            "axes.labelsize": 9.0,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.edgecolor": "0.3",
+            "axes.linewidth": 0.8,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": "0.9",
+            "grid.linewidth": 0.7,
+            "xtick.color": "0.3",
+            "ytick.color": "0.3",
+            "legend.frameon": False,
+            "legend.fontsize": 8.5,
+            "lines.linewidth": 1.6,
+        }
+    )
+
+
+def color(name, index=0):
+    """Colour of a method by the beginning of its name; other names take one of the remaining colours by index."""
+    for method, value in COLORS.items():
+        if name.lower().startswith(method.lower()):
+            return value
+    return OTHER_COLORS[index % len(OTHER_COLORS)]
+
+
+def trajectory(plant, rollouts, nominal=None, name="PPI", axes=None):
+    """Every state and control over time: median and 5-95 % band of rollouts, nominal trajectory, limits.
+
+    Args:
+      plant: names, units, limits and the length of a stage.
+      rollouts: `Rollouts` of one policy.
+      nominal: noise-free states (T + 1, nx) and controls (T, nu); left out if None.
+      name: method that made the policy, for the colour.
+      axes: nx + nu axes, states first; a new figure if None.
+
+    Returns:
+      The nx + nu axes.
+
+    Raises:
+      ProblemError: if the number of axes is wrong or no rollout is finite.
+    """
+    if axes is None:
+        with style():
+            return trajectory(plant, rollouts, nominal, name, _trajectory_axes(plant))
+    if len(axes) != plant.nx + plant.nu:
+        raise ProblemError(f"{len(axes)} axes for {plant.nx} states and {plant.nu} controls; give {plant.nx + plant.nu} axes")
+    finite = np.isfinite(rollouts.x).all(axis=(1, 2)) & np.isfinite(rollouts.u).all(axis=(1, 2))
+    if not finite.any():
+        raise ProblemError(f"none of the {len(finite)} rollouts is finite, nothing can be drawn; use a policy that does not diverge")
+    time = plant.dt * np.arange(rollouts.x.shape[1])
+    labels = [f"{name} [{unit}]" if unit else name for name, unit in zip(_entry_names(plant), plant.units, strict=True)]
+    limits = np.concatenate([plant.state_limits, plant.control_limits])
+    for i, ax in enumerate(axes):
+        source, entry, held = (rollouts.x, i, False) if i < plant.nx else (rollouts.u, i - plant.nx, True)
+        line = None if nominal is None else nominal[held][:, entry]
+        _band(ax, time, source[finite, :, entry], line, color(name), held)
+        _mark_limits(ax, limits[i])
+        ax.set_ylabel(labels[i])
+        ax.set_xlim(time[0], time[-1])
+        ax.margins(y=0.08)
+        if plant.units[i] == "rad":
+            _count_in_pi(ax)
+    _explain_band(axes, finite, nominal is not None, color(name), np.isfinite(limits).any())
+    return axes
+
+
+def cost_distribution(evaluations, ax=None, level=0.95):
+    """Histograms of the cost per method, with the mean and the mean of the worst rollouts (CVaR) marked.
+
+    Args:
+      evaluations: names and `Evaluation`s.
+      ax: axes; a new figure if None.
+      level: of the CVaR; 0.95 is the mean of the worst 5 %.
+
+    Returns:
+      The axes. The cost axis is logarithmic, and says so, if a distribution is heavy-tailed.
+
+    Raises:
+      ProblemError: if there is no finite cost to draw.
+    """
+    if ax is None:
+        with style():
+            figure = Page(7.0, 4.4, header=0.2 + 0.34 * -(-(len(evaluations) + 2) // 2))
+            figure.subplots_adjust(**figure.margins)
+            return cost_distribution(evaluations, figure.add_subplot(), level)
+    finite = {name: evaluation.cost[np.isfinite(evaluation.cost)] for name, evaluation in evaluations.items()}
+    pooled = np.concatenate(list(finite.values())) if finite else np.empty(0)
+    if not len(pooled):
+        raise ProblemError("no finite cost to draw; give at least one evaluation with rollouts that do not diverge")
+    logarithmic = pooled.min() > 0 and any(_heavy_tailed(cost) for cost in finite.values() if len(cost))
+    edges = _bins(pooled, logarithmic)
+    if logarithmic:
+        ax.set_xscale("log")
+        # powers of ten alone leave an axis over less than a few decades without ticks
+        wide = edges[-1] > 100 * edges[0]
+        ax.xaxis.set_major_locator(LogLocator() if wide else LogLocator(subs=(1, 1.2, 1.5, 2, 3, 5, 7)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_locator(NullLocator())
+    handles, others = [], 0
+    for name, evaluation in evaluations.items():
+        shade = color(name, others)
+        others += shade in OTHER_COLORS
+        _histogram(ax, finite[name], len(evaluation.cost), edges, shade)
+        handles.append(Line2D([], [], color=shade, linewidth=5, label=_summary(name, evaluation, finite[name], level)))
+        for value, dash in ((evaluation.mean, "-"), (evaluation.cvar(level), (0, (4, 2)))):
+            if np.isfinite(value):
+                ax.axvline(value, color=shade, linestyle=dash, linewidth=1.3)
+    handles.append(Line2D([], [], color="0.3", linewidth=1.3, label="mean"))
+    worst = f"mean of the worst {100 * (1 - level):.3g} % (CVaR)"
+    handles.append(Line2D([], [], color="0.3", linewidth=1.3, linestyle=(0, (4, 2)), label=worst))
+    ax.set_xlim(edges[0], edges[-1])
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("cost of a noisy rollout" + (" (logarithmic axis)" if logarithmic else ""))
+    ax.set_ylabel("share of rollouts [%]")
+    _legend(ax, handles, 2)
+    return ax
+
+
+class Page(Figure):
+    """A figure of this module's own, with a legend above its axes.
+
+    Its margins are fixed, because matplotlib's automatic ones double the time of drawing.
+    """
+
+    def __init__(self, width, height, header):
+        super().__init__(figsize=(width, height), dpi=120)
+        FigureCanvasAgg(self)
+        self.margins = {"left": 0.62 / width, "right": 1 - 0.12 / width, "bottom": 0.5 / height, "top": 1 - header / height}
+
+
+def _trajectory_axes(plant):
+    """States in two columns, positions before velocities, and below them every control across the page."""
+    rows = -(-plant.nx // 2)
+    figure = Page(9.0, 1.0 + 1.65 * (rows + plant.nu), header=0.45)
+    grid = figure.add_gridspec(rows + plant.nu, 2, **figure.margins, hspace=0.28, wspace=0.19)
+    axes = []
+    for i in range(plant.nx):
+        column, row = divmod(i, rows)
+        axes.append(figure.add_subplot(grid[row, column]))
+        axes[-1].tick_params(labelbottom=row == rows - 1 or i == plant.nx - 1)
+    for i in range(plant.nu):
+        axes.append(figure.add_subplot(grid[rows + i, :]))
+        axes[-1].tick_params(labelbottom=i == plant.nu - 1)
+    for ax in axes:
+        ax.yaxis.set_label_coords(-0.43 / (ax.get_position().width * figure.get_figwidth()), 0.5)
+    axes[-1].set_xlabel("time [s]")
+    return axes
+
+
+def _entry_names(plant):
+    return (*plant.state_names, *plant.control_names)
+
+
+def _band(ax, time, samples, nominal, shade, held):
+    """Quantiles of samples (N, n) over time; controls are held over their stage, and the last one to the end."""
+    low, median, high = np.quantile(samples, (0.05, 0.5, 0.95), axis=0)
+    if held:
+        low, median, high = (np.append(line, line[-1]) for line in (low, median, high))
+        nominal = None if nominal is None else np.append(nominal, nominal[-1])
+    ax.fill_between(time, low, high, step="post" if held else None, color=shade, alpha=0.22, linewidth=0)
+    drawing = "steps-post" if held else "default"
+    ax.plot(time, median, color=shade, drawstyle=drawing)
+    if nominal is not None:
+        ax.plot(time, nominal, color="0.1", linewidth=1.0, linestyle=":", drawstyle=drawing)
+
+
+def _mark_limits(ax, limits):
+    """Dashed lines at the limits, unless they are so far away that they would flatten the curves."""
+    low, high = ax.get_ylim()
+    span = high - low
+    for limit in limits:
+        if np.isfinite(limit) and low - 2 * span < limit < high + 2 * span:
+            ax.axhline(limit, **LIMIT)
+
+
+def _count_in_pi(ax):
+    """Ticks at multiples of pi / 2, or of pi, if the axis spans a few of them."""
+    low, high = ax.get_ylim()
+    step = np.pi / 2 if high - low < 3 * np.pi else np.pi
+    if 1.5 * step < high - low < 8 * step:
+        ax.yaxis.set_major_locator(MultipleLocator(step))
+        ax.yaxis.set_major_formatter(FuncFormatter(_multiple_of_pi))
+
+
+def _multiple_of_pi(value, _position):
+    halves = round(value / (np.pi / 2))
+    if halves == 0:
+        return "0"
+    count, unit = (abs(halves), "π/2") if halves % 2 else (abs(halves) // 2, "π")
+    sign = "\N{MINUS SIGN}" if halves < 0 else ""
+    return f"{sign}{count if count > 1 else ''}{unit}"
+
+
+def _explain_band(axes, finite, nominal, shade, limits):
+    lost = len(finite) - finite.sum()
+    count = f"{finite.sum()} noisy rollouts" + (f" ({lost} more diverged)" if lost else "")
+    handles = [
+        Line2D([], [], color=shade, label="median"),
+        Line2D([], [], color=shade, alpha=0.22, linewidth=7, label=f"5 to 95 % of {count}"),
+    ]
+    if nominal:
+        handles.append(Line2D([], [], color="0.1", linewidth=1.0, linestyle=":", label="without noise"))
+    if limits:
+        handles.append(Line2D([], [], label="limit", **LIMIT))
+    _legend(axes[0], handles, len(handles))
+
+
+def _legend(ax, handles, columns):
+    """A legend above the figure if it is one of ours, which makes room for it, else in the axes."""
+    if isinstance(ax.figure, Page):
+        ax.figure.legend(handles=handles, loc="upper center", ncols=columns)
+    else:
+        ax.legend(handles=handles)
+
+
+def _heavy_tailed(cost):
+    median, high = np.quantile(cost, (0.5, 0.95))
+    return cost.max() - median > HEAVY_TAIL * (high - median) and cost.max() > 2 * median
+
+
+def _bins(cost, logarithmic):
+    """Edges of 20 to 80 bins of equal width on the axis, by the rule of Freedman and Diaconis."""
+    values = np.log(cost) if logarithmic else cost
+    low, high = values.min(), values.max()
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        margin = 0.01 * max(abs(low), 1.0)
+        low, high = low - margin, high + margin
+    quartiles = np.quantile(values, (0.25, 0.75))
+    width = 2 * (quartiles[1] - quartiles[0]) / len(values) ** (1 / 3)
+    count = int(np.clip((high - low) / width, 20, 80)) if width > 0 else 40
+    edges = np.linspace(low, high, count + 1)
+    if not logarithmic:
+        return edges
+    edges = np.exp(edges)
+    # rounding of exp and log must not push the extreme costs out of the range
+    edges[0], edges[-1] = min(edges[0], cost.min()), max(edges[-1], cost.max())
+    return edges
+
+
+def _histogram(ax, cost, total, edges, shade):
+    share = 100 * np.histogram(cost, edges)[0] / total
+    ax.stairs(share, edges, fill=True, color=shade, alpha=0.22)
+    ax.stairs(share, edges, color=shade, linewidth=1.4)
+
+
+def _summary(name, evaluation, finite, level):
+    total = len(evaluation.cost)
+    if len(finite) < total:
+        return f"{name}: {total} rollouts, {total - len(finite)} diverged\nmean and CVaR infinite"
+    mean = f"{evaluation.mean:.5g} ± {evaluation.standard_error:.2g}"
+    return f"{name}: {total} rollouts\nmean {mean}, CVaR {evaluation.cvar(level):.5g}"

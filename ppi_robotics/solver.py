@@ -1,0 +1,222 @@
+"""The one loop: initial guesses, the phases of a method, and the best policy of all starts."""
+
+import math
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ppi_robotics.errors import ProblemError, SolveError
+from ppi_robotics.gaussian import Gaussian, frozen
+from ppi_robotics.guesses import cold_guess, warm_guess
+from ppi_robotics.interior_point import InteriorPoint
+from ppi_robotics.messages import Breakdown, LocalModel, Sweep, backward, marginals
+from ppi_robotics.methods import METHODS
+from ppi_robotics.policy import LinearGaussianPolicy
+from ppi_robotics.problem import Problem
+from ppi_robotics.rollouts import check_count, nominal_rollout
+from ppi_robotics.solution import Solution, Start, Status
+
+MOST_STARTS = 24  # where the number is left open
+MARGIN_TRIALS = 5
+
+
+def solve(problem, method, seed=0, starts=None, policy=None, trajectory=None, callback=None):
+    """Find a feedback policy for a problem.
+
+    Args:
+      problem: `Problem`.
+      method: `PPI(eta)`, `ILQG()` or `LEQG(theta)`.
+      seed: of the initial guesses.
+      starts: number of initial guesses; the best answer is kept and all are reported. By default as many as it takes,
+        at most 24, until two agree on the lowest cost and it meets the problem's success criterion; 1 from a warm start.
+      policy: start from the closed loop of this policy.
+      trajectory: start from states (T + 1, nx) and controls (T, nu), a pair; the states need not fit the dynamics, and
+        None in their place takes the rollout.
+      callback: called with every `Iteration`; returning True stops the solve.
+
+    Returns:
+      `Solution`. Not converging is a status of it, never an exception, and Ctrl-C returns the best found so far.
+
+    Raises:
+      ProblemError: if an argument cannot be used.
+    """
+    began = time.perf_counter()
+    if not isinstance(problem, Problem):
+        raise ProblemError(f"problem is {problem!r}; expected a Problem(plant, cost, initial, horizon)")
+    if not isinstance(method, tuple(METHODS.values())):
+        names = ", ".join(cls.__name__ for cls in METHODS.values())
+        raise ProblemError(f"method is {method!r}; choose from {names}, for instance PPI(eta=0.1)")
+    check_count(seed, "seed", 0)
+    warm = policy is not None or trajectory is not None
+    if starts is not None:
+        check_count(starts, "starts", 1)
+    most = starts or (1 if warm else MOST_STARTS)
+    runs = []
+    for index in range(most):
+        run = Run(problem, method, index, callback)
+        run.solve(*(warm_guess(problem, policy, trajectory) if warm and index == 0 else cold_guess(problem, seed, index)))
+        runs.append(run)
+        if run.stopped or (starts is None and agreed(problem, runs)):
+            break
+    best = lowest(runs)[0]
+    return to_solution(problem, best, runs, time.perf_counter() - began)
+
+
+def lowest(runs):
+    """The runs whose answer is the best, to one part in a million, in their order."""
+    unsolved, nominal = min(run.outcome.rank for run in runs)
+    return [run for run in runs if run.outcome.rank <= (unsolved, nominal + 1e-6 * abs(nominal))]
+
+
+def agreed(problem, runs):
+    """Whether two runs agree on the best answer, to one part in a thousand, and it succeeds without noise."""
+    best = lowest(runs)[0].outcome
+    if best.policy is None or not best.status.solved:
+        return False
+    if problem.success is not None and not problem.success(best.x[-1:])[0]:
+        return False
+    near = [run for run in runs if run.outcome.nominal <= best.nominal + 1e-3 * abs(best.nominal)]
+    return len(near) >= 2
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a phase ended: status, objective, and the policy about its last iterate with what it was made from."""
+
+    status: Status
+    cost: float
+    breakdown: Breakdown | None
+    policy: LinearGaussianPolicy | None = None
+    model: LocalModel | None = None
+    sweep: Sweep | None = None
+    x: np.ndarray | None = None
+    u: np.ndarray | None = None
+    nominal: float = math.inf
+
+    @property
+    def rank(self):
+        """Sorts solved before unsolved, then by nominal cost."""
+        return not self.status.solved, self.nominal
+
+
+class Run:
+    """One start: the phases of a method from one guess, their trace, and the outcome that counts."""
+
+    def __init__(self, problem, method, index, callback):
+        self.problem, self.method, self.index, self.callback = problem, method, index, callback
+        self.trace, self.stopped, self.outcome = [], False, None
+
+    def solve(self, x, u):
+        """Run the phases one after the other, and the fallback where they do not converge."""
+        plan, guess, outcomes = self.method.plan(self.problem), (x, u), []
+        for phase in plan.phases:
+            iterate, status = self._descend(phase, *guess)
+            outcomes.append(self._contain(phase, iterate, self._finish(phase, iterate, status)))
+            guess = (iterate.x, iterate.u)
+            if self.stopped or status is Status.DIVERGED:
+                break
+        ends = outcomes[-1:]
+        if not ends[0].status.solved and not self.stopped:
+            for phase in plan.fallback:
+                ends.append(self._finish(phase, *self._descend(phase, x, u)))
+        end = min(ends, key=lambda outcome: outcome.rank)
+        best = min(outcomes + ends, key=lambda outcome: outcome.nominal)
+        if end.policy is None:  # an answer is kept even if a later phase failed
+            end = replace(best, status=end.status, breakdown=end.breakdown)
+        self.outcome = end
+
+    def _descend(self, phase, x, u):
+        """The loop: advance until the phase ends, the callback asks to stop, or the iterations are used up."""
+        iterate = phase.begin(self.problem, x, u)
+        try:
+            for _ in range(self.method.max_iterations):
+                if iterate.status is not None:
+                    break
+                iterate, row = phase.advance(self.problem, iterate, len(self.trace) + 1)
+                if row is not None and self._report(row):
+                    return iterate, Status.INTERRUPTED
+        except KeyboardInterrupt:
+            self.stopped = True
+            return iterate, Status.INTERRUPTED
+        return iterate, iterate.status or Status.MAX_ITERATIONS
+
+    def _contain(self, phase, iterate, outcome):
+        """Solve again with a wider margin while the closed loop crosses a state limit."""
+        for _ in range(MARGIN_TRIALS):
+            crossed = 0.0 if outcome.x is None else excess(outcome.x, self.problem.plant.state_limits)
+            if crossed == 0.0 or self.stopped or not isinstance(phase, InteriorPoint):
+                break
+            phase = replace(phase, margin=phase.margin + 2 * crossed)
+            iterate, status = self._descend(phase, iterate.x, iterate.u)
+            outcome = self._finish(phase, iterate, status)
+        return outcome
+
+    def _report(self, row):
+        row = replace(row, start=self.index)
+        self.trace.append(row)
+        self.stopped = self.callback is not None and self.callback(row) is True
+        return self.stopped
+
+    def _finish(self, phase, iterate, status):
+        """Sweep a last time about the iterate, and roll its policy out without noise."""
+        outcome = Outcome(status, iterate.cost, iterate.breakdown)
+        if iterate.sweep is None or not np.isfinite(iterate.x).all():
+            return outcome
+        model, box = phase.expand(self.problem, iterate)
+        weights = self.method.lambda_policy, phase.lambda_transition
+        sweep = backward(model, *weights, box=box)
+        if sweep.breakdown is not None:
+            sweep = backward(model, *weights, damping=2 * (max(iterate.damping, 1e-6),), box=box)
+        if sweep.breakdown is not None:
+            return replace(outcome, breakdown=sweep.breakdown)
+        plant = self.problem.plant
+        policy = LinearGaussianPolicy(
+            iterate.x[:-1], iterate.u, sweep.K, sweep.cov, plant.dt, plant.name, plant.state_names, plant.control_names
+        )
+        x, u, nominal = nominal_rollout(self.problem, policy)
+        if not math.isfinite(nominal):
+            return outcome
+        return replace(outcome, policy=policy, model=model, sweep=sweep, x=x, u=u, nominal=nominal)
+
+
+def excess(x, limits):
+    """By how much states x (T + 1, nx) leave limits (nx, 2) at most."""
+    return max(float((x - limits[:, 1]).max()), float((limits[:, 0] - x).max()), 0.0)
+
+
+def report(run):
+    """`Start` of a run."""
+    outcome = run.outcome
+    return Start(run.index, outcome.status, len(run.trace), float(outcome.cost), outcome.nominal)
+
+
+def to_solution(problem, best, runs, seconds):
+    """`Solution` of the best run."""
+    outcome = best.outcome
+    if outcome.policy is None:
+        raise SolveError(
+            f"no start led to a policy: {outcome.status.value}; give another trajectory, a shorter horizon or other weights"
+        )
+    return Solution(
+        policy=outcome.policy,
+        belief=belief_of(problem, outcome),
+        value=outcome.sweep.value,
+        x=frozen(outcome.x),
+        u=frozen(outcome.u),
+        cost=float(outcome.cost),
+        nominal_cost=outcome.nominal,
+        status=outcome.status,
+        breakdown=outcome.breakdown,
+        trace=tuple(best.trace),
+        starts=tuple(report(run) for run in runs),
+        seconds=seconds,
+    )
+
+
+def belief_of(problem, outcome):
+    """Smoothed belief over the states, in absolute coordinates."""
+    nominal = np.vstack((outcome.policy.x_ref, outcome.x[-1:]))
+    start = Gaussian(problem.initial.mean - nominal[0], problem.initial.cov)
+    deviation = marginals(outcome.model, outcome.sweep, start)
+    return Gaussian(nominal + deviation.mean, deviation.cov)

@@ -1,0 +1,137 @@
+"""The shape of the code: imports point one way, heavy packages stay where they belong, public names exist."""
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import plants
+import ppi_robotics as ppi
+
+PACKAGE, PLANTS = Path(ppi.__file__).parent, Path(plants.__file__).parent
+LAYERS = [  # from the bottom; a module imports from its own layer and those above it in this list
+    {"errors"},
+    {"gaussian", "kernels"},
+    {"noise", "problem", "policy", "costs"},
+    {"symbolic", "mujoco_plant", "messages", "expansion", "rollouts", "estimation", "solution"},
+    {"methods", "steps", "path_integral", "interior_point", "guesses"},
+    {"solver"},
+    {"evaluation", "plotting", "animation", "mpc"},
+    {"__main__"},
+]
+RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
+HOMES = {  # third-party packages that are slow to import or replaceable, and the only modules that may use them
+    "casadi": {"symbolic", "costs", "kernels"},
+    "numba": {"kernels"},
+    "llvmlite": {"kernels"},
+    "matplotlib": {"plotting", "animation"},
+    "PIL": {"plotting", "animation"},
+    "mujoco": {"mujoco_plant"},
+    "filterpy": {"estimation"},
+    "typer": {"__main__"},
+    "rich": {"__main__"},
+}
+
+
+def sources(folder):
+    return sorted(path for path in folder.rglob("*.py"))
+
+
+def imported(path):
+    """Dotted names of all modules that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} uses a relative import"
+            yield node.module
+
+
+def part(path):
+    """The module of the package that a file belongs to; sub-packages count as one."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def inner(path):
+    """Modules of the package that a file imports."""
+    names = [name.split(".") for name in imported(path) if name.split(".")[0] == "ppi_robotics"]
+    return {name[1] for name in names if len(name) > 1}
+
+
+FILES = [path for path in sources(PACKAGE) if path.name != "__init__.py"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path):
+    assert part(path) in RANK, f"say in LAYERS where {path.name} belongs"
+    upward = {module for module in inner(path) if RANK.get(module, 99) > RANK[part(path)]}
+    assert not upward, f"{path.name} imports {upward} from a layer above it"
+
+
+def test_imports_have_no_cycle():
+    graph = {}
+    for path in FILES:
+        graph.setdefault(part(path), set()).update(inner(path) - {part(path)})
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError
+    assert order.index("errors") == 0
+
+
+@pytest.mark.parametrize("path", sources(PACKAGE), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_heavy_packages_stay_at_home(path):
+    for package in {name.split(".")[0] for name in imported(path)} & set(HOMES):
+        assert part(path) in HOMES[package], f"{path.name} imports {package}"
+
+
+def test_the_library_does_not_know_its_plants():
+    users = {path.name for path in sources(PACKAGE) if any(name.split(".")[0] == "plants" for name in imported(path))}
+    assert users <= {"__main__.py"}
+
+
+@pytest.mark.parametrize("path", sources(PLANTS), ids=lambda path: path.name)
+def test_plants_use_public_names_alone(path):
+    outside = {name for name in imported(path) if name.split(".")[0] not in {"plants", *sys.stdlib_module_names}}
+    assert outside <= {"numpy", "ppi_robotics"}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "ppi":
+            assert node.attr in ppi.__all__, f"{path.name} uses ppi.{node.attr}"
+        if isinstance(node, ast.ImportFrom) and node.module == "ppi_robotics":
+            assert {alias.name for alias in node.names} <= set(ppi.__all__)
+
+
+@pytest.mark.parametrize("package", [ppi, plants], ids=lambda package: package.__name__)
+def test_public_names_resolve(package):
+    assert len(set(package.__all__)) == len(package.__all__)
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+    assert set(package.__all__) <= set(dir(package))
+
+
+def test_public_classes_and_functions_are_documented():
+    for name in ppi.__all__:
+        value = getattr(ppi, name)
+        if getattr(value, "__module__", "").startswith("ppi_robotics"):
+            assert value.__doc__, f"ppi.{name} has no docstring"
+
+
+def test_unknown_names_raise_attribute_errors():
+    with pytest.raises(AttributeError, match="no attribute 'slove'"):
+        ppi.slove  # noqa: B018
+
+
+@pytest.mark.parametrize("module", ["errors", "gaussian", "noise", "problem", "policy"])
+def test_light_modules_stand_alone(module):
+    assert loaded(f"import ppi_robotics.{module}") == set()
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    assert loaded("import ppi_robotics") == set()
+
+
+def loaded(statement):
+    """Heavy packages in a fresh interpreter after a statement."""
+    report = f"{statement}; import sys; print(*(set({sorted(HOMES)!r}) & set(sys.modules)))"
+    command = [sys.executable, "-c", report]
+    return set(subprocess.run(command, check=True, capture_output=True, text=True, cwd=PACKAGE.parent).stdout.split())
