@@ -36,7 +36,7 @@ class Pendulum(ppi.SymbolicPlant):
         length=1.0,
         damping=0.1,
         gravity=9.81,
-        sigma=0.2,
+        sigma=0.05,
         torque_limit=3.0,
         dt=0.02,
         integrator="rk4",

@@ -67,7 +67,7 @@ def covariance_factor(cov):
     return np.ascontiguousarray(vectors[:, keep] * np.sqrt(eigenvalues[keep]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Gaussian:
     """A normal distribution, or a stack of them.
 

@@ -25,7 +25,8 @@ class Plan:
 
     Attributes:
       phases: run one after the other, each from where the one before ended.
-      fallback: run from the initial guess where the last phase does not converge; the better answer is kept.
+      fallback: run where the last phase does not converge, or its policy without noise misses the problem's success
+        criterion or a limit; the better answer is kept.
     """
 
     phases: tuple
@@ -145,7 +146,11 @@ class PPI:
             return LEQG(-self.eta, self.max_iterations, self.tolerance).plan(problem)
         if is_limited(problem.plant):
             neutral = InteriorPoint(0.0)  # the relaxed dynamics of eta > 0 would leave good swings for bad ones
-            return Plan((neutral, InteriorPoint(self.lambda_transition)) if self.eta else (neutral,))
+            if not self.eta:
+                return Plan((neutral,))
+            # a saturated motor cannot make up for the helpful noise that the smoothed path may count on: then the
+            # risk-neutral path takes its place, with PPI's gains about it
+            return Plan((neutral, InteriorPoint(self.eta)), (InteriorPoint(0.0, gains=self.eta),))
         return Plan((FullSteps(self.lambda_transition, self.tolerance),), (DampedShooting(self.lambda_transition),))
 
 

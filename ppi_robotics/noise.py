@@ -11,7 +11,7 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import as_covariance, as_finite, covariance_factor, frozen
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Noise:
     """Noise of a plant.
 

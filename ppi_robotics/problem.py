@@ -19,6 +19,7 @@ class Plant(Protocol):
     """What a plant offers: batched, without state.
 
     Attributes:
+      name: for messages and files; a policy refuses a plant of another name.
       nx, ndx, nu: sizes of the state, of its tangent and of the control.
       dt: seconds a stage.
       state_names, control_names: nx and nu names.
@@ -28,6 +29,7 @@ class Plant(Protocol):
       noise: `Noise`.
     """
 
+    name: str
     nx: int
     ndx: int
     nu: int
@@ -60,7 +62,7 @@ class Cost(Protocol):
         """The cost compiled for a plant: `stage`, `terminal`, `quadratize`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """A plant, a cost, where to start, and for how long.
 

@@ -15,11 +15,13 @@ import numpy as np
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import covariance_factor, frozen
 from ppi_robotics.kernels.compiler import ROLLOUT_LANES, build
+from ppi_robotics.policy import LinearGaussianPolicy
+from ppi_robotics.problem import Problem
 
 CHUNK = 8192  # samples a task; a multiple of the lanes, so that chunks never share a block
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rollouts:
     """Sampled trajectories.
 
@@ -38,8 +40,8 @@ class Rollouts:
     seed: int
 
     def __post_init__(self):
-        for name in ("x", "u", "cost"):
-            object.__setattr__(self, name, frozen(getattr(self, name)))
+        for array in (self.x, self.u, self.cost):
+            array.setflags(write=False)
 
 
 def rollout(problem, policy, samples=1, seed=0, first=0, stochastic=False, threads=None):
@@ -62,7 +64,9 @@ def rollout(problem, policy, samples=1, seed=0, first=0, stochastic=False, threa
     """
     loop = ClosedLoop(problem, policy, seed, stochastic)
     check_count(samples, "samples", 1)
-    check_count(first, "first", 0)
+    check_count(first, "first", 0, 2**63 - 1 - samples)
+    if threads is not None:
+        check_count(threads, "threads", 1)
     plant, T = problem.plant, problem.horizon
     x, u = np.empty((samples, T + 1, plant.nx)), np.empty((samples, T, plant.nu))
     cost, final = np.empty(samples), np.empty((samples, plant.nx))
@@ -81,6 +85,10 @@ class ClosedLoop:
 
     def __init__(self, problem, policy, seed=0, stochastic=False):
         check_count(seed, "seed", 0, 2**64 - 1)
+        if not isinstance(problem, Problem):
+            raise ProblemError(f"problem is {problem!r}; expected a Problem(plant, cost, initial, horizon)")
+        if not isinstance(policy, LinearGaussianPolicy):
+            raise ProblemError(f"policy is {policy!r}; expected a LinearGaussianPolicy, for instance solution.policy")
         policy.check(problem)
         plant, cost = problem.plant, problem.cost
         self.kernels = closed_loop_kernels(plant, cost)
@@ -169,11 +177,11 @@ def shooting_kernels(plant, cost):
 
 def in_threads(function, items, threads=None):
     """Results of a function over items in their order, computed by threads (the kernels release the GIL)."""
-    threads = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or os.cpu_count()
+    if threads is None:
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with ThreadPoolExecutor(threads) as pool:
-        futures = [pool.submit(function, item) for item in items]
         try:
-            for future in futures:
+            for future in [pool.submit(function, item) for item in items]:
                 yield future.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)

@@ -72,7 +72,7 @@ class Start:
     nominal_cost: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Solution:
     """Answer of `solve`.
 

@@ -114,17 +114,24 @@ class Run:
             iterate, status = self._descend(phase, *guess)
             outcomes.append(self._contain(phase, iterate, self._finish(phase, iterate, status)))
             guess = (iterate.x, iterate.u)
-            if self.stopped or status is Status.DIVERGED:
+            if self.stopped or status is Status.DIVERGED or status is Status.RISK_BREAKDOWN:
                 break
-        ends = outcomes[-1:]
-        if not ends[0].status.solved and not self.stopped:
+        end = outcomes[-1]
+        if not self._serves(end) and not self.stopped:
             for phase in plan.fallback:
-                ends.append(self._finish(phase, *self._descend(phase, x, u)))
-        end = min(ends, key=lambda outcome: outcome.rank)
-        best = min(outcomes + ends, key=lambda outcome: outcome.nominal)
+                iterate, status = self._descend(phase, *(guess if phase.warm else (x, u)))
+                outcomes.append(self._contain(phase, iterate, self._finish(phase, iterate, status)))
+            end = min(outcomes[len(plan.phases) - 1 :], key=lambda outcome: (not self._serves(outcome), outcome.rank))
         if end.policy is None:  # an answer is kept even if a later phase failed
+            best = min(outcomes, key=lambda outcome: outcome.nominal)
             end = replace(best, status=end.status, breakdown=end.breakdown)
         self.outcome = end
+
+    def _serves(self, outcome):
+        """Whether an outcome converged to a policy that, without noise, keeps the limits and meets the success criterion."""
+        if not outcome.status.solved or outcome.policy is None or excess(outcome.x, self.problem.plant.state_limits):
+            return False
+        return self.problem.success is None or bool(self.problem.success(outcome.x[-1:])[0])
 
     def _descend(self, phase, x, u):
         """The loop: advance until the phase ends, the callback asks to stop, or the iterations are used up."""
@@ -164,7 +171,7 @@ class Run:
         if iterate.sweep is None or not np.isfinite(iterate.x).all():
             return outcome
         model, box = phase.expand(self.problem, iterate)
-        weights = self.method.lambda_policy, phase.lambda_transition
+        weights = self.method.lambda_policy, phase.gains_transition
         sweep = backward(model, *weights, box=box)
         if sweep.breakdown is not None:
             sweep = backward(model, *weights, damping=2 * (max(iterate.damping, 1e-6),), box=box)
