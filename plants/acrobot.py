@@ -36,7 +36,7 @@ class Acrobot(ppi.SymbolicPlant):
         masses=(1.0, 1.0),
         lengths=(1.0, 1.0),
         gravity=9.81,
-        sigma=0.05,
+        sigma=0.02,
         torque_limit=10.0,
         dt=0.02,
         integrator="rk4",

@@ -37,7 +37,7 @@ class DoubleCartPole(ppi.SymbolicPlant):
         pole_masses=(0.3, 0.3),
         pole_lengths=(0.6, 0.6),
         gravity=9.81,
-        sigma=0.05,
+        sigma=0.02,
         force_limit=30.0,
         track_limit=None,
         dt=0.02,

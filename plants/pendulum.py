@@ -9,7 +9,7 @@ from plants.drawing import Disk, Line
 class Pendulum(ppi.SymbolicPlant):
     """Pendulum; state (angle, angular velocity), angle 0 upright, control the motor's torque.
 
-    The default motor can hold the pendulum within 18 degrees of the vertical, so it must swing up.
+    The default motor can hold the pendulum within 31 degrees of the vertical, so it must swing up.
 
     Attributes:
       mass: at the tip [kg].
@@ -37,7 +37,7 @@ class Pendulum(ppi.SymbolicPlant):
         damping=0.1,
         gravity=9.81,
         sigma=0.05,
-        torque_limit=3.0,
+        torque_limit=5.0,
         dt=0.02,
         integrator="rk4",
     ):

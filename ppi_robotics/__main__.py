@@ -1,7 +1,7 @@
 """The command line: `ppi-robotics plants | solve | evaluate | compare | swingup`, also `python -m ppi_robotics`.
 
 Exit codes: 0 solved, 1 not solved, 2 bad usage, 130 interrupted. Results go to standard output, progress and errors to
-standard error. Libraries load inside the commands that use them, so that `--help` and errors come at once.
+standard error. Libraries load inside the functions that use them, so that help and errors come at once.
 """
 
 import difflib
@@ -18,6 +18,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 import ppi_robotics as ppi
 from ppi_robotics.errors import PPIError, ProblemError, SolveError
@@ -26,21 +27,48 @@ METHODS = ("ppi", "ilqg", "leqg")
 ETA, THETA = 0.1, 0.05  # defaults of ppi and leqg [1/cost]
 DRAWN = 500  # rollouts behind the bands of a figure
 MOST_STAGES = 1_000_000
+MOST_SEED = 2**64 - 1
 USAGE_ERROR = typer.BadParameter.__base__  # what typer raises about arguments that it cannot parse
+OUTPUT = Console(markup=False, highlight=False)
+ERRORS = Console(stderr=True, markup=False, highlight=False)
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Trajectory optimization by inference.")
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Swing-ups by probabilistic inference.")
+
+
+def whole(text):
+    """A whole number from the command line."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is given, expected a whole number") from None
+
+
+def real(text):
+    """A number from the command line."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is given, expected a number") from None
+
+
+def option(flag, metavar, text, parser):
+    """An option that takes a number."""
+    return typer.Option(flag, metavar=metavar, help=text, parser=parser)
+
 
 PlantName = Annotated[str, typer.Argument(metavar="PLANT", help="A plant; `ppi-robotics plants` lists them.")]
-MethodName = Annotated[str, typer.Option("--method", help="ppi, ilqg or leqg.")]
-Eta = Annotated[float | None, typer.Option(help=f"Weight of the cost of ppi [1/cost]; {ETA} by default.", metavar="E")]
-Theta = Annotated[float | None, typer.Option(help=f"Risk aversion of leqg [1/cost]; {THETA} by default.", metavar="TH")]
-Horizon = Annotated[int | None, typer.Option(help="Number of stages, not seconds; the plant's by default.", metavar="T")]
-NoiseLevel = Annotated[float | None, typer.Option("--noise", help="The plant's sigma.", metavar="S")]
-Starts = Annotated[int | None, typer.Option(help="Number of initial guesses, the best is kept.", metavar="K")]
-Samples = Annotated[int, typer.Option(help="Number of noisy rollouts, at least 2.", metavar="N")]
-Seed = Annotated[int, typer.Option(help="Of initial guesses and noise.")]
-Out = Annotated[Path | None, typer.Option(help="Folder for the files.", metavar="DIR")]
+MethodName = Annotated[str, typer.Option("--method", metavar="NAME", help="ppi, ilqg or leqg.")]
+Eta = Annotated[float | None, option("--eta", "E", f"Weight of the cost for ppi; {ETA} by default.", real)]
+Theta = Annotated[float | None, option("--theta", "TH", f"Risk aversion for leqg; {THETA} by default.", real)]
+Horizon = Annotated[int | None, option("--horizon", "T", "Number of stages, not seconds; the plant's by default.", whole)]
+NoiseLevel = Annotated[float | None, option("--noise", "S", "The plant's sigma; the plant's own by default.", real)]
+Starts = Annotated[int | None, option("--starts", "K", "Number of initial guesses, of which the best is kept.", whole)]
+Samples = Annotated[int, option("--samples", "N", "Number of noisy rollouts, at least 2.", whole)]
+Seed = Annotated[int, option("--seed", "N", "Seed of initial guesses and noise.", whole)]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for the files.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+PolicyFile = Annotated[Path, typer.Argument(metavar="POLICY.npz", help="A file written by solve or swingup.")]
+PolicyFiles = Annotated[list[Path], typer.Argument(metavar="A.npz B.npz ...", help="Two policies or more.")]
 
 
 # -- commands --------------------------------------------------------------------------------------------------------
@@ -49,17 +77,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 @app.command()
 def plants(as_json: Json = False):
     """List the plants: states, controls, limits and default horizon."""
-    made = {name: make_plant(name, None) for name in catalog()}
+    made = {name: make_plant(name) for name in catalog()}
     if as_json:
         return show_json({"plants": {name: describe(plant) for name, plant in made.items()}})
-    table = Table("plant", "states", "controls", "limits", "noise", "horizon", title="plants", show_lines=True)
+    table = Table("plant", "states", "controls", "limits", "noise", "horizon", show_lines=True)
     for name, plant in made.items():
-        entries = [f"{label} [{unit}]" for label, unit in zip(names_of(plant), plant.units, strict=True)]
-        limits = "\n".join(f"{label} {low:g} to {high:g}" for label, low, high in limits_of(plant)) or "none"
-        horizon = f"{plant.default_horizon} stages\n{plant.default_horizon * plant.dt:g} s"
+        entries = [f"{entry} [{unit}]" for entry, unit in zip(names_of(plant), plant.units, strict=True)]
         states, controls = "\n".join(entries[: plant.nx]), "\n".join(entries[plant.nx :])
+        limits = "\n".join(f"{entry} {low:g} to {high:g}" for entry, low, high in limits_of(plant)) or "none"
+        horizon = f"{plant.default_horizon} stages\n{plant.default_horizon * plant.dt:g} s"
         table.add_row(name, states, controls, limits, f"sigma {plant.sigma:g}", horizon)
-    console().print(table)
+    print_table(table)
     return 0
 
 
@@ -77,56 +105,47 @@ def solve(
     as_json: Json = False,
 ):
     """Find a feedback policy for a swing-up and write it to policy.npz."""
-    problem = make_problem(plant, noise, horizon)
     method = make_method(method, eta, theta)
-    check_whole("--starts", starts, 1)
-    check_whole("--seed", seed, 0, 2**64 - 1)
-    files = Files(out or Path("out") / problem.plant.name)
-    solution = run_solve(problem, method, seed, starts)
-    files.write("policy.npz", solution.policy.save)
-    stop_if_interrupted(solution, files)
-    facts = setting(problem, method, seed) | solve_facts(solution) | {"files": files.written}
-    facts["policy"] = str(files.folder / "policy.npz")
+    problem = make_problem(make_plant(plant, noise), horizon)
+    check_range("--starts", starts, 1)
+    check_range("--seed", seed, 0, MOST_SEED)
+    with session(problem, out or Path("out", plant)) as files:
+        solution = run_solve(problem, method, seed, starts, files)
     if as_json:
-        show_json(facts)
+        show_json(setting(problem, method, seed) | solve_facts(solution) | files.facts())
     else:
-        show_table(title(problem, seed), {label(method): solve_rows(solution)}, files)
+        show_table(heading(problem, seed), {label(method): solve_rows(solution)}, files)
     return exit_code(solution)
 
 
 @app.command()
 def evaluate(
     plant: PlantName,
-    policy: Annotated[Path, typer.Argument(metavar="POLICY.npz", help="A file written by solve or swingup.")],
+    policy: PolicyFile,
     samples: Samples = 1000,
     noise: NoiseLevel = None,
     seed: Seed = 0,
     out: Out = None,
     as_json: Json = False,
 ):
-    """Estimate a policy's cost under noise; with --out also draw trajectory.png and cost.png."""
-    check_sampling(samples, seed)
-    files = None if out is None else Files(out)
-    known = make_plant(plant, noise)
-    loaded = ppi.LinearGaussianPolicy.load(policy)
-    problem = make_problem(plant, noise, loaded.horizon, known)
-    loaded.check(problem)
-    result = run_evaluate(problem, loaded, policy.stem, samples, seed)
-    stop_if_interrupted(result, files)
-    if files is not None:
-        draw_figures(problem, loaded, policy.stem, {policy.stem: result}, files)
+    """Estimate the cost of a policy under noise; with --out also draw trajectory.png and cost.png."""
+    problem, loaded = load_policies(plant, noise, [policy], samples, seed)
+    ((name, loaded),) = loaded.items()
+    with session(problem, out) as files:
+        results = {name: run_evaluate(problem, loaded, name, samples, seed)}
+        if out is not None:
+            draw_figures(problem, loaded, name, results, files)
     if as_json:
-        facts = {"plant": problem.plant.name, "policy": str(policy), "horizon": problem.horizon, "seed": seed}
-        facts |= {"noise": problem.plant.sigma} | evaluate_facts(result)
-        return show_json(facts | {"files": files.written if files else []})
-    show_table(title(problem, seed, samples), {policy.stem: evaluate_rows(result)}, files)
+        facts = {"policy": str(policy)} | setting(problem, None, seed)
+        return show_json(facts | evaluate_facts(results[name]) | {"files": files.written})
+    show_table(heading(problem, seed, samples), {name: evaluate_rows(results[name])}, files)
     return 0
 
 
 @app.command()
 def compare(
     plant: PlantName,
-    policies: Annotated[list[Path], typer.Argument(metavar="A.npz B.npz ...", help="At least two policies.")],
+    policies: PolicyFiles,
     samples: Samples = 1000,
     noise: NoiseLevel = None,
     seed: Seed = 0,
@@ -134,34 +153,26 @@ def compare(
     as_json: Json = False,
 ):
     """Compare policies on the same noise, the first being the reference; with --out also draw cost.png."""
-    check_sampling(samples, seed)
-    files = None if out is None else Files(out)
-    known = make_plant(plant, noise)
-    loaded = {name: ppi.LinearGaussianPolicy.load(path) for name, path in name_policies(policies).items()}
-    problem = make_problem(plant, noise, next(iter(loaded.values())).horizon, known)
-    for policy in loaded.values():
-        policy.check(problem)
-    with progress("evaluating") as say:
-        table = ppi.compare(problem, loaded, samples, seed, progress=rollouts_done(say, "all policies"))
-    stop_if_interrupted(table, files)
-    if files is not None:
-        with progress("drawing cost.png"):
-            files.write("cost.png", draw_costs(table.evaluations))
-    differences = {name: vars(difference) for name, difference in table.differences.items()}
+    if len(policies) < 2:
+        raise ProblemError(f"one policy, '{policies[0]}', is given; compare needs two or more, evaluate takes one")
+    problem, loaded = load_policies(plant, noise, policies, samples, seed)
+    with session(problem, out) as files:
+        with progress("evaluating") as say:
+            table = ppi.compare(problem, loaded, samples, seed, progress=count_rollouts(say, "all policies"))
+        stop_if(table.interrupted)
+        if out is not None:
+            draw_costs(table.evaluations, files)
     if as_json:
-        facts = {"plant": problem.plant.name, "horizon": problem.horizon, "seed": seed, "noise": problem.plant.sigma}
-        facts |= {"reference": table.reference, "differences": differences}
-        facts["evaluations"] = {name: evaluate_facts(result) for name, result in table.evaluations.items()}
-        return show_json(facts | {"files": files.written if files else []})
+        evaluations = {name: evaluate_facts(result) for name, result in table.evaluations.items()}
+        differences = {name: vars(difference) for name, difference in table.differences.items()}
+        facts = {"reference": table.reference, "evaluations": evaluations, "differences": differences}
+        return show_json(setting(problem, None, seed) | facts | {"files": files.written})
     columns = {name: evaluate_rows(result) for name, result in table.evaluations.items()}
     for name, difference in table.differences.items():
-        low, high = difference.interval
-        columns[name] |= {
-            f"difference to {table.reference}": with_error(difference.mean, difference.standard_error),
-            "95 % interval": f"{low:.4g} to {high:.4g}",
-            "cheaper in": f"{100 * difference.wins:.4g} %",
-        }
-    show_table(title(problem, seed, samples), columns, files)
+        columns[name][f"difference to {table.reference}"] = with_error(difference.mean, difference.standard_error)
+        columns[name]["95 % interval"] = "{:.4g} to {:.4g}".format(*difference.interval)
+        columns[name]["cheaper in"] = f"{100 * difference.wins:.4g} %"
+    show_table(heading(problem, seed, samples), columns, files)
     return 0
 
 
@@ -180,38 +191,30 @@ def swingup(
     as_json: Json = False,
 ):
     """Solve a swing-up, evaluate it under noise beside iLQG, and draw trajectory.png, cost.png and animation.gif."""
-    problem = make_problem(plant, noise, horizon)
     method = make_method(method, eta, theta)
-    check_whole("--starts", starts, 1)
-    check_sampling(samples, seed)
-    files = Files(out or Path("out") / problem.plant.name)
-    methods = {label(m): m for m in (method, ppi.ILQG())}
-    solutions, results = {}, {}
-    for name, which in methods.items():
-        solutions[name] = run_solve(problem, which, seed, starts)
-        if which is method:
-            files.write("policy.npz", solutions[name].policy.save)
-        stop_if_interrupted(solutions[name], files)
-    for name, solution in solutions.items():
-        results[name] = run_evaluate(problem, solution.policy, name, samples, seed)
-        stop_if_interrupted(results[name], files)
-    solution, result = solutions[label(method)], results[label(method)]
-    draw_figures(problem, solution.policy, label(method), results, files, animate=True)
-    columns = {name: solve_rows(solutions[name]) | evaluate_rows(results[name]) for name in methods}
-    facts = setting(problem, method, seed) | {"starts": len(solution.starts)} | solve_facts(solution)
-    facts |= evaluate_facts(result) | {"policy": str(files.folder / "policy.npz"), "files": files.written}
-    if len(methods) > 1:
-        reference = results["iLQG"]
-        # sample i meets the same noise under both policies
-        paired = ppi.Evaluation(result.cost - reference.cost)
-        columns[label(method)]["difference to iLQG"] = with_error(paired.mean, paired.standard_error)
-        facts["ilqg"] = solve_facts(solutions["iLQG"]) | evaluate_facts(reference)
-        facts["difference"] = {"mean": paired.mean, "standard_error": paired.standard_error}
+    problem = make_problem(make_plant(plant, noise), horizon)
+    check_range("--starts", starts, 1)
+    check_range("--samples", samples, 2)
+    check_range("--seed", seed, 0, MOST_SEED)
+    methods, name = {label(m): m for m in (method, ppi.ILQG())}, label(method)
+    with session(problem, out or Path("out", plant)) as files:
+        solutions = {n: run_solve(problem, m, seed, starts, files if n == name else None) for n, m in methods.items()}
+        results = {n: run_evaluate(problem, s.policy, n, samples, seed) for n, s in solutions.items()}
+        draw_figures(problem, solutions[name].policy, name, results, files, animate=True)
+    facts = setting(problem, method, seed) | solve_facts(solutions[name]) | evaluate_facts(results[name]) | files.facts()
+    columns = {n: solve_rows(solutions[n]) | evaluate_rows(results[n]) for n in methods}
+    if name != "iLQG":
+        facts["ilqg"] = solve_facts(solutions["iLQG"]) | evaluate_facts(results["iLQG"])
+        if not any(result.diverged for result in results.values()):
+            # sample i meets the same noise under both policies
+            paired = ppi.Evaluation(results[name].cost - results["iLQG"].cost)
+            columns[name]["difference to iLQG"] = with_error(paired.mean, paired.standard_error)
+            facts["difference"] = {"mean": paired.mean, "standard_error": paired.standard_error}
     if as_json:
         show_json(facts)
     else:
-        show_table(title(problem, seed, samples), columns, files)
-    return exit_code(solution)
+        show_table(heading(problem, seed, samples), columns, files)
+    return exit_code(solutions[name])
 
 
 # -- from arguments to objects ---------------------------------------------------------------------------------------
@@ -224,20 +227,19 @@ def catalog():
     return BY_NAME
 
 
-def make_plant(name, noise):
+def make_plant(name, noise=None):
     """The plant of a name, with another noise level if one is given."""
     known = catalog()
     check_choice("plant", name, known)
     if noise is None:
         return known[name]()
-    if not (math.isfinite(noise) and 0 <= noise < 1e100):
+    if not 0 <= noise < 1e100:
         raise ProblemError(f"--noise is {noise:g}; expected a finite number, 0 or more, for the plant's sigma")
     return known[name](sigma=noise)
 
 
-def make_problem(name, noise, horizon, plant=None):
+def make_problem(plant, horizon):
     """The swing-up of a plant."""
-    plant = plant or make_plant(name, noise)
     if horizon is not None and not 1 <= horizon <= MOST_STAGES:
         raise ProblemError(
             f"--horizon is {horizon}; expected a number of stages from 1 to {MOST_STAGES}, of {plant.dt:g} s each"
@@ -248,12 +250,31 @@ def make_problem(name, noise, horizon, plant=None):
 def make_method(name, eta, theta):
     """The method of a name."""
     check_choice("method", name, METHODS)
-    for option, value, owner in (("--eta", eta, "ppi"), ("--theta", theta, "leqg")):
+    for flag, value, owner in (("--eta", eta, "ppi"), ("--theta", theta, "leqg")):
         if value is not None and name != owner:
-            raise ProblemError(f"{option} belongs to method {owner}, the method is {name}; leave it out or give --method {owner}")
+            raise ProblemError(
+                f"{flag} belongs to method {owner}, the method is {name}; leave it out or give --method {owner}"
+            )
     if name == "ppi":
         return ppi.PPI(ETA if eta is None else eta)
     return ppi.ILQG() if name == "ilqg" else ppi.LEQG(THETA if theta is None else theta)
+
+
+def load_policies(plant, noise, paths, samples, seed):
+    """The problem that policies were made for, and the policies by a short name each."""
+    check_range("--samples", samples, 2)
+    check_range("--seed", seed, 0, MOST_SEED)
+    plant = make_plant(plant, noise)
+    twice = next((path for i, path in enumerate(paths) if path in paths[:i]), None)
+    if twice is not None:
+        raise ProblemError(f"policy '{twice}' is given twice; give every file once")
+    stems = [path.stem for path in paths]
+    names = [path.stem if stems.count(path.stem) == 1 else str(path) for path in paths]
+    policies = {name: ppi.LinearGaussianPolicy.load(path) for name, path in zip(names, paths, strict=True)}
+    problem = make_problem(plant, policies[names[0]].horizon)
+    for policy in policies.values():
+        policy.check(problem)
+    return problem, policies
 
 
 def check_choice(what, name, choices):
@@ -264,91 +285,106 @@ def check_choice(what, name, choices):
         raise ProblemError(f"unknown {what} '{name}'; choose from {', '.join(choices)}{guess}")
 
 
-def check_whole(option, value, least, most=math.inf):
+def check_range(flag, value, least, most=math.inf):
     """Raise `ProblemError` if a number is given and out of range."""
     if value is not None and not least <= value <= most:
         upper = "" if math.isinf(most) else f" and at most {most}"
-        raise ProblemError(f"{option} is {value}; expected a whole number, at least {least}{upper}")
+        raise ProblemError(f"{flag} is {value}; expected a whole number, at least {least}{upper}")
 
 
-def check_sampling(samples, seed):
-    """Raise `ProblemError` unless the numbers of an evaluation can be used."""
-    check_whole("--samples", samples, 2)
-    check_whole("--seed", seed, 0, 2**64 - 1)
+# -- work ------------------------------------------------------------------------------------------------------------
 
 
-def name_policies(paths):
-    """Policy files by a short name each."""
-    if len(paths) < 2:
-        raise ProblemError(f"one policy, '{paths[0]}', is given; compare needs at least two, evaluate takes one")
-    twice = next((path for i, path in enumerate(paths) if path in paths[:i]), None)
-    if twice is not None:
-        raise ProblemError(f"policy '{twice}' is given twice; give every file once")
-    stems = [path.stem for path in paths]
-    return {path.stem if stems.count(path.stem) == 1 else str(path): path for path in paths}
+class Interrupted(Exception):
+    """Ctrl-C in a session; the message says what is written."""
 
 
 class Files:
     """The folder for output, made when the first file is written.
 
     Attributes:
-      folder: path.
+      folder: path, or None if nothing is to be written.
       written: paths of the files so far.
 
     Raises:
       ProblemError: if the folder cannot be made or written to.
     """
 
-    current = None  # of the running command, for the message after Ctrl-C
-
     def __init__(self, folder):
         self.folder, self.written = folder, []
-        Files.current = self
+        if folder is None:
+            return
         try:
             nearest = next(p for p in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(p))
             usable = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
         except OSError as error:
-            raise ProblemError(f"--out is '{folder}', which cannot be used: {error.strerror}; give a folder") from error
+            raise ProblemError(f"--out is '{folder}', which cannot be used ({error.strerror}); give a folder") from error
         if not usable:
-            reason = "is not writable" if nearest.is_dir() else "is not a folder"
-            raise ProblemError(f"--out is '{folder}', but '{nearest}' {reason}; give a folder that can be written to")
+            reason = "cannot be written to" if nearest.is_dir() else "is no folder"
+            raise ProblemError(f"--out is '{folder}', but '{nearest}' {reason}; give a folder that can be made")
 
     def write(self, name, save):
         """Write a file by a function of its path."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ProblemError(f"cannot make the folder '{self.folder}': {error.strerror}; give another --out") from error
+            raise ProblemError(f"cannot make folder '{self.folder}' ({error.strerror}); give another --out") from error
         save(self.folder / name)
         self.written.append(str(self.folder / name))
 
+    def facts(self):
+        """The files, for JSON."""
+        return {"policy": str(self.folder / "policy.npz"), "files": self.written}
 
-# -- work ------------------------------------------------------------------------------------------------------------
+
+@contextmanager
+def session(problem, folder):
+    """The `Files` of a command; within, compiling is announced and Ctrl-C says what is written."""
+    files, notice, log = Files(folder), CompileNotice(problem.plant.name), logging.getLogger("ppi_robotics")
+    log.addHandler(notice)
+    try:
+        yield files
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; written so far: {', '.join(files.written) or 'nothing'}") from None
+    finally:
+        log.removeHandler(notice)
 
 
-def run_solve(problem, method, seed, starts):
-    """`Solution`, with a live line of progress."""
-    with progress(f"{label(method)}: solving", problem.plant.name) as say:
+def run_solve(problem, method, seed, starts, files=None):
+    """`Solution`, with a live line of progress; its policy is written at once if there are files."""
+    name = label(method)
+    with progress(f"{name}: solving") as say:
 
         def follow(row):
             start = f"start {row.start + 1}, " if row.start else ""
-            say(f"{label(method)}: {start}iteration {row.index}, cost {row.cost:.6g}, change {row.change:.2g}")
+            say(f"{name}: {start}iteration {row.index}, cost {row.cost:.6g}, change {row.change:.2g}")
 
         solution = ppi.solve(problem, method, seed=seed, starts=starts, callback=follow)
+    if files is not None:
+        files.write("policy.npz", solution.policy.save)
+    stop_if(any(start.status is ppi.Status.INTERRUPTED for start in solution.starts))
     if not solution.status.solved:
-        error_console().print(f"{label(method)} not solved: {solution.explain()}", soft_wrap=True)
+        ERRORS.print(f"{name} is not solved: {solution.explain()}", soft_wrap=True)
     return solution
 
 
 def run_evaluate(problem, policy, name, samples, seed):
     """`Evaluation`, with a live line of progress."""
-    with progress(f"{name}: evaluating", problem.plant.name) as say:
-        return ppi.evaluate(problem, policy, samples, seed, progress=rollouts_done(say, name))
+    with progress(f"{name}: evaluating") as say:
+        result = ppi.evaluate(problem, policy, samples, seed, progress=count_rollouts(say, name))
+    stop_if(result.interrupted)
+    return result
 
 
-def rollouts_done(say, name):
-    """The progress function of evaluations."""
+def count_rollouts(say, name):
+    """The progress function of an evaluation."""
     return lambda done, total: say(f"{name}: {done} of {total} rollouts")
+
+
+def stop_if(interrupted):
+    """Go on with Ctrl-C where a solve or an evaluation returned what it had."""
+    if interrupted:
+        raise KeyboardInterrupt
 
 
 def draw_figures(problem, policy, name, results, files, animate=False):
@@ -357,20 +393,17 @@ def draw_figures(problem, policy, name, results, files, animate=False):
 
     from ppi_robotics.rollouts import nominal_rollout
 
-    result = results[name]
-    rollouts = ppi.rollout(problem, policy, min(result.samples, DRAWN), result.seed)
+    rollouts = ppi.rollout(problem, policy, min(results[name].samples, DRAWN), results[name].seed)
     finite = np.flatnonzero(np.isfinite(rollouts.cost))
     if not len(finite):
-        error_console().print("every rollout diverged: no pictures", soft_wrap=True)
+        ERRORS.print(f"{name}: every rollout diverged, there is nothing to draw", soft_wrap=True)
         return
     from ppi_robotics import animation, plotting
 
     with progress("drawing trajectory.png") as say:
-        nominal = nominal_rollout(problem, policy)[:2]
-        axes = plotting.trajectory(problem.plant, rollouts, nominal, name)
-        files.write("trajectory.png", save_figure(axes[0].figure))
-        say("drawing cost.png")
-        files.write("cost.png", draw_costs(results))
+        axes = plotting.trajectory(problem.plant, rollouts, nominal_rollout(problem, policy)[:2], name)
+        write_figure(axes[0].figure, "trajectory.png", files)
+        draw_costs(results, files)
         if animate:
             say("drawing animation.gif")
             middle = finite[np.argsort(rollouts.cost[finite])[len(finite) // 2]]
@@ -378,27 +411,20 @@ def draw_figures(problem, policy, name, results, files, animate=False):
             files.write("animation.gif", lambda path: animation.save(path, *shown))
 
 
-def draw_costs(results):
-    """A function that writes the figure of cost distributions to a path."""
+def draw_costs(results, files):
+    """Write cost.png."""
     from ppi_robotics import plotting
 
-    return save_figure(plotting.cost_distribution(results).figure)
+    write_figure(plotting.cost_distribution(results).figure, "cost.png", files)
 
 
-def save_figure(figure):
-    """A function that writes a figure to a path."""
+def write_figure(figure, name, files):
+    """Write a figure, all of it or nothing."""
     from ppi_robotics.animation import write_atomically
 
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    return lambda path: write_atomically(path, buffer.getvalue())
-
-
-def stop_if_interrupted(outcome, files):
-    """Go on with Ctrl-C where a solve or an evaluation returned what it had."""
-    cut = getattr(outcome, "interrupted", False)
-    if cut or any(start.status is ppi.Status.INTERRUPTED for start in getattr(outcome, "starts", ())):
-        raise KeyboardInterrupt
+    files.write(name, lambda path: write_atomically(path, buffer.getvalue()))
 
 
 def exit_code(solution):
@@ -409,50 +435,31 @@ def exit_code(solution):
 # -- output ----------------------------------------------------------------------------------------------------------
 
 
-def console():
-    """Standard output; where it is no terminal, lines are not cut at 80 characters."""
-    return Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 120)
-
-
-def error_console():
-    """Standard error."""
-    return Console(stderr=True, markup=False, highlight=False)
-
-
 @contextmanager
-def progress(text, plant=""):
-    """A live line on a terminal, and one line on standard error when kernels are compiled; yields a function of text."""
-    screen = error_console()
-    notice = CompileNotice(screen, plant)
-    log = logging.getLogger("ppi_robotics")
-    log.addHandler(notice)
-    try:
-        if not screen.is_terminal:
-            yield lambda text: None
-            return
-        with screen.status(text) as status:
-            yield lambda text: status.update(text)
-    finally:
-        log.removeHandler(notice)
+def progress(text):
+    """A live line on a terminal; yields a function that changes its text."""
+    if not ERRORS.is_terminal:
+        yield lambda text: None
+        return
+    with ERRORS.status(Text(text)) as status:
+        yield lambda text: status.update(Text(text))
 
 
 class CompileNotice(logging.Handler):
-    """Shows the library's messages, and those about compiling as one line per plant."""
+    """Shows each message of the library once, and all those about compiling as a single line."""
 
-    announced = set()
-
-    def __init__(self, screen, plant):
+    def __init__(self, plant):
         super().__init__()
-        self.screen, self.plant = screen, plant
+        self.plant, self.shown = plant, set()
 
     def emit(self, record):
-        """Print a message once."""
+        """Print a message unless it was shown."""
         message = record.getMessage()
         if message.startswith("compiling"):
-            message = f"compiling kernels for {self.plant or 'figures'} (first run only, up to a minute) ..."
-        if message not in self.announced:
-            self.announced.add(message)
-            self.screen.print(message, soft_wrap=True)
+            message = f"compiling kernels for {self.plant} (first run only, up to a minute) ..."
+        if message not in self.shown:
+            self.shown.add(message)
+            ERRORS.print(message, soft_wrap=True)
 
 
 def show_json(facts):
@@ -472,41 +479,46 @@ def plain(value):
     return value
 
 
-def show_table(heading, columns, files):
+def show_table(title, columns, files):
     """Print a table with one column per method or policy, and where the files are."""
-    table = Table("", *columns, title=heading, title_justify="left")
+    OUTPUT.print(title, soft_wrap=True)
+    table = Table("", *columns)
     for column in table.columns[1:]:
         column.justify = "right"
-    rows = dict.fromkeys(row for column in columns.values() for row in column)
-    for row in rows:
+    for row in dict.fromkeys(row for column in columns.values() for row in column):
         table.add_row(row, *(column.get(row, "") for column in columns.values()))
-    screen = console()
-    screen.print(table)
-    if files is not None and files.written:
-        screen.print(f"written to {files.folder}: {', '.join(Path(f).name for f in files.written)}", soft_wrap=True)
+    print_table(table)
+    if files.written:
+        names = ", ".join(Path(path).name for path in files.written)
+        OUTPUT.print(f"written to {files.folder}: {names}", soft_wrap=True)
 
 
-def title(problem, seed, samples=None):
-    """Heading of a table."""
+def print_table(table):
+    """Print a table; where there is no terminal, at the width that it needs."""
+    console = OUTPUT if OUTPUT.is_terminal else Console(markup=False, highlight=False, width=1000)
+    console.print(table)
+
+
+def heading(problem, seed, samples=None):
+    """What a table is about."""
     plant, T = problem.plant, problem.horizon
-    rollouts = "" if samples is None else f", {samples} rollouts"
+    rollouts = "" if samples is None else f", {samples} noisy rollouts"
     return f"{plant.name}: {T} stages, {T * plant.dt:g} s{rollouts}, sigma {plant.sigma:g}, seed {seed}"
 
 
 def label(method):
     """Name of a method in tables and figures."""
-    return {
-        "ppi": lambda: f"PPI (η = {method.eta:g})",
-        "leqg": lambda: f"LEQG (θ = {method.theta:g})",
-        "ilqg": lambda: "iLQG",
-    }[method.name]()
+    if method.name == "ilqg":
+        return "iLQG"
+    return f"PPI (η = {method.eta:g})" if method.name == "ppi" else f"LEQG (θ = {method.theta:g})"
 
 
 def setting(problem, method, seed):
     """What was asked for, for JSON."""
-    eta, theta = getattr(method, "eta", None), getattr(method, "theta", None)
-    facts = {"plant": problem.plant.name, "method": method.name, "eta": eta, "theta": theta}
-    return facts | {"horizon": problem.horizon, "noise": problem.plant.sigma, "seed": seed}
+    facts = {"plant": problem.plant.name, "horizon": problem.horizon, "noise": problem.plant.sigma, "seed": seed}
+    if method is None:
+        return facts
+    return facts | {"method": method.name, "eta": getattr(method, "eta", None), "theta": getattr(method, "theta", None)}
 
 
 def solve_facts(solution):
@@ -514,9 +526,9 @@ def solve_facts(solution):
     return {
         "status": solution.status.name.lower(),
         "iterations": solution.iterations,
+        "starts": len(solution.starts),
         "nominal_cost": solution.nominal_cost,
         "solve_seconds": solution.seconds,
-        "starts": len(solution.starts),
     }
 
 
@@ -542,31 +554,31 @@ def solve_rows(solution):
     return {
         "status": solution.status.name.lower().replace("_", " "),
         "iterations": f"{solution.iterations}{starts}",
-        "nominal cost": f"{solution.nominal_cost:.6g}",
         "seconds to solve": f"{solution.seconds:.2f}",
+        "nominal cost": f"{solution.nominal_cost:.6g}",
     }
 
 
 def evaluate_rows(result):
     """Statistics of the cost, for a table."""
-    success = "" if result.success_rate is None else f"{100 * result.success_rate:.4g} %"
-    return {
+    rows = {
         "mean cost": with_error(result.mean, result.standard_error),
         "std": f"{result.std:.4g}",
         "variance": with_error(result.variance, result.variance_standard_error),
         "CVaR 95 %": f"{result.cvar():.5g}",
-        "success rate": success,
-        "diverged": str(result.diverged),
-        "seconds to evaluate": f"{result.seconds:.3f}",
     }
+    if result.success_rate is not None:
+        rows["success rate"] = f"{100 * result.success_rate:.4g} %"
+    if result.diverged:
+        rows["diverged"] = str(result.diverged)
+    return rows | {"seconds to evaluate": f"{result.seconds:.3f}"}
 
 
 def with_error(value, error):
-    """Value and standard error, both to the second digit of the error."""
-    if not (math.isfinite(value) and math.isfinite(error)) or error <= 0:
-        return f"{value:.6g} ± {error:.2g}"
-    decimals = max(1 - math.floor(math.log10(error)), 0)
-    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
+    """Value and standard error as text."""
+    from ppi_robotics.evaluation import _with_error
+
+    return _with_error(value, error)
 
 
 def names_of(plant):
@@ -583,14 +595,14 @@ def limits_of(plant):
 def describe(plant):
     """A plant for JSON."""
     return {
-        "states": list(plant.state_names),
-        "controls": list(plant.control_names),
-        "units": list(plant.units),
+        "states": plant.state_names,
+        "controls": plant.control_names,
+        "units": plant.units,
         "state_limits": plant.state_limits.tolist(),
         "control_limits": plant.control_limits.tolist(),
         "dt": plant.dt,
         "default_horizon": plant.default_horizon,
-        "sigma": plant.sigma,
+        "noise": plant.sigma,
     }
 
 
@@ -604,34 +616,32 @@ def main(arguments=None):
     except USAGE_ERROR as error:
         return fail(usage_message(error), 2)
     except SolveError as error:
-        return fail(error, 1)
+        return fail(f"error: {error}", 1)
     except PPIError as error:
-        return fail(error, 2)
+        return fail(f"error: {error}", 2)
     except MemoryError:
-        return fail("there is not enough memory for this; give fewer stages, starts or samples", 2)
+        return fail("error: there is not enough memory for this; give fewer stages, starts or samples", 2)
+    except Interrupted as error:
+        return fail(error, 130)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
-    if code == 130:
-        done = Files.current.written if Files.current else []
-        return fail(f"interrupted; written so far: {', '.join(done) or 'nothing'}", 130)
-    return code or 0
+    return fail("interrupted; nothing is written", 130) if code == 130 else code or 0
 
 
 def fail(message, code):
-    """Print one line about an error and return the exit code."""
-    line = " ".join(str(message).split())
-    sys.stderr.write(f"{line}\n" if code == 130 else f"error: {line}\n")
+    """Print one line on standard error and return the exit code."""
+    sys.stderr.write(" ".join(str(message).split()) + "\n")
     return code
 
 
 def usage_message(error):
     """typer's message about arguments, and where to read on."""
-    command = error.ctx.command_path if error.ctx else "ppi-robotics"
-    message = error.format_message().strip()
-    commands = ", ".join(command.name or command.callback.__name__ for command in app.registered_commands)
+    message = error.format_message().strip().removesuffix(".")
     if message.startswith(("Missing command", "No such command")):
-        message = f"{message} Choose from {commands}."
-    return f"{message[0].lower()}{message[1:]} See '{command} --help'."
+        names = ", ".join(command.callback.__name__ for command in app.registered_commands)
+        message += f"{' C' if message.endswith('?') else '; c'}hoose from {names}"
+    command = error.ctx.command_path if error.ctx else "ppi-robotics"
+    return f"error: {message[0].lower()}{message[1:]}; see '{command} --help'"
 
 
 if __name__ == "__main__":

@@ -12,15 +12,16 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MultipleLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, MultipleLocator, NullLocator
 
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.evaluation import _with_error as with_error
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; one per method in every figure
 COLORS = {"PPI": "#0072B2", "iLQG": "#D55E00", "LEQG": "#009E73"}
 OTHER_COLORS = ("#CC79A7", "#56B4E9", "#E69F00", "#000000")
 LIMIT = {"color": "0.55", "linestyle": (0, (4, 3)), "linewidth": 1.0}
-HEAVY_TAIL = 6.0  # largest excess over the median in units of the 95 % quantile's; 2 for a normal, 2.7 for an exponential
+HEAVY_TAIL = 20.0  # largest excess over the median in interquartile ranges; of 1000 samples 2.4 if normal, 6 if exponential
 
 
 def style():
@@ -105,7 +106,7 @@ def cost_distribution(evaluations, ax=None, level=0.95):
       level: of the CVaR; 0.95 is the mean of the worst 5 %.
 
     Returns:
-      The axes. The cost axis is logarithmic, and says so, if a distribution is heavy-tailed.
+      The axes. The cost axis is logarithmic away from the median, and says so, if a distribution is heavy-tailed.
 
     Raises:
       ProblemError: if there is no finite cost to draw.
@@ -119,15 +120,14 @@ def cost_distribution(evaluations, ax=None, level=0.95):
     pooled = np.concatenate(list(finite.values())) if finite else np.empty(0)
     if not len(pooled):
         raise ProblemError("no finite cost to draw; give at least one evaluation with rollouts that do not diverge")
-    logarithmic = pooled.min() > 0 and any(_heavy_tailed(cost) for cost in finite.values() if len(cost))
-    edges = _bins(pooled, logarithmic)
-    if logarithmic:
-        ax.set_xscale("log")
-        # powers of ten alone leave an axis over less than a few decades without ticks
-        wide = edges[-1] > 100 * edges[0]
-        ax.xaxis.set_major_locator(LogLocator() if wide else LogLocator(subs=(1, 1.2, 1.5, 2, 3, 5, 7)))
-        ax.xaxis.set_major_formatter("{x:g}")
+    heavy = any(_heavy_tailed(cost) for cost in finite.values() if len(cost))
+    stretch = Stretch(pooled) if heavy else None
+    edges = _bins(pooled, stretch)
+    if heavy:
+        ax.set_xscale("function", functions=(stretch.forward, stretch.inverse))
+        ax.set_xticks(stretch.ticks(edges[0], edges[-1]))
         ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_formatter("{x:.7g}")
     handles, others = [], 0
     for name, evaluation in evaluations.items():
         shade = color(name, others)
@@ -142,7 +142,7 @@ def cost_distribution(evaluations, ax=None, level=0.95):
     handles.append(Line2D([], [], color="0.3", linewidth=1.3, linestyle=(0, (4, 2)), label=worst))
     ax.set_xlim(edges[0], edges[-1])
     ax.set_ylim(bottom=0)
-    ax.set_xlabel("cost of a noisy rollout" + (" (logarithmic axis)" if logarithmic else ""))
+    ax.set_xlabel("cost of a noisy rollout" + (", logarithmic away from the median" if heavy else ""))
     ax.set_ylabel("share of rollouts [%]")
     _legend(ax, handles, 2)
     return ax
@@ -246,13 +246,36 @@ def _legend(ax, handles, columns):
 
 
 def _heavy_tailed(cost):
-    median, high = np.quantile(cost, (0.5, 0.95))
-    return cost.max() - median > HEAVY_TAIL * (high - median) and cost.max() > 2 * median
+    low, median, high = np.quantile(cost, (0.25, 0.5, 0.75))
+    return high > low and cost.max() - median > HEAVY_TAIL * (high - low)
 
 
-def _bins(cost, logarithmic):
+class Stretch:
+    """Scale of an axis, asinh((cost - median) / spread): linear in the middle of the costs, logarithmic away from it."""
+
+    def __init__(self, cost):
+        low, self.median, high = np.quantile(cost, (0.25, 0.5, 0.75))
+        self.spread = high - low
+
+    def forward(self, cost):
+        """Position on the axis."""
+        return np.arcsinh((np.asarray(cost) - self.median) / self.spread)
+
+    def inverse(self, position):
+        """Cost at a position."""
+        return self.median + self.spread * np.sinh(position)
+
+    def ticks(self, low, high):
+        """Some costs evenly spaced on the axis, rounded to what their distance from the median warrants."""
+        costs = self.inverse(np.linspace(self.forward(low), self.forward(high), 8))[1:-1]
+        decimals = -np.floor(np.log10(np.maximum(np.abs(costs - self.median), 0.1 * self.spread))).astype(int)
+        rounded = {round(float(cost), int(d)) for cost, d in zip(costs, decimals, strict=True)}
+        return sorted(cost for cost in rounded if low <= cost <= high)
+
+
+def _bins(cost, stretch):
     """Edges of 20 to 80 bins of equal width on the axis, by the rule of Freedman and Diaconis."""
-    values = np.log(cost) if logarithmic else cost
+    values = stretch.forward(cost) if stretch else cost
     low, high = values.min(), values.max()
     if high - low <= 1e-9 * max(abs(low), abs(high)):
         margin = 0.01 * max(abs(low), 1.0)
@@ -261,11 +284,10 @@ def _bins(cost, logarithmic):
     width = 2 * (quartiles[1] - quartiles[0]) / len(values) ** (1 / 3)
     count = int(np.clip((high - low) / width, 20, 80)) if width > 0 else 40
     edges = np.linspace(low, high, count + 1)
-    if not logarithmic:
-        return edges
-    edges = np.exp(edges)
-    # rounding of exp and log must not push the extreme costs out of the range
-    edges[0], edges[-1] = min(edges[0], cost.min()), max(edges[-1], cost.max())
+    if stretch:
+        edges = stretch.inverse(edges)
+        # rounding there and back must not push the extreme costs out of the range
+        edges[0], edges[-1] = min(edges[0], cost.min()), max(edges[-1], cost.max())
     return edges
 
 
@@ -276,8 +298,10 @@ def _histogram(ax, cost, total, edges, shade):
 
 
 def _summary(name, evaluation, finite, level):
+    # matplotlib reads formulas between dollars and leaves out labels that begin with an underscore
+    name = f"{' ' if name.startswith('_') else ''}{name}".replace("$", r"\$")
     total = len(evaluation.cost)
     if len(finite) < total:
         return f"{name}: {total} rollouts, {total - len(finite)} diverged\nmean and CVaR infinite"
-    mean = f"{evaluation.mean:.5g} ± {evaluation.standard_error:.2g}"
+    mean = with_error(evaluation.mean, evaluation.standard_error)
     return f"{name}: {total} rollouts\nmean {mean}, CVaR {evaluation.cvar(level):.5g}"

@@ -28,7 +28,7 @@ def close(actual, expected, tolerance=1e-9):
 
 
 def random_model(seed, T=4, sizes=SIZES, indefinite=False):
-    """A `LocalModel` with defects, cross terms and gradients; with `indefinite`, every C_xx has a negative eigenvalue."""
+    """A `LocalModel` with defects, cross terms and gradients; `indefinite`: every C_xx has a negative eigenvalue."""
     rng, (nx, nu, nw) = np.random.default_rng(seed), sizes
     factor = rng.normal(size=(T + 1, nx + nu, nx + nu)) / np.sqrt(nx + nu)
     C = factor @ factor.transpose(0, 2, 1) + 0.1 * np.eye(nx + nu)
@@ -89,7 +89,7 @@ def value_at(V, x):
 def tilt(F, n, weight, precision=1.0):
     """Posterior e ~ N(L h, S) of the last n entries e of a form, prior N(0, 1/precision), cost times weight added.
 
-    Returns L and S. An infinite weight gives the minimiser; a precision of 0 is a flat prior.
+    Returns L and S. An infinite weight gives the minimizer; a precision of 0 is a flat prior.
     """
     k = len(F) - n
     if np.isinf(weight):
@@ -215,7 +215,7 @@ class Joint:
 
 
 def dense_optimum(model, x0, eta=0.0):
-    """Minimiser over all controls, and over noises w at price |w|^2 / 2 eta: x (T + 1, nx), u (T, nu), w (T, nw), cost."""
+    """Minimizer over all controls, and over noises w at price |w|^2 / 2 eta: x (T + 1, nx), u, w (T, nw), cost."""
     T, nx, nu = model.B.shape
     nw = model.G.shape[2]
     free = Baseline(np.zeros((T, nu, nx)), np.zeros((T, nu)), np.tile(np.eye(nu), (T, 1, 1)))
@@ -236,7 +236,7 @@ def _root(cov):
 
 
 def rts_policy(model, baseline, eta, mean, cov):
-    """Kalman filter on (x, u) with the cost as precision, then Rauch-Tung-Striebel; K, k, cov of u given x, and beliefs."""
+    """Kalman filter on (x, u), costs as precisions, then Rauch-Tung-Striebel; K, k, cov of u given x, and beliefs."""
     T, nx, _ = model.B.shape
     filtered, predicted, m, S = [], [], mean, cov
     for t in range(T):
@@ -265,7 +265,7 @@ def rts_policy(model, baseline, eta, mean, cov):
 
 
 def aico_messages(model, control_cost, mean, cov):
-    """AICO's forward, backward and task messages in information form: eta P_t, and the beliefs' means and covariances."""
+    """AICO's forward, backward and task messages in information form: eta P_t, and means and covariances of beliefs."""
     T, nx, _ = model.B.shape
     inv, Q = (
         np.linalg.inv,
@@ -288,7 +288,7 @@ def aico_messages(model, control_cost, mean, cov):
 
 
 def box_minimum(H, g, low, high):
-    """Minimiser of g'k + k'Hk/2 over a box, by trying every active set."""
+    """Minimizer of g'k + k'Hk/2 over a box, by trying every active set."""
     best, best_value = None, np.inf
     for pattern in itertools.product((-1, 0, 1), repeat=len(g)):
         pattern = np.array(pattern)

@@ -1,4 +1,4 @@
-"""Closed-loop rollouts against plain loops with the same noise, and their promises about indices, threads and chunks."""
+"""Closed-loop rollouts against plain loops with the same noise, and what holds for indices, threads and chunks."""
 
 import math
 

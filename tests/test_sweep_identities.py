@@ -153,7 +153,7 @@ def test_tilted_dynamics_of_a_deterministic_policy_tilt_the_trajectories(weight)
 
 
 def test_evidence_of_pseudo_observations_is_the_value():
-    """exp(-eta |D z - y|^2 / 2) is a likelihood of y with noise 1 / eta; minus its log-evidence over eta is V_0(x_0)."""
+    """exp(-eta |D z - y|^2 / 2) is a likelihood of y with noise 1 / eta; -log P(y) / eta is V_0(x_0)."""
     eta, x0 = 0.8, INITIAL.mean
     for seed in SEEDS:
         model, root = random_model(seed), []
@@ -348,7 +348,7 @@ def test_control_cost_and_prior_are_exchangeable(lambda_transition):
         free = backward(with_cost(model, control=0 * R), weight, lambda_transition, prior)
         same_policy(free, priced.K, priced.k, priced.cov)
         close(free.value.P, priced.value.P)
-        # the values differ by the normalisation of the prior
+        # the values differ by the normalization of the prior
         constant = np.linalg.slogdet(weight * R / (2 * np.pi))[1] / (2 * weight)
         close((priced.value.p0 - free.value.p0)[:-1], np.cumsum(constant[::-1])[::-1])
 
@@ -406,7 +406,7 @@ def test_infinite_lambda_policy_ignores_the_baseline():
         same_gains(backward(model, np.inf, 0.3, random_baseline(seed, model)), backward(model, np.inf, 0.3))
 
 
-# -- majorisation and iteration ----------------------------------------------------------------------------------------
+# -- majorization and iteration ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("lambda_transition", LAMBDAS_TRANSITION)
@@ -437,12 +437,13 @@ def test_posterior_iteration_interlaces_entropic_and_expected_cost(eta):
         last = np.inf
         for _ in range(5):
             sweep = backward(model, eta, eta, policy)
-            F, N = value_at(Joint(model, policy).value(eta), x), value_at(expected_cost(model, policy, eta)[0], x)
-            slack = 1e-9 * (1 + np.abs(N))
-            close(value_at(form(sweep, 0), x), F)
-            assert (N <= last + slack).all()
-            assert (F <= N + slack).all()
-            policy, last = policy_of(sweep), F
+            risky = value_at(Joint(model, policy).value(eta), x)
+            expected = value_at(expected_cost(model, policy, eta)[0], x)
+            slack = 1e-9 * (1 + np.abs(expected))
+            close(value_at(form(sweep, 0), x), risky)
+            assert (expected <= last + slack).all()
+            assert (risky <= expected + slack).all()
+            policy, last = policy_of(sweep), risky
 
 
 def test_posterior_precision_grows_by_the_curvature_of_each_iteration():
@@ -677,8 +678,8 @@ def test_lqr_is_exact_in_one_sweep():
 
 
 @pytest.mark.parametrize("eta", [0.05, 0.7])
-def test_forward_sweep_minimises_cost_plus_priced_noise(eta):
-    """The mean path is the minimiser of sum C + sum |w|^2 / 2 eta, with its multipliers."""
+def test_forward_sweep_minimizes_cost_plus_priced_noise(eta):
+    """The mean path is the minimizer of sum C + sum |w|^2 / 2 eta, with its multipliers."""
     for seed in SEEDS:
         model = random_model(seed)
         x, u, w, y = forward(model, backward(model, np.inf, eta), INITIAL.mean)

@@ -2,10 +2,10 @@
 
 import casadi as ca
 import numpy as np
-import plants
 import pytest
 from oracles import Swing, close, difference_jacobian, integrate, swing
 
+import plants
 import ppi_robotics as ppi
 from ppi_robotics.problem import Plant
 from ppi_robotics.symbolic import INTEGRATORS

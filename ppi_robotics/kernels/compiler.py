@@ -31,17 +31,26 @@ from numba import uint64
 from numba import njit as numba_njit
 
 from ppi_robotics.kernels.algebra import (
-    add_symmetric_product,
-    add_transposed_product,
+    back_substitute,
     box_step,
-    cholesky,
+    divide_by_pivots,
+    factorize,
+    forward_substitute,
+    inlined,
+    log_pivots,
     mirror,
-    product,
-    solve_lower,
-    solve_upper,
 )
 from ppi_robotics.kernels.lanes import add_product, load, normals
 from ppi_robotics.kernels.scalar import cos, sin
+from ppi_robotics.kernels.tiles import (
+    matrix,
+    new_matrix,
+    new_vector,
+    product,
+    symmetric_product,
+    transposed_product,
+    vector,
+)
 
 
 def njit(function):
@@ -100,7 +109,7 @@ def environment():
     digest = hashlib.sha256()
     for item in (sys.version, np.__version__, numba.__version__, llvmlite.__version__):
         digest.update(item.encode())
-    for name in ("algebra", "lanes", "scalar"):
+    for name in ("algebra", "lanes", "scalar", "tiles"):
         digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
     return digest.hexdigest()
 

@@ -11,6 +11,8 @@ Backward, with (P, p, p_0) of the stage after, lS = lambda_transition, lP = lamb
     policy   in v = u - K_r x - k_r:   H = Q_uu + (lP S_r)^-1,   v = K x + k,   K = -H^-1 Q_ux,   k = -H^-1 q_u
              P = Q_xx + Q_ux'K,   p = q_x + Q_ux'k,   p_0 = q_0 + q_u'k + k'Hk/2 + log det(I + lP S_r Q_uu) / 2 lP
 
+Inverses go through factors H = U'DU: with Y = U^-T Q_ux and Z = -D^-1 Y, K = U^-1 Z and Q_ux'K = Y'Z.
+
 Forward under the policy and the tilted dynamics, m = A x + B u + d:
 
     w = -lS M^-1 G'(P m + p),   x' = m + G w,   y = P x' + p
@@ -20,131 +22,147 @@ import numpy as np
 from numba import njit
 
 from ppi_robotics.kernels.algebra import (
-    add_symmetric_product,
-    add_transposed_product,
+    back_substitute,
     box_step,
-    cholesky,
+    divide_by_pivots,
+    factorize,
+    forward_substitute,
+    inlined,
+    log_pivots,
     mirror,
-    product,
-    solve_lower,
-    solve_upper,
 )
 from ppi_robotics.kernels.generated import NU, NW, NX
+from ppi_robotics.kernels.tiles import (
+    matrix,
+    new_matrix,
+    new_vector,
+    product,
+    symmetric_product,
+    transposed_product,
+    vector,
+)
 
 DONE, RISK_BREAKDOWN, INDEFINITE = 0, 1, 2
 
 
-@njit
-def soften(P, p, p0, G, lS, M, V, v, Ps, ps):
-    """Risk step: P~ and p~ into Ps and ps; returns p~_0 and whether M is positive definite.
-
-    V (NW, NX) and v (NW, 1) are left holding C^-1 G'P and C^-1 G'p with M = CC'.
-    """
-    for i in range(NX):
-        for j in range(NX):
-            Ps[i, j] = P[i, j]
-        ps[i] = p[i]
-    if NW == 0:
-        return p0, True
-    if lS == 0.0:
+@inlined
+def soften(P, p, p0, G, lS, Ps, ps):
+    """Risk step: P~ and p~ into Ps and ps; returns p~_0 and whether M is positive definite."""
+    M, Y, Z = new_matrix(NW, NW), new_matrix(NW, NX), new_matrix(NW, NX)
+    y, z = new_vector(NW), new_vector(NW)
+    if NW > 0:
+        transposed_product(None, G, P, Y, NW, NX, NX)
+        product(None, Y, G, M, NW, NX, NW)
+    if lS == 0.0 or NW == 0:
         for i in range(NW):
-            for r in range(NX):
-                s = 0.0
-                for j in range(NX):
-                    s += P[r, j] * G[j, i]
-                p0 += 0.5 * G[r, i] * s
+            p0 += 0.5 * M[i, i]
+        for i in range(NX):
+            ps[i] = p[i]
+            for j in range(NX):
+                Ps[i, j] = P[i, j]
         return p0, True
-    for i in range(NW):
-        v[i, 0] = 0.0
-        for j in range(NX):
-            V[i, j] = 0.0
-        for r in range(NX):
-            a = G[r, i]
-            if a != 0.0:
-                v[i, 0] += a * p[r]
-                for j in range(NX):
-                    V[i, j] += a * P[r, j]
+    transposed_product(None, G, p, y, NW, NX, 1)
     for i in range(NW):
         for j in range(NW):
-            s = 0.0
-            for r in range(NX):
-                s += V[i, r] * G[r, j]
-            M[i, j] = lS * s + (1.0 if i == j else 0.0)
-    if not cholesky(M, NW):
+            M[i, j] = lS * M[i, j] + (1.0 if i == j else 0.0)
+    if not factorize(M, NW):
         return p0, False
-    solve_lower(M, V, NW, NX)
-    solve_lower(M, v, NW, 1)
-    add_symmetric_product(V, V, Ps, NW, NX, -lS)
+    forward_substitute(M, Y, y, NW, NX)
+    divide_by_pivots(M, Y, y, Z, z, NW, NX, -lS)
+    symmetric_product(P, Y, Z, Ps, NX, NW, NX)
     mirror(Ps, NX)
+    product(p, y, Z, ps, 1, NW, NX)
     for i in range(NW):
-        for j in range(NX):
-            ps[j] -= lS * V[i, j] * v[i, 0]
-        p0 += np.log(M[i, i]) / lS - 0.5 * lS * v[i, 0] * v[i, 0]
-    return p0, True
+        p0 += 0.5 * y[i] * z[i]
+    return p0 + log_pivots(M, NW) / (2.0 * lS), True
 
 
-@njit
-def evaluate(A, B, d, Cxx, Cux, Cuu, cx, cu, c0, Ps, ps, ps0, PA, PB, e, Qxx, Qux, Quu, qx, qu):
-    """Q step: fills Qxx (lower triangle), Qux, Quu (lower triangle), qx, qu; returns q_0."""
-    product(Ps, A, PA, NX, NX, NX)
-    product(Ps, B, PB, NX, NX, NU)
-    q0 = c0 + ps0
+@inlined
+def evaluate(A, B, d, Cxx, Cux, Cuu, cx, cu, Ps, ps, Qxx, Qux, Quu, qx, qu):
+    """Q step: fills Qxx (lower triangle), Qux, Quu, qx, qu; returns d'P~d/2 + p~'d."""
+    PA, BP, e = new_matrix(NX, NX), new_matrix(NU, NX), new_vector(NX)
+    product(None, Ps, A, PA, NX, NX, NX)
+    transposed_product(None, B, Ps, BP, NU, NX, NX)
+    product(ps, d, Ps, e, 1, NX, NX)
+    symmetric_product(Cxx, A, PA, Qxx, NX, NX, NX)
+    product(Cux, BP, A, Qux, NU, NX, NX)
+    product(Cuu, BP, B, Quu, NU, NX, NU)
+    product(cx, e, A, qx, 1, NX, NX)
+    product(cu, e, B, qu, 1, NX, NU)
+    change = 0.0
     for i in range(NX):
-        e[i] = ps[i]
-        for j in range(NX):
-            e[i] += Ps[i, j] * d[j]
-        q0 += 0.5 * d[i] * (e[i] + ps[i])
-    for i in range(NX):
-        for j in range(i + 1):
-            Qxx[i, j] = Cxx[i, j]
-        s = cx[i]
-        for r in range(NX):
-            s += A[r, i] * e[r]
-        qx[i] = s
-    for i in range(NU):
-        for j in range(NX):
-            Qux[i, j] = Cux[i, j]
-        for j in range(i + 1):
-            Quu[i, j] = Cuu[i, j]
-        s = cu[i]
-        for r in range(NX):
-            s += B[r, i] * e[r]
-        qu[i] = s
-    add_symmetric_product(A, PA, Qxx, NX, NX, 1.0)
-    add_transposed_product(B, PA, Qux, NX, NU, NX, 1.0)
-    add_symmetric_product(B, PB, Quu, NX, NU, 1.0)
-    mirror(Quu, NU)
-    return q0
+        change += 0.5 * d[i] * (e[i] + ps[i])
+    return change
 
 
 @njit
 def rebase(K, k, Qxx, Qux, Quu, qx, qu):
     """Express Q in v = u - K x - k (Qxx by its lower triangle); returns the change of q_0."""
+    Rxx, Rux, rx, ru = new_matrix(NX, NX), new_matrix(NU, NX), new_vector(NX), new_vector(NU)
+    product(Qux, Quu, K, Rux, NU, NU, NX)
+    product(qu, Quu, k, ru, NU, NU, 1)
+    symmetric_product(Qxx, K, Rux, Rxx, NX, NU, NX)
+    symmetric_product(Rxx, Qux, K, Qxx, NX, NU, NX)
+    product(qx, k, Qux, rx, 1, NU, NX)
+    product(rx, ru, K, qx, 1, NU, NX)
     change = 0.0
     for i in range(NU):
-        s = qu[i]
-        for r in range(NU):
-            s += 0.5 * Quu[i, r] * k[r]
-        change += s * k[i]
-    for i in range(NX):
-        for r in range(NU):
-            s = 0.0
-            for m in range(NU):
-                s += Quu[r, m] * k[m]
-            qx[i] += Qux[r, i] * k[r] + K[r, i] * (qu[r] + s)
-    for i in range(NX):
-        for j in range(i + 1):
-            for r in range(NU):
-                s = 0.0
-                for m in range(NU):
-                    s += Quu[r, m] * K[m, j]
-                Qxx[i, j] += K[r, i] * (Qux[r, j] + s) + Qux[r, i] * K[r, j]
-    for r in range(NU):
-        for m in range(NU):
-            qu[r] += Quu[r, m] * k[m]
-            for j in range(NX):
-                Qux[r, j] += Quu[r, m] * K[m, j]
+        change += 0.5 * k[i] * (qu[i] + ru[i])
+        qu[i] = ru[i]
+        for j in range(NX):
+            Qux[i, j] = Rux[i, j]
     return change
+
+
+@njit
+def clamp(H, qu, limits, k, free, U):
+    """Minimiser k of qu'k + k'Hk/2 within limits, and factors U of H on the free entries; False if there are none.
+
+    What the solver sees are copies, so that the arrays of the other stages' path can stay in registers.
+    """
+    Hc, qc, kc, Uc, fc = new_matrix(NU, NU), new_vector(NU), new_vector(NU), new_matrix(NU, NU), new_vector(NU)
+    for i in range(NU):
+        qc[i], kc[i] = qu[i], k[i]
+        for j in range(NU):
+            Hc[i, j] = Uc[i, j] = H[i, j]
+    if not factorize(Uc, NU) or not box_step(Hc, qc, limits, kc, fc, Uc):
+        return False
+    for i in range(NU):
+        k[i], free[i] = kc[i], fc[i]
+        for j in range(NU):
+            U[i, j] = Uc[i, j]
+    return True
+
+
+@inlined
+def respond(H, Qxx, Qux, qx, qu, boxed, limits, free, U, K, k, P, p):
+    """Policy step: K and k on the free controls, P and p; False if H is not positive definite. k holds a start."""
+    Y, Z, y, z = new_matrix(NU, NX), new_matrix(NU, NX), new_vector(NU), new_vector(NU)
+    for i in range(NU):
+        y[i] = qu[i]
+        for j in range(NU):
+            U[i, j] = H[i, j]
+        for j in range(NX):
+            Y[i, j] = Qux[i, j]
+    if boxed:
+        if not clamp(H, qu, limits, k, free, U):
+            return False
+        for i in range(NU):
+            for j in range(NX):
+                Y[i, j] = free[i] * Qux[i, j]
+    elif not factorize(U, NU):
+        return False
+    forward_substitute(U, Y, y, NU, NX)
+    divide_by_pivots(U, Y, y, Z, z, NU, NX, -1.0)
+    symmetric_product(Qxx, Y, Z, P, NX, NU, NX)
+    mirror(P, NX)
+    back_substitute(U, Z, z, NU, NX)
+    for i in range(NU):
+        k[i] = k[i] if boxed else z[i]
+        for j in range(NX):
+            K[i, j] = Z[i, j]
+    product(qx, k, Qux, p, 1, NU, NX)
+    return True
 
 
 @njit
@@ -165,140 +183,129 @@ def backward(model, lS, half_inverse_lP, baseline, damping, box, P, p, p0, K, k,
     """
     A, B, d, G, Cxx, Cux, Cuu, cx, cu, c0 = model
     K_r, k_r, precision, constant = baseline
-    T = A.shape[0]
     flat, boxed, fixed = K_r.shape[0] == 0, box.shape[0] > 0, half_inverse_lP == np.inf
-    state_damping, control_damping = damping
-    M, V, v = np.empty((max(NW, 1), max(NW, 1))), np.empty((max(NW, 1), NX)), np.empty((max(NW, 1), 1))
-    Ps, ps, PA, PB, e = np.empty((NX, NX)), np.empty(NX), np.empty((NX, NX)), np.empty((NX, NU)), np.empty(NX)
-    Qux, Quu, qx, qu = np.empty((NU, NX)), np.empty((NU, NU)), np.empty(NX), np.empty(NU)
-    C, ff, free, warm = np.empty((NU, NU)), np.empty((NU, 1)), np.empty(NU, dtype=np.bool_), np.zeros(NU)
-    slope, curvature = 0.0, 0.0
-    for i in range(NX):
-        for j in range(NX):
-            P[T, i, j] = 0.5 * (Cxx[T, i, j] + Cxx[T, j, i])
-        P[T, i, i] += damping[0]
-        p[T, i] = cx[T, i]
+    V, v, Ps, ps = new_matrix(NX, NX), new_vector(NX), new_matrix(NX, NX), new_vector(NX)
+    Qxx, Qux, Quu, qx, qu = new_matrix(NX, NX), new_matrix(NU, NX), new_matrix(NU, NU), new_vector(NX), new_vector(NU)
+    U, ff, free = new_matrix(NU, NU), new_vector(NU), new_vector(NU)
+    slope, curvature, T = 0.0, 0.0, A.shape[0]
+    for i in range(NU):
+        ff[i] = 0.0
+    finish(matrix(Cxx, T, NX, NX), vector(cx, T, NX), damping[0], V, v)
+    keep(V, v, matrix(P, T, NX, NX), vector(p, T, NX))
     p0[T] = c0[T]
     for t in range(T - 1, -1, -1):
-        ps0, fine = soften(P[t + 1], p[t + 1], p0[t + 1], G[t], lS, M, V, v, Ps, ps)
+        Gt, Ht, Kt = matrix(G, t, NX, NW), matrix(H, t, NU, NU), matrix(K, t, NU, NX)
+        q0, fine = soften(V, v, p0[t + 1], Gt, lS, Ps, ps)
         if not fine:
             return RISK_BREAKDOWN, t, slope, curvature
-        Pt, pt, Kt, kt, Ht = P[t], p[t], K[t], k[t], H[t]
-        q0 = evaluate(A[t], B[t], d[t], Cxx[t], Cux[t], Cuu[t], cx[t], cu[t], c0[t], Ps, ps, ps0, PA, PB, e, Pt, Qux, Quu, qx, qu)
-        for i in range(NX):
-            Pt[i, i] += state_damping
+        At, Bt, dt = matrix(A, t, NX, NX), matrix(B, t, NX, NU), vector(d, t, NX)
+        blocks = matrix(Cxx, t, NX, NX), matrix(Cux, t, NU, NX), matrix(Cuu, t, NU, NU)
+        q0 += c0[t] + evaluate(At, Bt, dt, *blocks, vector(cx, t, NX), vector(cu, t, NU), Ps, ps, Qxx, Qux, Quu, qx, qu)
         if not flat:
-            q0 += rebase(K_r[t], k_r[t], Pt, Qux, Quu, qx, qu)
-        for i in range(NU):
-            for j in range(NU):
-                Ht[i, j] = Quu[i, j] + (0.0 if flat or fixed else precision[t, i, j])
-            Ht[i, i] += control_damping
+            q0 += rebase(matrix(K_r, t, NU, NX), vector(k_r, t, NU), Qxx, Qux, Quu, qx, qu)
         if fixed:
-            for i in range(NU):
-                qu[i] = 0.0
-                for j in range(NX):
-                    Qux[i, j] = 0.0
-                for j in range(NU):
-                    q0 += 0.5 * precision[t, i, j] * Quu[i, j]
-                    Ht[i, j] = 1.0 if i == j else 0.0
-        for i in range(NU):
-            for j in range(NU):
-                C[i, j] = Ht[i, j]
-        if boxed:
-            if not cholesky(C, NU) or not box_step(Ht, qu, box[t, :, 0], box[t, :, 1], warm, free, C, NU):
-                return INDEFINITE, t, slope, curvature
-        elif not cholesky(C, NU):
-            return INDEFINITE, t, slope, curvature
-        for i in range(NU):
-            ff[i, 0] = -qu[i]
-            for j in range(NX):
-                Kt[i, j] = -Qux[i, j] if not boxed or free[i] else 0.0
-        solve_lower(C, Kt, NU, NX)
-        solve_upper(C, Kt, NU, NX)
-        if boxed:
-            for i in range(NU):
-                kt[i] = warm[i]
+            q0 += evaluate_baseline(matrix(precision, t, NU, NU), Qux, Quu, qu, Ht)
         else:
-            solve_lower(C, ff, NU, 1)
-            solve_upper(C, ff, NU, 1)
             for i in range(NU):
-                kt[i] = ff[i, 0]
-        # P = Qxx + Qux'K is symmetric because H K = -Qux on the free controls
-        add_symmetric_product(Qux, Kt, Pt, NU, NX, 1.0)
-        mirror(Pt, NX)
-        for j in range(NX):
-            pt[j] = qx[j]
-            for i in range(NU):
-                pt[j] += Qux[i, j] * kt[i]
+                for j in range(NU):
+                    Ht[i, j] = Quu[i, j]
+                    if not flat:
+                        Ht[i, j] += precision[t, i, j]
+                Ht[i, i] += damping[1]
+        for i in range(NX):
+            Qxx[i, i] += damping[0]
+        limits = matrix(box, t, NU, 2)
+        if not respond(Ht, Qxx, Qux, qx, qu, boxed, limits, free, U, Kt, ff, V, v):
+            return INDEFINITE, t, slope, curvature
+        keep(V, v, matrix(P, t, NX, NX), vector(p, t, NX))
         linear, quadratic = 0.0, 0.0
         for i in range(NU):
-            linear += qu[i] * kt[i]
+            linear += qu[i] * ff[i]
             for j in range(NU):
-                quadratic += kt[i] * Ht[i, j] * kt[j]
+                quadratic += ff[i] * Ht[i, j] * ff[j]
         slope += linear
         curvature += quadratic
         p0[t] = q0 + linear + 0.5 * quadratic
         if half_inverse_lP > 0.0 and not fixed:
-            for i in range(NU):
-                p0[t] += half_inverse_lP * 2.0 * np.log(C[i, i])
-            p0[t] += half_inverse_lP * constant[t]
-        if not flat:
-            for i in range(NU):
-                kt[i] += k_r[t, i]
+            p0[t] += half_inverse_lP * (log_pivots(U, NU) + constant[t])
+        for i in range(NU):
+            k[t, i] = ff[i]
+            if not flat:
+                k[t, i] += k_r[t, i]
                 for j in range(NX):
                     Kt[i, j] += K_r[t, i, j]
     return DONE, -1, slope, curvature
+
+
+@inlined
+def keep(V, v, P, p):
+    """Copy a value to its place in the output."""
+    for i in range(NX):
+        p[i] = v[i]
+        for j in range(NX):
+            P[i, j] = V[i, j]
+
+
+@njit
+def finish(C, c, damping, P, p):
+    """Value after the last stage: the terminal cost."""
+    for i in range(NX):
+        for j in range(NX):
+            P[i, j] = 0.5 * (C[i, j] + C[j, i])
+        P[i, i] += damping
+        p[i] = c[i]
+
+
+@njit
+def evaluate_baseline(S, Qux, Quu, qu, H):
+    """For lambda_policy = 0 the policy is the baseline: v has mean 0 and covariance S; returns the change of q_0."""
+    change = 0.0
+    for i in range(NU):
+        qu[i] = 0.0
+        for j in range(NX):
+            Qux[i, j] = 0.0
+        for j in range(NU):
+            change += 0.5 * S[i, j] * Quu[i, j]
+            H[i, j] = 1.0 if i == j else 0.0
+    return change
 
 
 @njit
 def forward(model, lS, P, p, K, k, x, u, w, y):
     """The forward sweep: means x (T + 1, NX) from x[0], u (T, NU), w (T, NW) and multipliers y (T, NX)."""
     A, B, d, G, Cxx, Cux, Cuu, cx, cu, c0 = model
-    M, v, m = np.empty((max(NW, 1), max(NW, 1))), np.empty((max(NW, 1), 1)), np.empty(NX)
+    m, e = new_vector(NX), new_vector(NX)
     for t in range(A.shape[0]):
-        for i in range(NU):
-            u[t, i] = k[t, i]
-            for j in range(NX):
-                u[t, i] += K[t, i, j] * x[t, j]
-        for i in range(NX):
-            m[i] = d[t, i]
-            for j in range(NX):
-                m[i] += A[t, i, j] * x[t, j]
-            for j in range(NU):
-                m[i] += B[t, i, j] * u[t, j]
-            x[t + 1, i] = m[i]
-        for i in range(NX):
-            y[t, i] = p[t + 1, i]
-            for j in range(NX):
-                y[t, i] += P[t + 1, i, j] * m[j]
-        if NW > 0 and lS != 0.0:
-            disturb(P[t + 1], G[t], lS, y[t], M, v)
-            for i in range(NW):
-                w[t, i] = v[i, 0]
-                for j in range(NX):
-                    x[t + 1, j] += G[t, j, i] * v[i, 0]
+        xt, xn, ut, yt = vector(x, t, NX), vector(x, t + 1, NX), vector(u, t, NU), vector(y, t, NX)
+        Pn, pn = matrix(P, t + 1, NX, NX), vector(p, t + 1, NX)
+        product(vector(k, t, NU), matrix(K, t, NU, NX), xt, ut, NU, NX, 1)
+        product(vector(d, t, NX), matrix(A, t, NX, NX), xt, e, NX, NX, 1)
+        product(e, matrix(B, t, NX, NU), ut, m, NX, NU, 1)
+        if NW == 0 or lS == 0.0:
             for i in range(NX):
-                y[t, i] = p[t + 1, i]
-                for j in range(NX):
-                    y[t, i] += P[t + 1, i, j] * x[t + 1, j]
-        else:
+                xn[i] = m[i]
             for i in range(NW):
                 w[t, i] = 0.0
+        else:
+            product(pn, m, Pn, yt, 1, NX, NX)
+            disturb(Pn, matrix(G, t, NX, NW), lS, yt, vector(w, t, NW))
+            product(m, matrix(G, t, NX, NW), vector(w, t, NW), xn, NX, NW, 1)
+        product(pn, xn, Pn, yt, 1, NX, NX)
 
 
 @njit
-def disturb(P, G, lS, y, M, v):
-    """v (NW, 1) = -lS M^-1 G'y, the mean of the tilted noise."""
+def disturb(P, G, lS, y, w):
+    """w (NW,) = -lS M^-1 G'y, the mean of the tilted noise."""
+    V, M, v = new_matrix(NW, NX), new_matrix(NW, NW), new_vector(NW)
+    transposed_product(None, G, P, V, NW, NX, NX)
+    product(None, V, G, M, NW, NX, NW)
+    transposed_product(None, G, y, v, NW, NX, 1)
     for i in range(NW):
-        v[i, 0] = 0.0
-        for r in range(NX):
-            v[i, 0] -= lS * G[r, i] * y[r]
         for j in range(NW):
-            s = 0.0
-            for r in range(NX):
-                for q in range(NX):
-                    s += G[r, i] * P[r, q] * G[q, j]
-            M[i, j] = lS * s + (1.0 if i == j else 0.0)
-    cholesky(M, NW)
-    solve_lower(M, v, NW, 1)
-    solve_upper(M, v, NW, 1)
+            M[i, j] = lS * M[i, j] + (1.0 if i == j else 0.0)
+    factorize(M, NW)
+    forward_substitute(M, V, v, NW, 0)
+    divide_by_pivots(M, V, v, V, v, NW, 0, -lS)
+    back_substitute(M, V, v, NW, 0)
+    for i in range(NW):
+        w[i] = v[i]
