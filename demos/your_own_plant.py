@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 import ppi_robotics as ppi
-from ppi_robotics import animation, plotting
 from plants.drawing import Disk, Line
+from ppi_robotics import animation, plotting
 
 
 class Rocket(ppi.SymbolicPlant):

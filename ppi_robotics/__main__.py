@@ -60,7 +60,7 @@ PlantName = Annotated[str, typer.Argument(metavar="PLANT", help="A plant; `ppi-r
 MethodName = Annotated[str, typer.Option("--method", metavar="NAME", help="ppi, ilqg or leqg.")]
 Eta = Annotated[float | None, option("--eta", "E", f"Weight of the cost for ppi; {ETA} by default.", real)]
 Theta = Annotated[float | None, option("--theta", "TH", f"Risk aversion for leqg; {THETA} by default.", real)]
-Horizon = Annotated[int | None, option("--horizon", "T", "Number of stages, not seconds; the plant's by default.", whole)]
+Horizon = Annotated[int | None, option("--horizon", "T", "Stages, not seconds; the plant's by default.", whole)]
 NoiseLevel = Annotated[float | None, option("--noise", "S", "The plant's sigma; the plant's own by default.", real)]
 Starts = Annotated[int | None, option("--starts", "K", "Number of initial guesses, of which the best is kept.", whole)]
 Samples = Annotated[int, option("--samples", "N", "Number of noisy rollouts, at least 2.", whole)]
@@ -201,7 +201,8 @@ def swingup(
         solutions = {n: run_solve(problem, m, seed, starts, files if n == name else None) for n, m in methods.items()}
         results = {n: run_evaluate(problem, s.policy, n, samples, seed) for n, s in solutions.items()}
         draw_figures(problem, solutions[name].policy, name, results, files, animate=True)
-    facts = setting(problem, method, seed) | solve_facts(solutions[name]) | evaluate_facts(results[name]) | files.facts()
+    facts = setting(problem, method, seed) | files.facts()
+    facts |= solve_facts(solutions[name]) | evaluate_facts(results[name])
     columns = {n: solve_rows(solutions[n]) | evaluate_rows(results[n]) for n in methods}
     if name != "iLQG":
         facts["ilqg"] = solve_facts(solutions["iLQG"]) | evaluate_facts(results["iLQG"])
@@ -318,7 +319,7 @@ class Files:
             nearest = next(p for p in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(p))
             usable = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
         except OSError as error:
-            raise ProblemError(f"--out is '{folder}', which cannot be used ({error.strerror}); give a folder") from error
+            raise ProblemError(f"--out is '{folder}', which fails ({error.strerror}); give a folder") from error
         if not usable:
             reason = "cannot be written to" if nearest.is_dir() else "is no folder"
             raise ProblemError(f"--out is '{folder}', but '{nearest}' {reason}; give a folder that can be made")
@@ -439,7 +440,7 @@ def exit_code(solution):
 def progress(text):
     """A live line on a terminal; yields a function that changes its text."""
     if not ERRORS.is_terminal:
-        yield lambda text: None
+        yield lambda _text: None
         return
     with ERRORS.status(Text(text)) as status:
         yield lambda text: status.update(Text(text))

@@ -52,9 +52,7 @@ def save(path, plant, x, u, title=""):
     images, delay = render(plant, x, u, title)
     durations = [delay] * (len(images) - 1) + [HOLD_MS]
     buffer = io.BytesIO()
-    images[0].save(
-        buffer, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0, optimize=False
-    )
+    images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0, optimize=False)
     write_atomically(path, buffer.getvalue())
     return len(images)
 
@@ -101,7 +99,7 @@ def render(plant, x, u, title=""):
 
 
 def frame_delay(dt):
-    """Milliseconds between frames: GIFs know multiples of 10, viewers honor 20 or more, whole stages need no blending."""
+    """Milliseconds between frames: GIFs know multiples of 10, viewers honor 20 or more, whole stages are exact."""
     for delay in (20, 30, 40):
         stages = delay / (1000 * dt)
         if stages > 0.5 and abs(stages - round(stages)) < 1e-9:

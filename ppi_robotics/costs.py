@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import casadi as ca
 import numpy as np
 
-from ppi_robotics.errors import PPIError, ProblemError
+from ppi_robotics.errors import PlantError, ProblemError
 from ppi_robotics.gaussian import as_covariance, as_finite, frozen
 from ppi_robotics.kernels.compiler import STAGE_LANES, build
-from ppi_robotics.kernels.translate import lane_function
+from ppi_robotics.kernels.translate import lane_function, trace
 
 HESSIANS = ("gauss_newton", "exact", "project")
 
@@ -49,13 +49,17 @@ class Quadratic:
         QT = as_covariance(terminal, f"`terminal` weights (plant states {plant.state_names})", plant.nx)
         goal = as_finite(np.zeros(plant.nx) if self.goal is None else self.goal, "goal", (plant.nx,))
 
+        # weights and goal are parameters of the compiled code, so that tuning them compiles nothing
+        q, r, qT, g = (ca.SX.sym(name, n) for name, n in zip("qrtg", (*map(np.count_nonzero, (Q, R, QT)), plant.nx), strict=True))
+        values = np.concatenate([Q[Q != 0], R[R != 0], QT[QT != 0], goal])
+
         def stage(x, u):
-            return _form(Q, x - goal) + _form(R, u)
+            return _form(Q, q, x - g) + _form(R, r, u)
 
         def terminal_cost(x):
-            return _form(QT, x - goal)
+            return _form(QT, qT, x - g)
 
-        return BoundCost(self, plant, stage, terminal_cost, "exact")
+        return BoundCost(self, plant, stage, terminal_cost, "exact", parameters=(ca.vertcat(q, r, qT, g), values))
 
 
 @dataclass(frozen=True)
@@ -107,29 +111,32 @@ class BoundCost:
       functions: texts of the generated functions.
     """
 
-    def __init__(self, given, plant, stage, terminal, hessian, residuals=False):
+    def __init__(self, given, plant, stage, terminal, hessian, residuals=False, parameters=None):
         if hessian not in HESSIANS:
             raise ProblemError(f"hessian is {hessian!r}; choose from {', '.join(HESSIANS)}")
         self.given, self.nx, self.nu = given, plant.nx, plant.nu
         self.project = hessian == "project"
         x, u = ca.SX.sym("x", plant.nx), ca.SX.sym("u", plant.nu)
         z = ca.vertcat(x, u)
-        at_stage = _trace("stage", stage, (x, u), residuals)
-        at_end = _trace("terminal", terminal, (x,), residuals) if terminal is not None else ca.SX(0)
+        known = () if parameters is None else (parameters[0],)
+        at_stage = _trace("stage", stage, (x, u), residuals, known)
+        at_end = _trace("terminal", terminal, (x,), residuals, known) if terminal is not None else ca.SX(0)
         stage_constants, terminal_constants = [], []
         inputs, end = {"x": x, "u": u}, {"x": x}
         value, gradient, matrix = _expand(at_stage, z, residuals, hessian)
         end_value, end_gradient, end_matrix = _expand(at_end, x, residuals and terminal is not None, hessian)
+        model = {"v": value, "g": gradient, "H": matrix}
+        end_model = {"v": end_value, "g": end_gradient, "H": end_matrix}
         self.functions = (
-            lane_function("stage_value", inputs, {"v": value}, stage_constants),
-            lane_function("terminal_value", end, {"v": end_value}, terminal_constants),
-            lane_function("stage_quadratic", inputs, {"v": value, "g": gradient, "H": matrix}, stage_constants),
-            lane_function("terminal_quadratic", end, {"v": end_value, "g": end_gradient, "H": end_matrix}, terminal_constants),
+            lane_function("stage_value", inputs, {"v": value}, stage_constants, parameters),
+            lane_function("terminal_value", end, {"v": end_value}, terminal_constants, parameters),
+            lane_function("stage_quadratic", inputs, model, stage_constants, parameters),
+            lane_function("terminal_quadratic", end, end_model, terminal_constants, parameters),
         )
         self.stage_constants = frozen(stage_constants or [0.0])
         self.terminal_constants = frozen(terminal_constants or [0.0])
         if not np.isfinite(self.stage_constants).all() or not np.isfinite(self.terminal_constants).all():
-            raise ProblemError("the cost holds a number that is not finite; give finite weights and goals")
+            raise ProblemError("the cost holds a number that is not finite; give finite weights and goals, and use ppi.sin, not math.sin, on x and u")
 
     def bind(self, plant):
         """The same cost for another plant."""
@@ -174,26 +181,19 @@ class BoundCost:
         return out
 
 
-def _form(M, e):
-    """e' M e over the nonzero entries of M."""
-    return sum((M[i, j] * e[int(i)] * e[int(j)] for i, j in np.argwhere(M)), ca.SX(0))
+def _form(M, weights, e):
+    """e' M e over the nonzero entries of M, whose values are the weights."""
+    return sum((weights[k] * e[int(i)] * e[int(j)] for k, (i, j) in enumerate(np.argwhere(M))), ca.SX(0))
 
 
-def _trace(role, function, symbols, residuals):
+def _trace(role, function, symbols, residuals, parameters):
     try:
-        value = function(*symbols)
-        value = ca.vertcat(*value) if isinstance(value, list | tuple) else ca.SX(value)
-    except PPIError:
-        raise
-    except Exception as error:
-        raise ProblemError(f"the {role} cost fails on CasADi symbols ({error}); use ppi.sin, ppi.vertcat, ... on x and u") from error
+        value = trace(f"the {role} cost", function, symbols, parameters)
+    except PlantError as error:
+        raise ProblemError(str(error)) from error
     if not residuals and value.numel() != 1:
         raise ProblemError(f"the {role} cost has {value.numel()} entries; expected a scalar (LeastSquares takes residual vectors)")
-    known = {s.name() for symbol in symbols for s in ca.symvar(symbol)}
-    free = [s.name() for s in ca.symvar(value) if s.name() not in known]
-    if free:
-        raise ProblemError(f"the {role} cost uses unknown symbols {free}; use only its arguments and numbers")
-    return ca.densify(value)
+    return value
 
 
 def _expand(expression, z, residuals, hessian):

@@ -21,7 +21,8 @@ from ppi_robotics.evaluation import _with_error as with_error
 COLORS = {"PPI": "#0072B2", "iLQG": "#D55E00", "LEQG": "#009E73"}
 OTHER_COLORS = ("#CC79A7", "#56B4E9", "#E69F00", "#000000")
 LIMIT = {"color": "0.55", "linestyle": (0, (4, 3)), "linewidth": 1.0}
-HEAVY_TAIL = 20.0  # largest excess over the median in interquartile ranges; of 1000 samples 2.4 if normal, 6 if exponential
+# largest excess over the median, in interquartile ranges; of 1000 samples 2.4 if normal, 6 if exponential
+HEAVY_TAIL = 20.0
 
 
 def style():
@@ -75,11 +76,14 @@ def trajectory(plant, rollouts, nominal=None, name="PPI", axes=None):
     if axes is None:
         with style():
             return trajectory(plant, rollouts, nominal, name, _trajectory_axes(plant))
-    if len(axes) != plant.nx + plant.nu:
-        raise ProblemError(f"{len(axes)} axes for {plant.nx} states and {plant.nu} controls; give {plant.nx + plant.nu} axes")
+    count = plant.nx + plant.nu
+    if len(axes) != count:
+        raise ProblemError(f"{len(axes)} axes for {plant.nx} states and {plant.nu} controls; give {count} axes")
     finite = np.isfinite(rollouts.x).all(axis=(1, 2)) & np.isfinite(rollouts.u).all(axis=(1, 2))
     if not finite.any():
-        raise ProblemError(f"none of the {len(finite)} rollouts is finite, nothing can be drawn; use a policy that does not diverge")
+        raise ProblemError(
+            f"none of the {len(finite)} rollouts is finite; draw those of a policy that does not diverge"
+        )
     time = plant.dt * np.arange(rollouts.x.shape[1])
     labels = [f"{name} [{unit}]" if unit else name for name, unit in zip(_entry_names(plant), plant.units, strict=True)]
     limits = np.concatenate([plant.state_limits, plant.control_limits])
@@ -157,14 +161,15 @@ class Page(Figure):
     def __init__(self, width, height, header):
         super().__init__(figsize=(width, height), dpi=120)
         FigureCanvasAgg(self)
-        self.margins = {"left": 0.62 / width, "right": 1 - 0.12 / width, "bottom": 0.5 / height, "top": 1 - header / height}
+        self.margins = {"left": 0.7 / width, "right": 1 - 0.12 / width}
+        self.margins |= {"bottom": 0.5 / height, "top": 1 - header / height}
 
 
 def _trajectory_axes(plant):
     """States in two columns, positions before velocities, and below them every control across the page."""
     rows = -(-plant.nx // 2)
     figure = Page(9.0, 1.0 + 1.65 * (rows + plant.nu), header=0.45)
-    grid = figure.add_gridspec(rows + plant.nu, 2, **figure.margins, hspace=0.28, wspace=0.19)
+    grid = figure.add_gridspec(rows + plant.nu, 2, **figure.margins, hspace=0.28, wspace=0.2)
     axes = []
     for i in range(plant.nx):
         column, row = divmod(i, rows)
@@ -174,7 +179,7 @@ def _trajectory_axes(plant):
         axes.append(figure.add_subplot(grid[rows + i, :]))
         axes[-1].tick_params(labelbottom=i == plant.nu - 1)
     for ax in axes:
-        ax.yaxis.set_label_coords(-0.43 / (ax.get_position().width * figure.get_figwidth()), 0.5)
+        ax.yaxis.set_label_coords(-0.5 / (ax.get_position().width * figure.get_figwidth()), 0.5)
     axes[-1].set_xlabel("time [s]")
     return axes
 
@@ -251,7 +256,7 @@ def _heavy_tailed(cost):
 
 
 class Stretch:
-    """Scale of an axis, asinh((cost - median) / spread): linear in the middle of the costs, logarithmic away from it."""
+    """Scale of an axis, asinh((cost - median) / spread): linear about the median, logarithmic away from it."""
 
     def __init__(self, cost):
         low, self.median, high = np.quantile(cost, (0.25, 0.5, 0.75))

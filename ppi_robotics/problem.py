@@ -84,9 +84,9 @@ class Problem:
     success: Callable | None = None
 
     def __post_init__(self):
-        if not isinstance(self.plant, Plant):
+        if isinstance(self.plant, type) or not isinstance(self.plant, Plant):
             raise ProblemError(f"plant is {self.plant!r}; expected a plant such as CartPole() or a SymbolicPlant")
-        if not isinstance(self.cost, Cost):
+        if isinstance(self.cost, type) or not isinstance(self.cost, Cost):
             raise ProblemError(f"cost is {self.cost!r}; expected Quadratic, LeastSquares or SymbolicCost")
         horizon = self.horizon
         if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:

@@ -11,7 +11,6 @@
 """
 
 import functools
-import re
 
 import casadi as ca
 import numpy as np
@@ -19,7 +18,7 @@ import numpy as np
 from ppi_robotics.errors import PlantError, ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.kernels.compiler import STAGE_LANES, build
-from ppi_robotics.kernels.translate import lane_function
+from ppi_robotics.kernels.translate import lane_function, trace
 from ppi_robotics.noise import Noise
 
 # nodes and weights of explicit Runge-Kutta schemes in which every stage uses only the one before
@@ -82,7 +81,8 @@ class SymbolicPlant(metaclass=Sealing):
 
     def _seal(self):
         label = type(self).__name__
-        if not self.state_names or not self.control_names or isinstance(self.state_names, str):
+        names = self.state_names, self.control_names
+        if not all(isinstance(given, tuple | list) and given for given in names):
             raise PlantError(f"{label} needs state_names and control_names, for instance ('position',) and ('force',)")
         self.name = self.name or label
         self.state_names, self.control_names = tuple(self.state_names), tuple(self.control_names)
@@ -111,7 +111,10 @@ class SymbolicPlant(metaclass=Sealing):
         given = getattr(self, attribute)
         if given is None:
             return frozen(np.tile([-np.inf, np.inf], (len(names), 1)))
-        limits = np.array([(-np.inf, np.inf) if pair is None else pair for pair in given], dtype=float)
+        try:
+            limits = np.array([(-np.inf, np.inf) if pair is None else pair for pair in given], dtype=float)
+        except (TypeError, ValueError):
+            limits = np.empty(0)
         if limits.shape != (len(names), 2) or np.isnan(limits).any():
             raise PlantError(
                 f"{type(self).__name__}.{attribute} is {given!r}; expected one (lower, upper) pair for each of {names}"
@@ -218,24 +221,15 @@ class Model:
         )
         self.constants = frozen(constants or [0.0])
         if not np.isfinite(self.constants).all():
-            raise PlantError(f"{type(plant).__name__} has a parameter that is not finite; give finite numbers")
+            raise PlantError(f"{type(plant).__name__} holds a number that is not finite; give finite parameters, and use ppi.sin, not math.sin, on x and u")
 
     @staticmethod
     def _trace(plant, method, x, u):
         label = f"{type(plant).__name__}.{method.__name__}"
-        try:
-            f = method(x, u)
-            f = ca.SX(f) if not isinstance(f, list | tuple) else ca.vertcat(*f)
-        except PlantError:
-            raise
-        except Exception as error:
-            raise PlantError(f"{label} fails on CasADi symbols ({error}); use ppi.sin, ppi.vertcat, ... on x and u") from error
+        f = trace(label, method, (x, u))
         if f.numel() != plant.nx:
             raise PlantError(f"{label} returns {f.numel()} entries; expected {plant.nx}, one for each of {plant.state_names}")
-        free = [s.name() for s in ca.symvar(f) if not re.fullmatch(r"[xu](_\d+)?", s.name())]
-        if free:
-            raise PlantError(f"{label} uses unknown symbols {free}; use only x, u and numbers")
-        return ca.densify(ca.reshape(f, plant.nx, 1))
+        return ca.reshape(f, plant.nx, 1)
 
     @staticmethod
     def _check_order(plant, f, x):

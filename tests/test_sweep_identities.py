@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from filterpy.kalman import predict, rts_smoother, update
 from oracles import (
+    SIZES,
     Joint,
     aico_messages,
     box_minimum,
@@ -32,7 +33,7 @@ from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.messages import Baseline, LocalModel, backward, forward, marginals
 
 SEEDS = range(10)
-SCALAR, NOISELESS = (1, 1, 1), (3, 2, 0)
+SCALAR, NOISELESS, LARGE, HUGE = (1, 1, 1), (3, 2, 0), (11, 5, 6), (93, 2, 3)
 LAMBDAS_POLICY = (0.3, 2.0, np.inf)
 LAMBDAS_TRANSITION = (-0.05, 0.0, 0.4)
 INITIAL = Gaussian(np.array([0.5, -1.0, 0.3]), np.diag([0.4, 0.1, 0.7]))
@@ -89,6 +90,20 @@ def test_values_and_policies_are_nested_entropic_integrals(lambda_policy, lambda
         for t in range(5):
             close(form(sweep, t), program.V[t])
         same_policy(sweep, program.K, program.k, program.cov)
+
+
+@pytest.mark.parametrize("sizes", [LARGE, HUGE])
+def test_larger_models_follow_the_same_equations(sizes):
+    """Products are computed in tiles, so their borders need sizes that the tiles do not divide."""
+    model = random_model(0, sizes=sizes)
+    baseline, start = random_baseline(0, model), np.ones(sizes[0])
+    for weights in ((np.inf, 0.0), (0.7, 0.05), (np.inf, -0.002), (0.0, 0.05)):
+        sweep, program = backward(model, *weights, baseline), dynamic_program(model, *weights, baseline)
+        same_policy(sweep, program.K, program.k, program.cov)
+        for t in range(5):
+            close(form(sweep, t), program.V[t])
+    for actual, expected in zip(forward(model, backward(model), start), dense_optimum(model, start)[:2], strict=False):
+        close(actual, expected)
 
 
 @pytest.mark.parametrize("lambda_policy", LAMBDAS_POLICY)
@@ -746,38 +761,41 @@ def test_predicted_change_is_exact_along_the_feedforward(weight):
 # -- box ---------------------------------------------------------------------------------------------------------------
 
 
-def boxes(seed, width):
+def boxes(seed, width, nu):
     rng = np.random.default_rng([seed, 3])
-    center = 0.3 * rng.normal(size=(4, 2))
-    return np.stack([center - width * rng.uniform(size=(4, 2)), center + width * rng.uniform(size=(4, 2))], axis=2)
+    center, below, above = 0.3 * rng.normal(size=(4, nu)), rng.uniform(size=(4, nu)), rng.uniform(size=(4, nu))
+    return np.stack([center - width * below, center + width * above], axis=2)
+
+
+def action_cost(model, sweep, t):
+    """Q_t as a form of (1, x, u), from the value of the stage after."""
+    stage = {n: getattr(model, n)[t : t + 1] for n in ("A", "B", "d", "G", "Cux", "Cuu", "cu")}
+    after = (("Cxx", "P"), ("cx", "p"), ("c0", "p0"))
+    ends = {n: np.stack([getattr(model, n)[t], getattr(sweep.value, v)[t + 1]]) for n, v in after}
+    return dynamic_program(replace(model, **stage, **ends), np.inf, sweep.lambda_transition).Q[0]
 
 
 @pytest.mark.parametrize("width", [0.1, 0.5, 2.0])
-@pytest.mark.parametrize("weight", [0.0, 0.4])
-def test_boxed_feedforward_solves_each_stages_quadratic_program(width, weight):
-    for seed in range(25):
-        model, box = random_model(seed), boxes(seed, width)
+@pytest.mark.parametrize(("sizes", "weight", "count"), [(SIZES, 0.0, 25), (SIZES, 0.4, 25), (LARGE, 0.05, 3)])
+def test_boxed_feedforward_solves_each_stages_quadratic_program(width, sizes, weight, count):
+    (nx, nu, _), bound = sizes, set()
+    for seed, t in itertools.product(range(count), range(4)):
+        model, box = random_model(seed, sizes=sizes), boxes(seed, width, nu)
         sweep = backward(model, np.inf, weight, box=box)
-        for t in range(4):
-            late = replace(model, **{n: getattr(model, n)[t : t + 1] for n in ("A", "B", "d", "G", "Cux", "Cuu", "cu")})
-            end = {
-                n: np.stack([getattr(model, n)[t], getattr(sweep.value, v)[t + 1]])
-                for n, v in (("Cxx", "P"), ("cx", "p"), ("c0", "p0"))
-            }
-            Q = dynamic_program(replace(late, **end), np.inf, weight).Q[0]
-            H, g, (low, high), k = Q[4:, 4:], Q[4:, 0], box[t].T, sweep.k[t]
-            gradient = g + H @ k
-            # KKT: zero gradient inside, pointing outward on a bound
-            assert np.max(np.abs(k - np.clip(k - gradient, low, high))) < 1e-7
-            close(k, box_minimum(H, g, low, high), 1e-7)
-            assert ((low <= k) & (k <= high)).all()
-            free = (low < k) & (k < high)
-            expected = np.zeros((2, 3))
-            expected[free] = -np.linalg.solve(H[np.ix_(free, free)], Q[4:, 1:4][free])
-            close(sweep.K[t], expected)
-            act = np.block([[np.eye(4)], [k[:, None], sweep.K[t]]])
-            close(form(sweep, t)[1:, 1:], (act.T @ Q @ act)[1:, 1:])
-            close(form(sweep, t)[0, 0], (act.T @ Q @ act)[0, 0])
+        Q = action_cost(model, sweep, t)
+        H, g, (low, high), k = Q[1 + nx :, 1 + nx :], Q[1 + nx :, 0], box[t].T, sweep.k[t]
+        # KKT: zero gradient inside, pointing outward on a bound
+        assert np.max(np.abs(k - np.clip(k - g - H @ k, low, high))) < 1e-7
+        close(k, box_minimum(H, g, low, high), 1e-7)
+        assert ((low <= k) & (k <= high)).all()
+        free = (low < k) & (k < high)
+        expected = np.zeros((nu, nx))
+        expected[free] = -np.linalg.solve(H[np.ix_(free, free)], Q[1 + nx :, 1 : 1 + nx][free])
+        close(sweep.K[t], expected)
+        act = np.block([[np.eye(1 + nx)], [k[:, None], sweep.K[t]]])
+        close(form(sweep, t), act.T @ Q @ act)
+        bound.add(int(free.sum()))
+    assert len(bound) > 1
 
 
 def test_infinite_box_is_no_box():

@@ -6,7 +6,7 @@ into an array `c`, so that the text, and with it the compiled code, does not dep
 
 import casadi as ca
 
-from ppi_robotics.errors import PlantError
+from ppi_robotics.errors import PlantError, PPIError
 
 LITERALS = {0.0, 1.0, -1.0, 2.0, 0.5}
 
@@ -34,7 +34,35 @@ UNARY = {
 }  # fmt: skip
 
 
-def lane_function(name, inputs, outputs, constants):
+def trace(label, function, symbols, parameters=()):
+    """Call a user's function on CasADi symbols and check that it answers with an expression in them.
+
+    Args:
+      label: names the function in messages.
+      function: of the symbols, returning a CasADi vector or a list of scalars.
+      symbols, parameters: SX vectors that the expression may depend on.
+
+    Raises:
+      PlantError: if the call fails, returns something else or brings in other symbols.
+    """
+    try:
+        value = function(*symbols)
+        value = ca.vertcat(*value) if isinstance(value, list | tuple) else ca.SX(value)
+    except Exception as error:  # the user's code may raise anything
+        if isinstance(error, PPIError):
+            raise
+        reason = " ".join(str(error).split())
+        raise PlantError(
+            f"{label} fails on CasADi symbols ({type(error).__name__}: {reason[-200:]}); use ppi.sin, ppi.vertcat, ... on its arguments"
+        ) from error
+    known = {s.element_hash() for symbol in (*symbols, *parameters) for s in ca.symvar(symbol)}
+    free = [s.name() for s in ca.symvar(value) if s.element_hash() not in known]
+    if free:
+        raise PlantError(f"{label} uses unknown symbols: {', '.join(free)}; use only its arguments and numbers")
+    return ca.densify(value)
+
+
+def lane_function(name, inputs, outputs, constants, parameters=None):
     """Text of `name(inputs..., c, outputs...)`, writing every entry of every output.
 
     Args:
@@ -42,13 +70,15 @@ def lane_function(name, inputs, outputs, constants):
       inputs: argument name to SX column vector.
       outputs: argument name to SX expression; matrices are laid out by rows.
       constants: list of floats, appended to in place; the text refers to its entries as c[...].
+      parameters: SX column vector and its values (n,), further numbers that the text takes from c.
 
     Raises:
       PlantError: if the expression holds an operation that has no counterpart.
     """
     flat = [ca.reshape(ca.densify(value).T, -1, 1) for value in outputs.values()]
     options = {"cse": True, "live_variables": False}
-    function = ca.Function(name, list(inputs.values()), flat, list(inputs), list(outputs), options)
+    symbols, values = parameters if parameters is not None else (ca.SX(0, 1), ())
+    function = ca.Function(name, [*inputs.values(), symbols], flat, [*inputs, "parameters"], list(outputs), options)
     loads, body = [], []
     for k in range(function.n_instructions()):
         op, target, source = function.instruction_id(k), function.instruction_output(k), function.instruction_input(k)
@@ -59,6 +89,9 @@ def lane_function(name, inputs, outputs, constants):
             else:
                 loads.append(f"    a{target[0]} = c[{len(constants)}]")
                 constants.append(value)
+        elif op == ca.OP_INPUT and source[0] == len(inputs):
+            loads.append(f"    a{target[0]} = c[{len(constants)}]")
+            constants.append(float(values[source[1]]))
         elif op == ca.OP_INPUT:
             body.append(f"a{target[0]} = {list(inputs)[source[0]]}[{source[1]}, lane]")
         elif op == ca.OP_OUTPUT:

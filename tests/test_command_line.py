@@ -1,0 +1,359 @@
+"""The command line: what it prints, writes and returns, on the cart-pole."""
+
+import io
+import json
+import logging
+import runpy
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+import ppi_robotics as ppi
+from plants import CartPole
+from ppi_robotics import __main__ as command_line
+from ppi_robotics.__main__ import main
+
+DEMOS = Path(__file__).parent.parent / "demos"
+SWINGUP_KEYS = {"plant", "method", "eta", "status", "iterations", "nominal_cost", "mean", "variance", "standard_error"}
+SWINGUP_KEYS |= {"success_rate", "solve_seconds", "evaluate_seconds", "policy"}
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def policy():
+    """A policy that does nothing but keep the cart still, for 40 stages."""
+    plant, T = CartPole(), 40
+    still = np.tile(plant.hanging, (T, 1))
+    gains = np.tile([[-1.0, 0.0, -2.0, 0.0]], (T, 1, 1))
+    names = plant.name, plant.state_names, plant.control_names
+    return ppi.LinearGaussianPolicy(still, np.zeros((T, 1)), gains, np.zeros((T, 1, 1)), plant.dt, *names)
+
+
+def run(capsys, *arguments):
+    """Exit code, standard output, standard error."""
+    code = main([str(argument) for argument in arguments])
+    return code, *capsys.readouterr()
+
+
+def only_json(output):
+    """The object that is all of the output; NaN and infinity are no JSON."""
+    assert output.endswith("}\n")
+    assert output.count("\n") == 1
+    return json.loads(output, parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
+
+
+# -- what it does ----------------------------------------------------------------------------------------------------
+
+
+def test_swingup_solves_evaluates_and_draws(capsys):
+    code, output, _ = run(capsys, "swingup", "cartpole", "--json", "--samples", 400, "--seed", 3)
+    facts = only_json(output)
+    assert code == 0
+    assert facts.keys() >= SWINGUP_KEYS
+    assert (facts["plant"], facts["method"], facts["eta"], facts["theta"]) == ("cartpole", "ppi", 0.1, None)
+    assert facts["status"] == "converged"
+    assert facts["horizon"] == 150
+    assert facts["success_rate"] > 0.95
+    folder = Path("out/cartpole")
+    names = {"policy.npz", "trajectory.png", "cost.png", "animation.gif"}
+    assert {path.name for path in folder.iterdir()} == names
+    assert {Path(path).name for path in facts["files"]} == names
+    for name in names - {"policy.npz"}:
+        with Image.open(folder / name) as image:
+            assert min(image.size) >= 320
+            assert getattr(image, "n_frames", 1) == (151 if name.endswith("gif") else 1)
+    # the numbers are those of the policy that was written, and iLQG met the same noise
+    plant = CartPole()
+    problem = ppi.Problem(plant, plant.swing_up_cost(), plant.hanging, 150)
+    result = ppi.evaluate(problem, ppi.LinearGaussianPolicy.load(facts["policy"]), 400, 3)
+    assert (facts["mean"], facts["variance"]) == (result.mean, result.variance)
+    optimized = ppi.evaluate(problem, ppi.solve(problem, ppi.ILQG(), seed=3).policy, 400, 3)
+    assert facts["ilqg"]["mean"] == optimized.mean
+    paired = ppi.Evaluation(result.cost - optimized.cost)
+    assert facts["difference"] == {"mean": paired.mean, "standard_error": paired.standard_error}
+
+
+def test_swingup_prints_a_table_of_both_methods(capsys):
+    code, output, errors = run(capsys, "swingup", "cartpole", "--method", "leqg", "--samples", 50, "--out", "a/b")
+    assert code == 0
+    assert "cartpole: 150 stages, 3 s, 50 noisy rollouts, sigma 0.5, seed 0" in output
+    for row in ("LEQG (θ = 0.05)", "iLQG", "converged", "mean cost", "success rate", "difference to iLQG"):
+        assert row in output
+    assert "written to a/b: policy.npz, trajectory.png, cost.png, animation.gif" in output
+    assert all(line.startswith("compiling kernels for cartpole") for line in errors.splitlines())
+
+
+def test_solve_writes_a_policy_that_evaluate_and_compare_take(capsys):
+    code, output, _ = run(capsys, "solve", "cartpole", "--method", "ilqg", "--horizon", 60, "--out", "a", "--json")
+    solved = only_json(output)
+    assert code == 0
+    assert solved["horizon"] == 60
+    assert solved["eta"] is None
+    assert solved["policy"] == "a/policy.npz"
+    assert [p.name for p in Path("a").iterdir()] == ["policy.npz"]
+    code, output, _ = run(capsys, "evaluate", "cartpole", "a/policy.npz", "--samples", 300, "--noise", 0.4, "--json")
+    facts = only_json(output)
+    assert code == 0
+    assert facts["samples"] == 300
+    assert facts["files"] == []
+    assert facts["noise"] == 0.4
+    run(capsys, "solve", "cartpole", "--eta", 1, "--horizon", 60, "--out", "b")
+    code, output, _ = run(
+        capsys, "compare", "cartpole", "a/policy.npz", "b/policy.npz", "--samples", 300, "--out", "c", "--json"
+    )
+    table = only_json(output)
+    assert code == 0
+    assert table["reference"] == "a/policy.npz"
+    assert Path("c/cost.png").exists()
+    means = {name: facts["mean"] for name, facts in table["evaluations"].items()}
+    difference = table["differences"]["b/policy.npz"]
+    assert np.isclose(difference["mean"], means["b/policy.npz"] - means["a/policy.npz"])
+    low, high = difference["interval"]
+    assert low < difference["mean"] < high
+    code, output, _ = run(capsys, "compare", "cartpole", "a/policy.npz", "b/policy.npz", "--samples", 300)
+    assert code == 0
+    assert "difference to a/policy.npz" in output
+
+
+def test_evaluate_draws_on_request_only(capsys, policy):
+    policy.save("still.npz")
+    code, output, _ = run(capsys, "evaluate", "cartpole", "still.npz", "--samples", 64)
+    assert code == 0
+    assert "mean cost" in output
+    assert "written" not in output
+    assert [path.name for path in Path().iterdir()] == ["still.npz"]
+    code, output, _ = run(capsys, "evaluate", "cartpole", "still.npz", "--samples", 64, "--out", "pictures")
+    assert code == 0
+    assert "written to pictures: trajectory.png, cost.png" in output
+    assert {path.name for path in Path("pictures").iterdir()} == {"trajectory.png", "cost.png"}
+
+
+def test_plants_lists_every_plant(capsys):
+    code, output, _ = run(capsys, "plants")
+    assert code == 0
+    for text in ("pendulum", "cartpole", "acrobot", "double_cartpole", "angular velocity [rad/s]", "150 stages", "3 s"):
+        assert text in output
+    code, output, _ = run(capsys, "plants", "--json")
+    listed = only_json(output)["plants"]
+    assert code == 0
+    assert set(listed) == {"pendulum", "cartpole", "acrobot", "double_cartpole"}
+    assert listed["cartpole"]["control_limits"] == [[None, None]]
+    assert listed["cartpole"]["default_horizon"] == 150
+
+
+def test_unsolved_is_exit_code_one_with_the_reason(capsys, monkeypatch):
+    monkeypatch.setattr(ppi, "PPI", lambda eta, whole=ppi.PPI: whole(eta, max_iterations=2))
+    code, output, errors = run(capsys, "solve", "cartpole", "--json")
+    assert code == 1
+    assert only_json(output)["status"] == "max_iterations"
+    assert "PPI (η = 0.1) is not solved: stopped at max_iterations" in errors
+
+
+def test_diverged_rollouts_are_null_in_json_and_leave_no_pictures(capsys, policy):
+    replace(policy, K=1e30 * policy.K).save("wild.npz")
+    code, output, errors = run(capsys, "evaluate", "cartpole", "wild.npz", "--samples", 20, "--out", "new", "--json")
+    facts = only_json(output)
+    assert (code, facts["mean"], facts["diverged"], facts["success_rate"]) == (0, None, 20, 0.0)
+    assert "every rollout diverged" in errors
+    assert facts["files"] == []
+    assert not Path("new").exists()
+
+
+# -- bad usage -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ("", ["missing command", "choose from plants, solve, evaluate, compare, swingup", "--help"]),
+        ("swngup cartpole", ["'swngup'", "Did you mean 'swingup'?", "hoose from plants"]),
+        ("swingup", ["missing argument 'PLANT'", "--help"]),
+        ("swingup cartpol", ["'cartpol'", "choose from pendulum, cartpole", "did you mean cartpole?"]),
+        ("swingup cartpole --method pii", ["'pii'", "choose from ppi, ilqg, leqg", "did you mean ppi?"]),
+        ("swingup cartpole --metod ppi", ["--metod", "--method", "--help"]),
+        ("swingup cartpole extra", ["extra", "--help"]),
+        ("swingup cartpole --eta", ["'--eta' requires an argument"]),
+        ("swingup cartpole --eta x", ["'--eta'", "'x'", "expected a number"]),
+        ("swingup cartpole --eta nan", ["eta is nan", "expected a finite number"]),
+        ("swingup cartpole --method ilqg --eta 0.1", ["--eta belongs to method ppi", "give --method ppi"]),
+        ("solve cartpole --theta 0.1", ["--theta belongs to method leqg", "give --method leqg"]),
+        ("swingup cartpole --horizon 0", ["--horizon is 0", "stages", "0.02 s each"]),
+        ("swingup cartpole --horizon 1.5", ["'--horizon'", "'1.5'", "expected a whole number"]),
+        ("solve cartpole --horizon 10000000000", ["--horizon is 10000000000", "from 1 to 1000000"]),
+        ("swingup cartpole --noise -1", ["--noise is -1", "0 or more"]),
+        ("swingup cartpole --noise inf", ["--noise is inf", "finite"]),
+        ("swingup cartpole --starts 0", ["--starts is 0", "at least 1"]),
+        ("swingup cartpole --samples 1", ["--samples is 1", "at least 2"]),
+        ("swingup cartpole --seed -1", ["--seed is -1", "at least 0"]),
+        ("swingup cartpole --out file", ["--out is 'file'", "is no folder", "give a folder"]),
+        ("solve cartpole --out file/below", ["--out is 'file/below'", "is no folder"]),
+        ("evaluate cartpole none.npz", ["'none.npz'", "policy.save"]),
+        ("evaluate cartpole file --out new", ["'file'", "expected a .npz"]),
+        ("evaluate cartpole cut.npz --out new", ["'cut.npz'", "expected a .npz"]),
+        ("evaluate pendulum still.npz --out new", ["'cartpole'", "'pendulum'", "solve for this plant"]),
+        ("evaluate cartpole still.npz --samples 1 --out new", ["--samples is 1"]),
+        ("evaluate cartpole still.npz --out file", ["--out is 'file'"]),
+        ("compare cartpole still.npz", ["'still.npz'", "two or more", "evaluate"]),
+        ("compare cartpole still.npz still.npz", ["'still.npz' is given twice"]),
+        ("compare cartpole still.npz shorter.npz --out new", ["20 stages", "40", "solve again"]),
+    ],
+)
+def test_bad_usage_is_one_line_and_writes_nothing(capsys, policy, arguments, parts):
+    policy.save("still.npz")
+    short = {name: getattr(policy, name)[:20] for name in ("x_ref", "u_ref", "K", "cov")}
+    replace(policy, **short).save("shorter.npz")
+    Path("cut.npz").write_bytes(Path("still.npz").read_bytes()[:900])
+    Path("file").write_text("no policy")
+    before = sorted(Path().rglob("*"))
+    code, output, errors = run(capsys, *arguments.split())
+    assert code == 2
+    assert output == ""
+    assert errors.startswith("error: ")
+    assert errors.count("\n") == 1
+    assert "Traceback" not in errors
+    for part in parts:
+        assert part in errors
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_module_runs_as_a_program():
+    done = subprocess.run(
+        [sys.executable, "-m", "ppi_robotics", "swingup", "rocket"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: unknown plant 'rocket'")
+
+
+def test_help_comes_without_loading_libraries():
+    code = (
+        "import sys\nfrom ppi_robotics.__main__ import main\n"
+        "assert main(['swingup', '--help']) == 0\n"
+        "print(sorted({'numba', 'casadi', 'matplotlib', 'scipy'} & sys.modules.keys()), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    for option in ["method", "eta", "theta", "horizon", "noise", "starts", "samples", "seed", "out", "json"]:
+        assert f"--{option}" in done.stdout
+
+
+# -- progress and interruption ---------------------------------------------------------------------------------------
+
+
+def screen(monkeypatch, terminal):
+    """Standard error as a text of its own."""
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=100, markup=False, highlight=False)
+    monkeypatch.setattr(command_line, "ERRORS", console)
+    return console.file
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_is_live_on_a_terminal_only(monkeypatch, capsys, terminal, policy):
+    policy.save("[x] 1 $ still.npz")
+    text = screen(monkeypatch, terminal)
+    assert main(["evaluate", "cartpole", "[x] 1 $ still.npz", "--samples", "3000", "--json"]) == 0
+    only_json(capsys.readouterr().out)
+    lines = [line for line in text.getvalue().splitlines() if not line.startswith("compiling")]
+    assert ("rollouts" in "".join(lines)) == terminal
+    assert bool(lines) == terminal
+
+
+def test_solving_shows_iteration_cost_and_change(monkeypatch):
+    said = []
+
+    class Status:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            return None
+
+        def update(self, text):
+            said.append(str(text))
+
+    screen(monkeypatch, True)
+    monkeypatch.setattr(command_line.ERRORS, "status", lambda text: Status())
+    assert main(["solve", "cartpole", "--horizon", "40"]) == 0
+    assert said[0].startswith("PPI (η = 0.1): iteration 1, cost ")
+    assert ", change " in said[0]
+
+
+def test_compiling_is_announced_once(monkeypatch):
+    text = screen(monkeypatch, False)
+    plant = CartPole()
+    problem = ppi.Problem(plant, plant.swing_up_cost(), plant.hanging, 5)
+    log = logging.getLogger("ppi_robotics")
+    with command_line.session(problem, None):
+        log.warning("compiling %s; this happens once on a machine", "plant cartpole")
+        log.warning("compiling %s; this happens once on a machine", "cost")
+        log.warning("something else")
+    assert text.getvalue().splitlines() == [
+        "compiling kernels for cartpole (first run only, up to a minute) ...",
+        "something else",
+    ]
+    assert not any(isinstance(handler, command_line.CompileNotice) for handler in log.handlers)
+
+
+def test_interruption_keeps_the_best_policy_and_says_so(capsys, monkeypatch):
+    whole = ppi.solve
+
+    def cut(problem, method, callback, **others):
+        return whole(problem, method, callback=lambda row: row.index == 5, **others)
+
+    monkeypatch.setattr(ppi, "solve", cut)
+    code, output, errors = run(capsys, "swingup", "cartpole", "--out", "a", "--json")
+    assert code == 130
+    assert output == ""
+    assert errors.splitlines()[-1] == "interrupted; written so far: a/policy.npz"
+    assert ppi.LinearGaussianPolicy.load("a/policy.npz").plant == "cartpole"
+
+
+def test_interruption_before_anything_is_written(capsys, monkeypatch):
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    for name in ("solve", "Problem"):
+        monkeypatch.setattr(ppi, name, stop)
+        code, output, errors = run(capsys, "swingup", "cartpole")
+        assert code == 130
+        assert output == ""
+        assert errors.startswith("interrupted")
+        assert errors.count("\n") == 1
+    assert not list(Path().iterdir())
+
+
+# -- demos -----------------------------------------------------------------------------------------------------------
+
+
+def test_demos_are_short():
+    for demo in DEMOS.glob("*.py"):
+        assert len(demo.read_text(encoding="utf-8").splitlines()) < 50, demo.name
+
+
+def test_swing_up_demo_runs(capsys, tmp_path):
+    runpy.run_path(str(DEMOS / "swing_up.py"))["main"](tmp_path / "demo")
+    assert {path.name for path in (tmp_path / "demo").iterdir()} == {
+        "policy.npz",
+        "trajectory.png",
+        "cost.png",
+        "animation.gif",
+    }
+    assert "PPI: converged" in capsys.readouterr().out
+
+
+def test_own_plant_demo_is_a_plant_that_can_be_drawn():
+    rocket = runpy.run_path(str(DEMOS / "your_own_plant.py"))["Rocket"]()
+    assert isinstance(rocket, ppi.Problem.__annotations__["plant"])
+    hover = rocket.derivative(np.array([1.0, 2.0, 0.0, 0.3, 0.4, 0.5]), np.array([9.81, 0.2]))
+    np.testing.assert_allclose(np.array(hover).ravel(), [0.3, 0.4, 0.5, 0.0, 0.0, 1.0], atol=1e-12)
+    assert [shape.role for shape in rocket.draw(np.zeros(6))] == ["track", "link", "tip"]
