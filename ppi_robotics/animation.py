@@ -26,11 +26,16 @@ from ppi_robotics.errors import ProblemError
 WIDTH, HEIGHT = 480, 320  # pixels
 MARGIN, HEADER, BAR = 14, 26, 24  # pixels
 SMALL, LARGE = 11, 14  # pixels of text
-TRAIL_SECONDS, TRAIL_PIECES = 0.8, 20
+TRAIL_SECONDS, TRAIL_PIECES = 0.8, 16
 CAMERA_SECONDS = 0.3  # how sluggishly the window follows
 HOLD_MS = 1000  # the last frame stays that long
+IN_PIXELS = IdentityTransform()
 BACKGROUND, INK, FAINT, GRID, EMPTY = "#FCFCFA", "#2E3440", "#6B7280", "#E3E5E8", "#ECEDEE"
 LINK, TIP, CONTROL, SCENERY = "#0072B2", "#D55E00", "#009E73", "#9AA0A8"
+FADING = tuple(  # of a trail, from the background to half of the tip's color
+    tuple(0.5 * share * np.array(to_rgb(TIP)) + (1 - 0.5 * share) * np.array(to_rgb(BACKGROUND)))
+    for share in np.arange(1, TRAIL_PIECES + 1) / TRAIL_PIECES
+)
 
 
 def save(path, plant, x, u, title=""):
@@ -93,8 +98,8 @@ def render(plant, x, u, title=""):
     times = delay / 1000 * np.arange(int(1000 * len(u) * plant.dt / delay + 1e-6) + 1)
     states, controls = resample(x, u, plant.dt, times)
     scene = Scene(plant, [plant.draw(state) for state in states], controls, times, title)
-    few = np.linspace(0, len(times) - 1, 8).astype(int)
-    palette = Palette(np.stack([scene.frame(i).copy() for i in few]))
+    few = np.linspace(0, len(times) - 1, 6).astype(int)
+    palette = Palette(np.stack([scene.frame(i)[::2, ::2] for i in few]))
     return [palette.image(scene.frame(i)) for i in range(len(times))], delay
 
 
@@ -146,15 +151,15 @@ class Canvas:
     def __init__(self):
         self.renderer = RendererAgg(WIDTH, HEIGHT, 72)  # at 72 dots an inch a point is a pixel
         self.pixels = np.asarray(self.renderer.buffer_rgba())
+        self.pen = functools.cache(self._pen)
 
     def line(self, points, shade, width):
         """Stroke a polyline (n, 2) with round ends."""
-        self.renderer.draw_path(self._pen(to_rgb(shade), width), Curve(points), IdentityTransform())
+        self.renderer.draw_path(self.pen(shade, width), Curve(points), IN_PIXELS)
 
     def fill(self, points, shade, edge=None, width=0.0):
         """Fill a closed polygon (n, 2), and stroke its edge."""
-        outline = Curve(points, closed=True)
-        self.renderer.draw_path(self._pen(to_rgb(edge or shade), width), outline, IdentityTransform(), to_rgb(shade))
+        self.renderer.draw_path(self.pen(edge or shade, width), Curve(points, closed=True), IN_PIXELS, to_rgb(shade))
 
     def bar(self, x, y, width, height, shade):
         """Fill a rectangle given by its lower left corner."""
@@ -171,7 +176,7 @@ class Canvas:
 
     def _pen(self, shade, width):
         pen = self.renderer.new_gc()
-        pen.set_foreground(shade, isRGBA=True)
+        pen.set_foreground(to_rgb(shade), isRGBA=True)
         pen.set_linewidth(width)
         pen.set_capstyle("round")
         pen.set_joinstyle("round")
@@ -241,9 +246,8 @@ class Scene:
         ages = np.linspace(self.trail_frames, 0, TRAIL_PIECES + 1).astype(int)
         for piece, (start, stop) in enumerate(zip(index - ages[:-1], index - ages[1:], strict=True)):
             if stop > 0:
-                shade = _blend(TIP, BACKGROUND, 0.5 * (piece + 1) / TRAIL_PIECES)
                 for path in self.tips[max(0, start) : stop + 1].swapaxes(0, 1):
-                    self.canvas.line(self._to_pixels(path, index), shade, 2.2)
+                    self.canvas.line(self._to_pixels(path, index), FADING[piece], 2.2)
 
     def _draw_shape(self, shape, index):
         meter = self.camera.pixels_per_meter
@@ -337,10 +341,6 @@ def _rounded(width, height, radius, inside=False):
     angles = np.linspace(0.0, 2 * np.pi, 49)
     circle = radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     return circle + np.sign(np.round(circle, 9)) * (np.array([width, height]) / 2 - (radius if inside else 0.0))
-
-
-def _blend(shade, other, weight):
-    return tuple(weight * np.array(to_rgb(shade)) + (1 - weight) * np.array(to_rgb(other)))
 
 
 @functools.cache

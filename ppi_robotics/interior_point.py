@@ -201,7 +201,7 @@ class InteriorPoint:
         damping = 1e-4 * 10.0**iterate.memory.failures if iterate.memory.failures else 0.0
         while True:
             sweep = backward(model, math.inf, self.lambda_transition, damping=(damping, damping))
-            if sweep.breakdown is None or damping > DAMPING_MAX:
+            if sweep.breakdown is None or sweep.breakdown.kind == "non-finite" or damping > DAMPING_MAX:
                 return sweep, damping
             if damping == 0.0:
                 damping = max(iterate.damping / 3, 1e-4)

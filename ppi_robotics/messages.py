@@ -86,10 +86,12 @@ class Breakdown:
     """Why a backward sweep could not be completed.
 
     Attributes:
-      kind: "risk" (I + lS G'PG is not positive definite) or "indefinite" (the Hessian in the control is not).
+      kind: "risk" (I + lS G'PG is not positive definite), "indefinite" (the Hessian in the control is not), or
+        "non-finite" (an entry of the model or of a value is infinite or not a number).
       stage: at which stage.
       bound: risk: largest eigenvalue of G'PG, and theta = -lS must stay below its inverse, or for lS > 0 its smallest
-        eigenvalue, which must exceed -1 / lS; indefinite: smallest eigenvalue of the Hessian in the control.
+        eigenvalue, which must exceed -1 / lS; indefinite: smallest eigenvalue of the Hessian in the control;
+        non-finite: nan.
     """
 
     kind: str
@@ -97,6 +99,8 @@ class Breakdown:
     bound: float
 
     def __str__(self):
+        if self.kind == "non-finite":
+            return f"the model is not finite at stage {self.stage}"
         if self.kind == "indefinite":
             return f"Hessian in the control indefinite at stage {self.stage}: smallest eigenvalue {self.bound:.4g}"
         if self.bound > 0:
@@ -111,7 +115,7 @@ class Sweep:
     Attributes:
       value: backward messages; undefined before `breakdown.stage`.
       K, k: gains (T, nu, nx) and feedforward (T, nu) of the policy.
-      H: precision of the policy over lambda_policy, (T, nu, nu).
+      H: precision of the policy over lambda_policy, (T, nu, nu); the baseline's precision where lambda_policy is 0.
       lambda_policy, lambda_transition: weights of the sweep.
       slope, curvature: the predicted cost of a times the feedforward is a slope + a^2 curvature / 2.
       breakdown: `Breakdown`, or None.
@@ -130,7 +134,9 @@ class Sweep:
     @property
     def cov(self):
         """Covariance of the policy, (T, nu, nu); zero for an infinite lambda_policy."""
-        return np.zeros_like(self.H) if math.isinf(self.lambda_policy) else np.linalg.inv(self.H) / self.lambda_policy
+        if math.isinf(self.lambda_policy):
+            return np.zeros_like(self.H)
+        return np.linalg.inv(self.H) / (self.lambda_policy or 1.0)
 
 
 @functools.cache
@@ -160,13 +166,13 @@ def backward(model, lambda_policy=math.inf, lambda_transition=0.0, baseline=None
       lambda_transition: [1/cost], any finite number.
       baseline: `Baseline`, or None for the flat one.
       damping: added to the diagonals of every stage's C_xx and control Hessian (Levenberg-Marquardt).
-      box: bounds (T, nu, 2) of the feedforward; gains of controls that end on one are zero.
+      box: bounds (T, nu, 2) of the feedforward, for the flat baseline only; gains of controls that end on one are zero.
 
     Returns:
       `Sweep`; where no finite value exists its `breakdown` says at which stage and which bound was crossed.
 
     Raises:
-      ProblemError: if a weight is out of range.
+      ProblemError: if a weight is out of range, or box and baseline are both given.
     """
     T, nx, nu = model.B.shape
     if not lambda_policy >= 0.0 or not math.isfinite(lambda_transition) or (lambda_policy == 0.0 and baseline is None):
@@ -174,6 +180,8 @@ def backward(model, lambda_policy=math.inf, lambda_transition=0.0, baseline=None
             f"lambda_policy is {lambda_policy!r} and lambda_transition {lambda_transition!r}; expected lambda_policy "
             "in (0, inf], or 0 with a baseline, and a finite lambda_transition"
         )
+    if box is not None and baseline is not None:
+        raise ProblemError("box and baseline are both given; bounds of the feedforward need the flat baseline")
     P, p, p0 = np.empty((T + 1, nx, nx)), np.empty((T + 1, nx)), np.empty(T + 1)
     K, k, H = np.empty((T, nu, nx)), np.empty((T, nu)), np.empty((T, nu, nu))
     half_inverse = 0.0 if math.isinf(lambda_policy) else (math.inf if lambda_policy == 0.0 else 0.5 / lambda_policy)
@@ -192,6 +200,8 @@ def backward(model, lambda_policy=math.inf, lambda_transition=0.0, baseline=None
         H,
     )
     value = Value(P, p, p0)
+    if lambda_policy == 0.0:
+        H = np.linalg.inv(baseline.cov)
     breakdown = None if how == 0 else _breakdown(how, stage, model, value, H, lambda_transition)
     return Sweep(value, K, k, H, lambda_policy, lambda_transition, slope, curvature, breakdown)
 
@@ -208,10 +218,15 @@ def forward(model, sweep, x0=None):
 
     Returns:
       x (T + 1, nx), u (T, nu), disturbances w (T, nw), and multipliers of the dynamics y = P x' + p, (T, nx).
+
+    Raises:
+      ProblemError: if the backward sweep broke down.
     """
     T, nx, nu = model.B.shape
     x, u, w, y = np.empty((T + 1, nx)), np.empty((T, nu)), np.empty((T, model.G.shape[2])), np.empty((T, nx))
     x[0] = 0.0 if x0 is None else x0
+    if sweep.breakdown is not None:
+        raise ProblemError(f"the backward sweep was not completed ({sweep.breakdown}); there is no policy to follow")
     value = sweep.value
     model.kernels.forward(model.arrays(), sweep.lambda_transition, value.P, value.p, sweep.K, sweep.k, x, u, w, y)
     return x, u, w, y
@@ -231,19 +246,18 @@ def marginals(model, sweep, initial):
       `Gaussian` with mean (T + 1, nx) and cov (T + 1, nx, nx).
     """
     T, nx, _ = model.B.shape
-    lS, nw, cov_u = sweep.lambda_transition, model.G.shape[2], sweep.cov
-    P0, p0 = sweep.value.P[0], sweep.value.p[0]
+    lS, nw, B, G, P = sweep.lambda_transition, model.G.shape[2], model.B, model.G, sweep.value.P
+    G_t = np.swapaxes(G, 1, 2)
     S = np.empty((T + 1, nx, nx))
     # the initial belief is tilted like every transition
-    tilt = np.linalg.inv(np.eye(nx) + lS * initial.cov @ P0)
-    S[0] = tilt @ initial.cov
-    x, _, _, _ = forward(model, sweep, initial.mean - lS * S[0] @ (P0 @ initial.mean + p0))
+    S[0] = np.linalg.inv(np.eye(nx) + lS * initial.cov @ P[0]) @ initial.cov
+    x, _, _, _ = forward(model, sweep, initial.mean - lS * S[0] @ (P[0] @ initial.mean + sweep.value.p[0]))
+    W = G @ np.linalg.solve(np.eye(nw) + lS * G_t @ P[1:] @ G, G_t)
+    J = np.eye(nx) - lS * W @ P[1:]
+    closed, spread = J @ (model.A + B @ sweep.K), J @ B
+    added = spread @ sweep.cov @ np.swapaxes(spread, 1, 2) + W
     for t in range(T):
-        A, B, G, P = model.A[t], model.B[t], model.G[t], sweep.value.P[t + 1]
-        closed = A + B @ sweep.K[t]
-        W = G @ np.linalg.solve(np.eye(nw) + lS * G.T @ P @ G, G.T)
-        J = np.eye(nx) - lS * W @ P
-        S[t + 1] = J @ (closed @ S[t] @ closed.T + B @ cov_u[t] @ B.T) @ J.T + W
+        S[t + 1] = closed[t] @ S[t] @ closed[t].T + added[t]
     return Gaussian(x, (S + S.transpose(0, 2, 1)) / 2)
 
 
@@ -259,11 +273,10 @@ def _prepare(baseline, T, nx, nu, lambda_policy):
 
 
 def _breakdown(how, stage, model, value, H, lambda_transition):
+    matrix = model.G[stage].T @ value.P[stage + 1] @ model.G[stage] if how == 1 else H[stage]
+    if how == 3 or not np.isfinite(matrix).all():
+        return Breakdown("non-finite", stage, math.nan)
+    eigenvalues = np.linalg.eigvalsh(matrix)
     if how == 1:
-        curvature = model.G[stage].T @ value.P[stage + 1] @ model.G[stage]
-        if not np.isfinite(curvature).all():
-            return Breakdown("risk", stage, math.inf)
-        eigenvalues = np.linalg.eigvalsh(curvature)
         return Breakdown("risk", stage, float(eigenvalues[-1] if lambda_transition < 0 else eigenvalues[0]))
-    finite = np.isfinite(H[stage]).all()
-    return Breakdown("indefinite", stage, float(np.linalg.eigvalsh(H[stage])[0]) if finite else -math.inf)
+    return Breakdown("indefinite", stage, float(eigenvalues[0]))

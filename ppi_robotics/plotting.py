@@ -81,9 +81,7 @@ def trajectory(plant, rollouts, nominal=None, name="PPI", axes=None):
         raise ProblemError(f"{len(axes)} axes for {plant.nx} states and {plant.nu} controls; give {count} axes")
     finite = np.isfinite(rollouts.x).all(axis=(1, 2)) & np.isfinite(rollouts.u).all(axis=(1, 2))
     if not finite.any():
-        raise ProblemError(
-            f"none of the {len(finite)} rollouts is finite; draw those of a policy that does not diverge"
-        )
+        raise ProblemError(f"none of the {len(finite)} rollouts is finite; draw those of a policy that stays finite")
     time = plant.dt * np.arange(rollouts.x.shape[1])
     labels = [f"{name} [{unit}]" if unit else name for name, unit in zip(_entry_names(plant), plant.units, strict=True)]
     limits = np.concatenate([plant.state_limits, plant.control_limits])

@@ -67,7 +67,8 @@ def box_about(u, limits):
 
 def broke_down(sweep):
     """Status of a sweep that broke down."""
-    return Status.RISK_BREAKDOWN if sweep.breakdown.kind == "risk" else Status.INDEFINITE
+    by_kind = {"risk": Status.RISK_BREAKDOWN, "indefinite": Status.INDEFINITE, "non-finite": Status.DIVERGED}
+    return by_kind[sweep.breakdown.kind]
 
 
 def objective(problem, x, u, w, lambda_transition):
@@ -196,7 +197,7 @@ class DampedShooting:
 
     def _retreat(self, iterate, index, status):
         iterate = more_damping(iterate)
-        ended = status is Status.RISK_BREAKDOWN or iterate.damping > DAMPING_MAX
+        ended = status in (Status.RISK_BREAKDOWN, Status.DIVERGED) or iterate.damping > DAMPING_MAX
         return replace(iterate, status=status if ended else None), self._row(index, iterate.cost, 0.0, 0.0, iterate)
 
     def _row(self, index, cost, change, step, iterate):

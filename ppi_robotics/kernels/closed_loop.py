@@ -11,6 +11,7 @@ from ppi_robotics.kernels.feedback import clip, control
 from ppi_robotics.kernels.integrate import advance
 from ppi_robotics.kernels.lanes import add_product, normals
 
+DIVERGED = 1e5  # entries of a state beyond it cost infinity: sine and cosine hold up to there
 PROCESS, INITIAL, CONTROL = uint64(0), uint64(1), uint64(2)  # streams of random numbers
 
 
@@ -25,6 +26,7 @@ def sampled(seed, first, x0, x0_factor, x_ref, u_ref, K, S, G, limits, dt, c, cs
     record, stochastic = xs_out.shape[0] > 0, S.shape[0] > 0
     x, xn, dx, k = np.empty((NX, LANES)), np.empty((NX, LANES)), np.empty((NX, LANES)), np.empty((NX, LANES))
     u, e, v, total = np.empty((NU, LANES)), np.empty((NU, LANES)), np.empty((1, LANES)), np.empty(LANES)
+    farthest = np.empty(LANES)
     w, w0 = np.empty((max(NW, 1), LANES)), np.empty((max(x0_factor.shape[1], 1), LANES))
     for start in range(0, N, LANES):
         sample = first + start
@@ -35,6 +37,7 @@ def sampled(seed, first, x0, x0_factor, x_ref, u_ref, K, S, G, limits, dt, c, cs
             normals(seed, INITIAL, sample, 0, w0)
             add_product(x0_factor, w0, x)
         total[:] = 0.0
+        farthest[:] = 0.0
         for t in range(T):
             control(x, x_ref[t], u_ref[t], K[t], dx, u)
             if stochastic:
@@ -53,9 +56,12 @@ def sampled(seed, first, x0, x0_factor, x_ref, u_ref, K, S, G, limits, dt, c, cs
                 normals(seed, PROCESS, sample, t, w)
                 add_product(G, w, xn)
             x, xn = xn, x
+            for i in range(NX):
+                for lane in range(LANES):
+                    farthest[lane] = max(farthest[lane], abs(x[i, lane]))
         terminal_value(x, ct, v)
         for lane in range(lanes):
-            cost[start + lane] = total[lane] + v[0, lane]
+            cost[start + lane] = total[lane] + v[0, lane] if farthest[lane] <= DIVERGED else np.inf
             final[start + lane, :] = x[:, lane]
             if record:
                 xs_out[start + lane, T, :] = x[:, lane]

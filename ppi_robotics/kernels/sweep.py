@@ -42,7 +42,7 @@ from ppi_robotics.kernels.tiles import (
     vector,
 )
 
-DONE, RISK_BREAKDOWN, INDEFINITE = 0, 1, 2
+DONE, RISK_BREAKDOWN, INDEFINITE, NON_FINITE = 0, 1, 2, 3
 
 
 @inlined
@@ -234,6 +234,11 @@ def backward(model, lS, half_inverse_lP, baseline, damping, box, P, p, p0, K, k,
                 k[t, i] += k_r[t, i]
                 for j in range(NX):
                     Kt[i, j] += K_r[t, i, j]
+        total = p0[t]
+        for i in range(NX):
+            total += V[i, i] + v[i]
+        if not np.isfinite(total):
+            return NON_FINITE, t, slope, curvature
     return DONE, -1, slope, curvature
 
 

@@ -16,9 +16,9 @@ BINARY = {
     ca.OP_LT: "(1.0 if {} < {} else 0.0)", ca.OP_LE: "(1.0 if {} <= {} else 0.0)",
     ca.OP_EQ: "(1.0 if {} == {} else 0.0)", ca.OP_NE: "(1.0 if {} != {} else 0.0)",
     ca.OP_AND: "(1.0 if {} != 0.0 and {} != 0.0 else 0.0)", ca.OP_OR: "(1.0 if {} != 0.0 or {} != 0.0 else 0.0)",
-    ca.OP_IF_ELSE_ZERO: "({1} if {0} != 0.0 else 0.0)", ca.OP_FMOD: "math.fmod({}, {})",
+    ca.OP_IF_ELSE_ZERO: "({1} if {0} != 0.0 else 0.0)", ca.OP_FMOD: "np.fmod({}, {})",
     ca.OP_COPYSIGN: "math.copysign({}, {})", ca.OP_ATAN2: "math.atan2({}, {})", ca.OP_HYPOT: "math.hypot({}, {})",
-    ca.OP_REMAINDER: "math.remainder({}, {})",
+    ca.OP_REMAINDER: "({0} - {1} * np.rint({0} / {1}))",
 }  # fmt: skip
 UNARY = {
     ca.OP_ASSIGN: "{}", ca.OP_NEG: "-{}", ca.OP_SQ: "{0} * {0}", ca.OP_TWICE: "2.0 * {}", ca.OP_INV: "1.0 / {}",
