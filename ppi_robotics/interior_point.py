@@ -86,7 +86,6 @@ class InteriorPoint:
       exact: second derivatives of the dynamics, weighted by the multipliers, join the Hessian.
       tolerance: of the scaled optimality residuals.
       mu: first barrier weight.
-      gains: lambda_transition of the final policy's gains; that of the path if None.
       margin: state limits are kept with so much to spare, since the closed loop leaves the optimized path by a little.
     """
 
@@ -94,15 +93,8 @@ class InteriorPoint:
     exact: bool = True
     tolerance: float = 1e-7
     mu: float = 0.1
-    gains: float | None = None
     margin: float = 1e-7
     name = "interior point"
-    warm = True
-
-    @property
-    def gains_transition(self):
-        """lambda_transition of the sweep that makes the policy."""
-        return self.lambda_transition if self.gains is None else self.gains
 
     def begin(self, problem, x, u):
         """Iterate at a guess, moved inside the limits."""

@@ -25,12 +25,14 @@ class Plan:
 
     Attributes:
       phases: run one after the other, each from where the one before ended.
-      fallback: run where the last phase does not converge, or its policy without noise misses the problem's success
-        criterion or a limit; the better answer is kept.
+      fallback: run from the initial guess where the last phase does not serve: it does not converge, or its policy,
+        without noise, misses the problem's success criterion or a limit.
+      earlier: whether the path of an earlier phase takes the last one's place where that does not serve.
     """
 
     phases: tuple
     fallback: tuple = ()
+    earlier: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,12 +147,11 @@ class PPI:
         if self.eta < 0:
             return LEQG(-self.eta, self.max_iterations, self.tolerance).plan(problem)
         if is_limited(problem.plant):
-            neutral = InteriorPoint(0.0)  # the relaxed dynamics of eta > 0 would leave good swings for bad ones
-            if not self.eta:
-                return Plan((neutral,))
-            # a saturated motor cannot make up for the helpful noise that the smoothed path may count on: then the
-            # risk-neutral path takes its place, with PPI's gains about it
-            return Plan((neutral, InteriorPoint(self.eta)), (InteriorPoint(0.0, gains=self.eta),))
+            # The relaxed dynamics of eta > 0 would leave good swings for bad ones, so the risk-neutral path comes first.
+            # A saturated motor cannot make up for helpful noise that the smoothed path may count on: where it fails
+            # without noise, the risk-neutral path takes its place, with PPI's gains about it.
+            neutral = InteriorPoint(0.0)
+            return Plan((neutral, InteriorPoint(self.lambda_transition)), earlier=True) if self.eta else Plan((neutral,))
         return Plan((FullSteps(self.lambda_transition, self.tolerance),), (DampedShooting(self.lambda_transition),))
 
 

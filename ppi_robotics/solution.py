@@ -79,7 +79,8 @@ class Solution:
     Attributes:
       policy: `LinearGaussianPolicy`, the best one found.
       belief: smoothed belief over the states under policy and tilted dynamics, mean (T + 1, nx), cov (T + 1, nx, nx).
-      value: backward messages in deviations from the policy's reference.
+      value: backward messages in deviations from the policy's reference. Belief and value are None, and the policy is
+        the first guess without feedback, where no sweep could be completed.
       x, u: noise-free closed-loop trajectory, (T + 1, nx) and (T, nu).
       cost: the method's own objective, for instance PPI's merit.
       nominal_cost: cost of (x, u).
@@ -91,8 +92,8 @@ class Solution:
     """
 
     policy: LinearGaussianPolicy
-    belief: Gaussian
-    value: Value
+    belief: Gaussian | None
+    value: Value | None
     x: np.ndarray
     u: np.ndarray
     cost: float

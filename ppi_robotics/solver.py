@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ppi_robotics.errors import ProblemError, SolveError
+from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Gaussian, frozen
 from ppi_robotics.guesses import cold_guess, warm_guess
 from ppi_robotics.interior_point import InteriorPoint
@@ -118,12 +118,12 @@ class Run:
                 break
         end = outcomes[-1]
         if not self._serves(end) and not self.stopped:
-            for phase in plan.fallback:
-                iterate, status = self._descend(phase, *(guess if phase.warm else (x, u)))
-                outcomes.append(self._contain(phase, iterate, self._finish(phase, iterate, status)))
-            end = min(outcomes[len(plan.phases) - 1 :], key=lambda outcome: (not self._serves(outcome), outcome.rank))
+            others = [self._finish(phase, *self._descend(phase, x, u)) for phase in plan.fallback]
+            others += outcomes[:-1] if plan.earlier else []
+            end = min([end, *others], key=lambda outcome: (not self._serves(outcome), outcome.rank))
         if end.policy is None:  # an answer is kept even if a later phase failed
             best = min(outcomes, key=lambda outcome: outcome.nominal)
+            best = best if best.policy is not None else self._open_loop(x, u)
             end = replace(best, status=end.status, breakdown=end.breakdown)
         self.outcome = end
 
@@ -148,6 +148,16 @@ class Run:
             return iterate, Status.INTERRUPTED
         return iterate, iterate.status or Status.MAX_ITERATIONS
 
+    def _last_sweep(self, phase, model, box, damping):
+        """Sweep for the policy: with the method's risk weight if it has a finite value here, else with the phase's."""
+        level = max(damping, 1e-6)
+        for weight in (self.method.lambda_transition, phase.lambda_transition):
+            for more in (0.0, level):
+                sweep = backward(model, self.method.lambda_policy, weight, damping=(more, more), box=box)
+                if sweep.breakdown is None:
+                    return sweep
+        return sweep
+
     def _contain(self, phase, iterate, outcome):
         """Solve again with a wider margin while the closed loop crosses a state limit."""
         for _ in range(MARGIN_TRIALS):
@@ -171,20 +181,24 @@ class Run:
         if iterate.sweep is None or not np.isfinite(iterate.x).all():
             return outcome
         model, box = phase.expand(self.problem, iterate)
-        weights = self.method.lambda_policy, phase.gains_transition
-        sweep = backward(model, *weights, box=box)
-        if sweep.breakdown is not None:
-            sweep = backward(model, *weights, damping=2 * (max(iterate.damping, 1e-6),), box=box)
+        sweep = self._last_sweep(phase, model, box, iterate.damping)
         if sweep.breakdown is not None:
             return replace(outcome, breakdown=sweep.breakdown)
         plant = self.problem.plant
-        policy = LinearGaussianPolicy(
-            iterate.x[:-1], iterate.u, sweep.K, sweep.cov, plant.dt, plant.name, plant.state_names, plant.control_names
-        )
+        names = plant.name, plant.state_names, plant.control_names
+        policy = LinearGaussianPolicy(iterate.x[:-1], iterate.u, sweep.K, sweep.cov, plant.dt, *names)
         x, u, nominal = nominal_rollout(self.problem, policy)
         if not math.isfinite(nominal):
             return outcome
         return replace(outcome, policy=policy, model=model, sweep=sweep, x=x, u=u, nominal=nominal)
+
+    def _open_loop(self, x, u):
+        """The guess's controls without feedback: the answer where no sweep led to a policy."""
+        plant, (T, nu) = self.problem.plant, u.shape
+        K, cov, names = np.zeros((T, nu, plant.ndx)), np.zeros((T, nu, nu)), (plant.name, plant.state_names, plant.control_names)
+        policy = LinearGaussianPolicy(x[:-1], u, K, cov, plant.dt, *names)
+        x, u, nominal = nominal_rollout(self.problem, policy)
+        return Outcome(Status.DIVERGED, nominal, None, policy, x=x, u=u, nominal=nominal)
 
 
 def excess(x, limits):
@@ -201,14 +215,10 @@ def report(run):
 def to_solution(problem, best, runs, seconds):
     """`Solution` of the best run."""
     outcome = best.outcome
-    if outcome.policy is None:
-        raise SolveError(
-            f"no start led to a policy: {outcome.status.value}; give another trajectory, a shorter horizon or other weights"
-        )
     return Solution(
         policy=outcome.policy,
-        belief=belief_of(problem, outcome),
-        value=outcome.sweep.value,
+        belief=None if outcome.sweep is None else belief_of(problem, outcome),
+        value=None if outcome.sweep is None else outcome.sweep.value,
         x=frozen(outcome.x),
         u=frozen(outcome.u),
         cost=float(outcome.cost),

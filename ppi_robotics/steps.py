@@ -91,12 +91,6 @@ class FullSteps:
     lambda_transition: float = 0.0
     tolerance: float = 1e-5
     name = "full steps"
-    warm = False  # as a fallback, goes on from the last phase instead of the guess
-
-    @property
-    def gains_transition(self):
-        """lambda_transition of the sweep that makes the policy."""
-        return self.lambda_transition
 
     def begin(self, problem, x, u):
         """Iterate at a guess."""
@@ -143,12 +137,6 @@ class DampedShooting:
     box: bool = False
     tolerance: float = 1e-9
     name = "damped shooting"
-    warm = False  # as a fallback, goes on from the last phase instead of the guess
-
-    @property
-    def gains_transition(self):
-        """lambda_transition of the sweep that makes the policy."""
-        return self.lambda_transition
 
     def begin(self, problem, x, u):
         """Iterate on the rollout of the guess's controls; its states are not used."""
@@ -238,12 +226,6 @@ class HalfSteps:
     tolerance: float = 1e-5
     step: float = 0.5
     name = "relinearization"
-    warm = True  # as a fallback, goes on from the last phase instead of the guess
-
-    @property
-    def gains_transition(self):
-        """lambda_transition of the sweep that makes the policy."""
-        return self.lambda_transition
 
     def begin(self, problem, x, u):
         """Iterate on the rollout of the guess's controls."""

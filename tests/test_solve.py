@@ -121,6 +121,25 @@ def test_iteration_limit_is_a_status():
     assert np.isfinite(solution.policy.K).all()
 
 
+class Runaway(ppi.SymbolicPlant):
+    """A state that leaves the number range from any start but 0, whatever the control does."""
+
+    state_names, control_names, dt = ("size",), ("push",), 1.0
+
+    def transition(self, x, u):
+        return ppi.vertcat(1e3 * x[0] ** 3 + 1e-9 * u[0])
+
+
+@pytest.mark.parametrize("method", [ppi.PPI(0.1), ppi.ILQG(), ppi.LEQG(0.1)])
+def test_divergence_is_a_status_with_a_finite_policy(method):
+    runaway = ppi.Problem(Runaway(), ppi.Quadratic([1.0], [1.0], [1.0]), [2.0], 50)
+    solution = ppi.solve(runaway, method, starts=2)
+    assert not solution.status.solved
+    assert np.isfinite(solution.policy.K).all()
+    with pytest.raises(ppi.SolveError):
+        solution.raise_for_status()
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
