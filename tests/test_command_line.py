@@ -3,9 +3,11 @@
 import io
 import json
 import logging
+import os
 import runpy
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -330,6 +332,33 @@ def test_interruption_before_anything_is_written(capsys, monkeypatch):
         assert errors.startswith("interrupted")
         assert errors.count("\n") == 1
     assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize("forks", [True, False])
+def test_work_alongside_is_done_once_and_its_failure_is_raised_here(monkeypatch, forks):
+    if not forks:
+        monkeypatch.setattr(command_line, "fork", lambda: None)
+
+    def work():
+        with Path("work").open("a") as file:
+            file.write("done")
+
+    def fail():
+        raise ppi.ProblemError("a full disk")
+
+    with command_line.alongside(work):
+        Path("body").touch()
+    assert Path("work").read_text() == "done"
+    with pytest.raises(ppi.ProblemError, match="a full disk"), command_line.alongside(fail):
+        Path("second").touch()
+    assert Path("second").exists()
+
+
+def test_work_alongside_ends_with_the_body():
+    with pytest.raises(KeyboardInterrupt), command_line.alongside(lambda: time.sleep(600)):
+        raise KeyboardInterrupt
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
 
 
 # -- demos -----------------------------------------------------------------------------------------------------------

@@ -47,7 +47,9 @@ def shoot(a, x0, x_ref, u_ref, K, k, w_ref, h, D, S, limits, dt, c, cs, ct, xs_o
             x[i, 0] = xn[i, 0]
             xs_out[t + 1, i] = xn[i, 0]
         if not np.isfinite(merit):
-            return merit
+            xs_out[t + 1 :] = np.nan
+            us_out[t + 1 :] = np.nan
+            return np.inf
     terminal_value(x, ct, v)
     return merit + v[0, 0]
 
