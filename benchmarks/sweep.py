@@ -42,6 +42,7 @@ def crocoddyl_solver(model):
     end = crocoddyl.ActionModelLQR(np.eye(nx), idle[0], model.Cxx[T], *idle[1:])
     solver = crocoddyl.SolverDDP(crocoddyl.ShootingProblem(np.zeros(nx), stages, end))
     solver.setCandidate([np.zeros(nx)] * (T + 1), [np.zeros(nu)] * T, True)
+    solver.problem.nthreads = 1
     solver.preg = solver.dreg = 0.0
     solver.calcDiff()
     return solver

@@ -10,8 +10,10 @@ import json
 import logging
 import math
 import os
+import signal
 import sys
-from contextlib import contextmanager
+import warnings
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -399,17 +401,64 @@ def draw_figures(problem, policy, name, results, files, animate=False):
     if not len(finite):
         ERRORS.print(f"{name}: every rollout diverged, there is nothing to draw", soft_wrap=True)
         return
-    from ppi_robotics import animation, plotting
+    middle = finite[np.argsort(rollouts.cost[finite])[len(finite) // 2]]
 
-    with progress("drawing trajectory.png") as say:
+    def write_animation():
+        from ppi_robotics import animation
+
+        shown = problem.plant, rollouts.x[middle], rollouts.u[middle], f"{problem.plant.name} · {name}"
+        files.write("animation.gif", lambda path: animation.save(path, *shown))
+
+    with progress("drawing the pictures"), alongside(write_animation) if animate else nullcontext():
+        from ppi_robotics import plotting
+
         axes = plotting.trajectory(problem.plant, rollouts, nominal_rollout(problem, policy)[:2], name)
         write_figure(axes[0].figure, "trajectory.png", files)
         draw_costs(results, files)
-        if animate:
-            say("drawing animation.gif")
-            middle = finite[np.argsort(rollouts.cost[finite])[len(finite) // 2]]
-            shown = problem.plant, rollouts.x[middle], rollouts.u[middle], f"{problem.plant.name} · {name}"
-            files.write("animation.gif", lambda path: animation.save(path, *shown))
+    if animate and str(files.folder / "animation.gif") not in files.written:
+        files.written.append(str(files.folder / "animation.gif"))
+
+
+@contextmanager
+def alongside(work):
+    """Do work in a process of its own while the body runs; where that is impossible or fails, do it here afterwards."""
+    child = fork(work)
+    try:
+        yield
+        done = child is not None and os.waitpid(child, 0)[1] == 0
+    except BaseException:
+        if child is not None:
+            os.kill(child, signal.SIGINT)  # lets it remove what it has half written
+            os.waitpid(child, 0)
+        raise
+    if not done:
+        work()
+
+
+def fork(work):
+    """Start work in a copy of this process, which ends with it: the id of the copy, None where none can be made."""
+    if not sys.platform.startswith("linux"):
+        return None
+    # Ctrl-C is held back until each process knows which it is
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with warnings.catch_warnings():
+            # Python warns because of sleeping threads of numpy; the copy runs none of their code
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+                work()
+                code = 0
+            finally:
+                os._exit(code)  # without a word: the parent repeats what failed, and reports it
+    except OSError:
+        return None
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    return child
 
 
 def draw_costs(results, files):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ppi_robotics.expansion import taylor
-from ppi_robotics.kernels.barrier import (
+from ppi_robotics.kernels.trajectories import (
     add_barrier,
     complementarity,
     log_slacks,

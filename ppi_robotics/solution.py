@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 import numpy as np
 
 from ppi_robotics.errors import Diverged, RiskBreakdown, SolveError
 from ppi_robotics.gaussian import Gaussian
-from ppi_robotics.messages import Breakdown, Value
+from ppi_robotics.messages import Breakdown, LocalModel, Sweep, marginals
 from ppi_robotics.policy import LinearGaussianPolicy
 
 
@@ -35,7 +36,7 @@ class Iteration:
     Attributes:
       index: counts from 1 within its start.
       phase: what was being done, for instance "full steps" or "interior point".
-      cost: value of the method's objective after the iteration.
+      cost: value of the method's objective; in multiple shooting at the path that was expanded, elsewhere after the step.
       defect: largest |f(x_t, u_t) + G w_t - x_{t+1}|; 0 on rollouts.
       change: largest change of a state or control.
       step: accepted step length, 0 if none was.
@@ -78,9 +79,9 @@ class Solution:
 
     Attributes:
       policy: `LinearGaussianPolicy`, the best one found.
-      belief: smoothed belief over the states under policy and tilted dynamics, mean (T + 1, nx), cov (T + 1, nx, nx).
-      value: backward messages in deviations from the policy's reference. Belief and value are None, and the policy is
-        the first guess without feedback, where no sweep could be completed.
+      initial: belief over the initial state, as in the problem.
+      model, sweep: local model about the policy's reference and the backward sweep that made the policy. Both are None,
+        and the policy is the first guess without feedback, where no sweep could be completed.
       x, u: noise-free closed-loop trajectory, (T + 1, nx) and (T, nu).
       cost: the method's own objective, for instance PPI's merit.
       nominal_cost: cost of (x, u).
@@ -92,8 +93,9 @@ class Solution:
     """
 
     policy: LinearGaussianPolicy
-    belief: Gaussian | None
-    value: Value | None
+    initial: Gaussian
+    model: LocalModel | None
+    sweep: Sweep | None
     x: np.ndarray
     u: np.ndarray
     cost: float
@@ -103,6 +105,21 @@ class Solution:
     trace: tuple
     starts: tuple
     seconds: float
+
+    @property
+    def value(self):
+        """Backward messages in deviations from the policy's reference, None if there are none."""
+        return None if self.sweep is None else self.sweep.value
+
+    @cached_property
+    def belief(self):
+        """Smoothed belief over the states under policy and tilted dynamics, mean (T + 1, nx), cov (T + 1, nx, nx)."""
+        if self.sweep is None:
+            return None
+        reference = np.vstack((self.policy.x_ref, self.x[-1:]))
+        start = Gaussian(self.initial.mean - reference[0], self.initial.cov)
+        deviation = marginals(self.model, self.sweep, start)
+        return Gaussian(reference + deviation.mean, deviation.cov)
 
     @property
     def iterations(self):

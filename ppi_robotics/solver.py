@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import Gaussian, frozen
+from ppi_robotics.gaussian import frozen
 from ppi_robotics.guesses import cold_guess, warm_guess
 from ppi_robotics.interior_point import InteriorPoint
-from ppi_robotics.messages import Breakdown, LocalModel, Sweep, backward, marginals
+from ppi_robotics.messages import Breakdown, LocalModel, Sweep, backward
 from ppi_robotics.methods import METHODS
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
@@ -217,8 +217,9 @@ def to_solution(problem, best, runs, seconds):
     outcome = best.outcome
     return Solution(
         policy=outcome.policy,
-        belief=None if outcome.sweep is None else belief_of(problem, outcome),
-        value=None if outcome.sweep is None else outcome.sweep.value,
+        initial=problem.initial,
+        model=outcome.model,
+        sweep=outcome.sweep,
         x=frozen(outcome.x),
         u=frozen(outcome.u),
         cost=float(outcome.cost),
@@ -229,11 +230,3 @@ def to_solution(problem, best, runs, seconds):
         starts=tuple(report(run) for run in runs),
         seconds=seconds,
     )
-
-
-def belief_of(problem, outcome):
-    """Smoothed belief over the states, in absolute coordinates."""
-    nominal = np.vstack((outcome.policy.x_ref, outcome.x[-1:]))
-    start = Gaussian(problem.initial.mean - nominal[0], problem.initial.cov)
-    deviation = marginals(outcome.model, outcome.sweep, start)
-    return Gaussian(nominal + deviation.mean, deviation.cov)

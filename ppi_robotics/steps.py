@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ppi_robotics.expansion import taylor
-from ppi_robotics.kernels.barrier import costates
+from ppi_robotics.kernels.trajectories import costates, largest, moved
 from ppi_robotics.messages import Breakdown, Sweep, backward, forward
 from ppi_robotics.rollouts import Shooting, no_limits
 from ppi_robotics.solution import Iteration, Status
@@ -107,15 +107,22 @@ class FullSteps:
         if sweep.breakdown is not None:
             return replace(iterate, status=broke_down(sweep), breakdown=sweep.breakdown), None
         dx, du, w, _ = forward(model, sweep)
-        x, u = iterate.x + dx, iterate.u + du
-        change = max(np.abs(dx).max(), np.abs(du).max())
-        if not change < math.inf or np.abs(x).max() > DIVERGED:
+        x, u = np.empty_like(dx), np.empty_like(du)
+        (dx_size, x_size), (du_size, u_size) = moved(iterate.x, dx, 1.0, x), moved(iterate.u, du, 1.0, u)
+        if not dx_size + du_size + u_size < math.inf or x_size > DIVERGED:
             return replace(iterate, status=Status.DIVERGED), None
-        cost = objective(problem, x, u, w, self.lambda_transition)
+        change = max(dx_size, du_size)
+        # the cost of the path that was expanded: that of the next one comes with its own expansion
+        cost = float(model.c0.sum()) + self._price(iterate.w)
         still = abs(cost - iterate.cost) < 1e-7 * abs(cost) and change < 100 * self.tolerance
         status = Status.CONVERGED if change < self.tolerance or still else None
-        row = Iteration(index, self.name, cost, float(np.abs(model.d).max()), float(change), 1.0, 0.0, 0.0)
+        if status is not None:
+            cost = objective(problem, x, u, w, self.lambda_transition)
+        row = Iteration(index, self.name, cost, largest(model.d), change, 1.0, 0.0, 0.0)
         return Iterate(x, u, w, cost, status, sweep), row
+
+    def _price(self, w):
+        return 0.5 / self.lambda_transition * float(np.vdot(w, w)) if self.lambda_transition else 0.0
 
 
 @dataclass(frozen=True)

@@ -337,7 +337,7 @@ def test_interruption_before_anything_is_written(capsys, monkeypatch):
 @pytest.mark.parametrize("forks", [True, False])
 def test_work_alongside_is_done_once_and_its_failure_is_raised_here(monkeypatch, forks):
     if not forks:
-        monkeypatch.setattr(command_line, "fork", lambda: None)
+        monkeypatch.setattr(command_line, "fork", lambda work: None)
 
     def work():
         with Path("work").open("a") as file:
@@ -355,7 +355,7 @@ def test_work_alongside_is_done_once_and_its_failure_is_raised_here(monkeypatch,
 
 
 def test_work_alongside_ends_with_the_body():
-    with pytest.raises(KeyboardInterrupt), command_line.alongside(lambda: time.sleep(600)):
+    with pytest.raises(KeyboardInterrupt), command_line.alongside(lambda: time.sleep(30)):
         raise KeyboardInterrupt
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)

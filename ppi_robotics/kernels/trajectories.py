@@ -1,4 +1,4 @@
-"""Logarithmic barriers and optimality residuals of the interior point, for trajectories of any size.
+"""Along trajectories of any size: logarithmic barriers, optimality residuals, costates, moves.
 
     phi = J - mu sum log(v - low) - mu sum log(high - v)         multipliers z = mu / slack on the central path
 """
@@ -152,3 +152,26 @@ def costates(A, cx, y):
             for r in range(nx):
                 s += A[t, r, i] * y[t, r]
             y[t - 1, i] = s
+
+
+@njit(**OPTIONS)
+def moved(v, dv, step, after):
+    """after = v + step dv; returns the largest |step dv| and the largest |after|, not a number if an entry is."""
+    change, size = 0.0, 0.0
+    for t in range(v.shape[0]):
+        for i in range(v.shape[1]):
+            d = step * dv[t, i]
+            after[t, i] = v[t, i] + d
+            change = max(change, abs(d)) if d == d else np.nan
+            size = max(size, abs(after[t, i]))
+    return change, size
+
+
+@njit(**OPTIONS)
+def largest(d):
+    """Largest |d|."""
+    size = 0.0
+    for t in range(d.shape[0]):
+        for i in range(d.shape[1]):
+            size = max(size, abs(d[t, i]))
+    return size
