@@ -26,7 +26,14 @@ def cells(row):
         return row["what"], "", "", "", "", row["missing"]
     value = f"{row['ours']:.3g} {row['unit']}"
     if row["ratio"] is None:
-        return row["what"], value, "", "", f"at most {row['target']:g}", "met" if row["ours"] <= row["target"] else "missed"
+        return (
+            row["what"],
+            value,
+            "",
+            "",
+            f"at most {row['target']:g}",
+            "met" if row["ours"] <= row["target"] else "missed",
+        )
     peer, target = f"{row['peer']}: {row['theirs']:.3g} {row['unit']}", f"at least {row['target']:g}"
     return row["what"], value, peer, f"{row['ratio']:.2f}", target, "met" if row["ratio"] >= row["target"] else "missed"
 

@@ -1,7 +1,7 @@
 """One full solver iteration on the cart-pole: derivatives, sweep, step.
 
-Crocoddyl iterates on a linear-quadratic model of the same sizes in C++, cheaper than a cart-pole: with one step length its
-iteration is calcDiff, backwardPass, forwardPass. Ours is a phase's `advance`.
+Crocoddyl iterates on a linear-quadratic model of the same sizes in C++, cheaper than a cart-pole: with one step length
+its iteration is calcDiff, backwardPass, forwardPass. Ours is a phase's `advance`.
 """
 
 import math
@@ -14,7 +14,7 @@ from benchmarks.timing import side_by_side
 
 
 def ours():
-    """Functions that advance iLQG and PPI by one iteration near the optimum, where the first step length is accepted."""
+    """Functions that advance iLQG and PPI by one iteration, where the first step length is accepted."""
     import ppi_robotics as ppi
     from plants import CartPole
     from ppi_robotics.guesses import cold_guess
@@ -64,7 +64,15 @@ def main():
     timing = side_by_side({**functions, "crocoddyl": lambda: croco_step(solver)}, 6.0)
     for name in functions:
         mean = timing.median(name) * 1e6, timing.median("crocoddyl") * 1e6
-        report(f"one iteration, {name}", "us", mean[0], "Crocoddyl (LQ model)", mean[1], timing.ratio("crocoddyl", name), 3.0)
+        report(
+            f"one iteration, {name}",
+            "us",
+            mean[0],
+            "Crocoddyl (LQ model)",
+            mean[1],
+            timing.ratio("crocoddyl", name),
+            3.0,
+        )
 
 
 if __name__ == "__main__":

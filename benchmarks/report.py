@@ -21,8 +21,8 @@ def missing(what, error):
 
 
 def check(what, ours, theirs, tolerance=AGREEMENT):
-    """End the process unless two results agree relative to the larger of 1 and their size, and return how well they do."""
+    """End the process unless two results agree relative to the larger of 1 and their size; return how well."""
     worst = abs(ours - theirs).max() / max(1.0, abs(theirs).max())
     if not worst <= tolerance:
-        sys.exit(f"{what} differs by {worst:.3g}, more than {tolerance:g}: the comparison would compare different things")
+        sys.exit(f"{what} differs by {worst:.3g}, more than {tolerance:g}: no fair comparison")
     return float(worst)

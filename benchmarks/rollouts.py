@@ -1,7 +1,7 @@
 """Closed-loop noisy rollouts on the cart-pole, noise drawn inside, against JAX; and their memory.
 
-JAX runs the same policy, dynamics and cost in double precision, jitted, with its own counter-based generator, in the faster
-of two shapes (vmap of scan, scan of batches) and the best of several batch sizes.
+JAX runs the same policy, dynamics and cost in double precision, jitted, with its own counter-based generator, in the
+faster of two shapes (vmap of scan, scan of batches) and the best of several batch sizes.
 """
 
 import resource
@@ -63,7 +63,9 @@ def jax_rollouts(policy):
     def mapped(key, noise, size):
         return jax.vmap(lambda k: run(start, k, noise))(jax.random.split(key, size))
 
-    return {name: jax.jit(f, static_argnums=2) for name, f in (("scan of batches", batched), ("vmap of scan", mapped))}, jax
+    return {
+        name: jax.jit(f, static_argnums=2) for name, f in (("scan of batches", batched), ("vmap of scan", mapped))
+    }, jax
 
 
 def memory():
@@ -83,7 +85,11 @@ def main():
     def ours():
         return ppi.evaluate(swing, policy, samples=SAMPLES)
 
-    peak = float(subprocess.run([sys.executable, "-m", __spec__.name, "memory"], capture_output=True, check=True, text=True).stdout)
+    peak = float(
+        subprocess.run(
+            [sys.executable, "-m", __spec__.name, "memory"], capture_output=True, check=True, text=True
+        ).stdout
+    )
     report("memory of 1,000,000 x 150", "MB", peak, None, None, None, 500.0)
     try:
         functions, jax = jax_rollouts(policy)
@@ -99,7 +105,9 @@ def main():
             raise SystemExit("the mean costs differ by more than 5 standard errors")
         for size in SIZES:
             keys = jax.random.split(jax.random.key(1), SAMPLES // size)
-            contenders[f"{name}, {size}"] = lambda f=function, keys=keys, n=size: [f(k, 1.0, n).block_until_ready() for k in keys]
+            contenders[f"{name}, {size}"] = lambda f=function, keys=keys, n=size: [
+                f(k, 1.0, n).block_until_ready() for k in keys
+            ]
     timing = side_by_side({"ours": ours} | contenders, 20.0, rounds=7)
     steps = SAMPLES * swing.horizon
     nanoseconds = {name: timing.median(name) / steps * 1e9 for name in timing.seconds}
@@ -107,7 +115,16 @@ def main():
     if contenders:
         best = min(contenders, key=nanoseconds.get)
         ratio = timing.ratio(best, "ours")
-        report("noisy rollouts, per step", "ns", nanoseconds["ours"], f"JAX ({best})", nanoseconds[best], ratio, 6.0, all=nanoseconds)
+        report(
+            "noisy rollouts, per step",
+            "ns",
+            nanoseconds["ours"],
+            f"JAX ({best})",
+            nanoseconds[best],
+            ratio,
+            6.0,
+            all=nanoseconds,
+        )
 
 
 def quiet(swing):

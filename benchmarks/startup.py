@@ -16,7 +16,12 @@ def seconds(arguments, cache, repeats=1):
     taken = []
     for _ in range(repeats):
         start = time.perf_counter()
-        subprocess.run([sys.executable, *arguments], env=os.environ | {"PPI_ROBOTICS_CACHE": cache}, check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, *arguments],
+            env=os.environ | {"PPI_ROBOTICS_CACHE": cache},
+            check=True,
+            capture_output=True,
+        )
         taken.append(time.perf_counter() - start)
     return float(np.median(taken))
 

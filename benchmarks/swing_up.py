@@ -50,7 +50,11 @@ def nlp_solver(swing, name):
     if name == "ipopt":
         options["ipopt"] = {"print_level": 0, "sb": "yes", "tol": TOLERANCES[name]}
     else:
-        options |= {"structure_detection": "auto", "equality": equality, "fatrop": {"print_level": 0, "tol": TOLERANCES[name]}}
+        options |= {
+            "structure_detection": "auto",
+            "equality": equality,
+            "fatrop": {"print_level": 0, "tol": TOLERANCES[name]},
+        }
     solver = ca.nlpsol("peer", name, nlp, options)
 
     def solve(x, u):

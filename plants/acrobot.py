@@ -60,7 +60,7 @@ class Acrobot(ppi.SymbolicPlant):
         return ppi.vertcat(rate, elbow_rate, *accelerations(mass, force))
 
     def swing_up_cost(self, angle=0.1, angular_velocity=0.01, torque=0.01, terminal=1000.0):
-        """Cost of the links' directions by sine and cosine, of rates and torque; `terminal` weighs the state's at the end.
+        """Cost of the links' directions, of rates and torque; `terminal` weighs the state's at the end.
 
         angle (sin^2 + (1 - cos)^2) of both links' angles from the vertical + angular_velocity |rates|^2 + torque u^2
         """

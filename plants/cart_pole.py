@@ -1,8 +1,8 @@
 """A pole hinged on a cart that a horizontal force moves, with the dynamics of Barto, Sutton and Anderson (1983).
 
-    tmp = (F + m l w^2 sin a) / (M + m)
-    dw/dt = (g sin a - tmp cos a) / (l (4/3 - m cos^2 a / (M + m)))
-    dv/dt = tmp - m l dw/dt cos a / (M + m)
+tmp = (F + m l w^2 sin a) / (M + m)
+dw/dt = (g sin a - tmp cos a) / (l (4/3 - m cos^2 a / (M + m)))
+dv/dt = tmp - m l dw/dt cos a / (M + m)
 """
 
 import numpy as np
@@ -70,15 +70,17 @@ class CartPole(ppi.SymbolicPlant):
     def swing_up_cost(self, angle=1.0, angular_velocity=0.1, force=0.01, wrapped=False):
         """Cost angle a^2 + angular_velocity w^2 + force u^2 per stage, without the force at the end.
 
-        With `wrapped`, sin^2 a + (1 - cos a)^2 stands for a^2: every full turn counts as upright, so that pumping costs no
-        more than hanging, as a weak motor needs.
+        With `wrapped`, sin^2 a + (1 - cos a)^2 stands for a^2: every full turn counts as upright, so that pumping
+        costs no more than hanging, as a weak motor needs.
         """
         if not wrapped:
             state = [0.0, angle, 0.0, angular_velocity]
             return ppi.Quadratic(state=state, control=[force], terminal=state)
 
         def residuals(x):
-            return ppi.vertcat(angle**0.5 * ppi.sin(x[1]), angle**0.5 * (1 - ppi.cos(x[1])), angular_velocity**0.5 * x[3])
+            return ppi.vertcat(
+                angle**0.5 * ppi.sin(x[1]), angle**0.5 * (1 - ppi.cos(x[1])), angular_velocity**0.5 * x[3]
+            )
 
         return ppi.LeastSquares(stage=lambda x, u: ppi.vertcat(residuals(x), force**0.5 * u[0]), terminal=residuals)
 

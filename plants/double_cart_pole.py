@@ -68,7 +68,7 @@ class DoubleCartPole(ppi.SymbolicPlant):
         return ppi.vertcat(x[3], w1, w2, *accelerations(mass, force))
 
     def swing_up_cost(self, position=0.1, angle=1.0, velocity=0.1, force=0.01, terminal=100.0):
-        """Quadratic cost of position, angles, velocities and force per stage; `terminal` multiplies the state's at the end."""
+        """Quadratic cost of state and force per stage; `terminal` multiplies the state's at the end."""
         state = np.array([position, angle, angle, velocity, velocity, velocity])
         return ppi.Quadratic(state=state, control=[force], terminal=terminal * state)
 

@@ -54,13 +54,15 @@ class Pendulum(ppi.SymbolicPlant):
         return ppi.vertcat(rate, torque / (self.mass * self.length**2))
 
     def swing_up_cost(self, angle=1.0, angular_velocity=0.1, torque=0.01, terminal=100.0):
-        """Cost angle (sin^2 a + (1 - cos a)^2) + angular_velocity w^2 + torque u^2; `terminal` weighs the state's at the end.
+        """Cost angle (sin^2 a + (1 - cos a)^2) + angular_velocity w^2 + torque u^2; `terminal` weighs the state's end.
 
         Sine and cosine make every full turn count as upright, so that pumping costs no more than hanging.
         """
 
         def residuals(x):
-            return ppi.vertcat(angle**0.5 * ppi.sin(x[0]), angle**0.5 * (1 - ppi.cos(x[0])), angular_velocity**0.5 * x[1])
+            return ppi.vertcat(
+                angle**0.5 * ppi.sin(x[0]), angle**0.5 * (1 - ppi.cos(x[0])), angular_velocity**0.5 * x[1]
+            )
 
         return ppi.LeastSquares(
             stage=lambda x, u: ppi.vertcat(residuals(x), torque**0.5 * u[0]),
@@ -79,4 +81,8 @@ class Pendulum(ppi.SymbolicPlant):
     def draw(self, x):
         """Shapes that show a state (2,)."""
         tip = self.length * np.array([np.sin(x[0]), np.cos(x[0])])
-        return [Line(np.array([[0.0, 0.0], tip]), 5.0, "link"), Disk((0.0, 0.0), 0.04, "joint"), Disk(tuple(tip), 0.09, "tip")]
+        return [
+            Line(np.array([[0.0, 0.0], tip]), 5.0, "link"),
+            Disk((0.0, 0.0), 0.04, "joint"),
+            Disk(tuple(tip), 0.09, "tip"),
+        ]

@@ -44,13 +44,17 @@ class Quadratic:
         Q = as_covariance(self.state, f"`state` weights (plant states {plant.state_names})", plant.nx)
         R = as_covariance(self.control, f"`control` weights (plant controls {plant.control_names})", plant.nu)
         if np.linalg.eigvalsh(R)[0] <= 0:
-            raise ProblemError("`control` weights are singular; expected a positive definite matrix, so that controls have a price")
+            raise ProblemError(
+                "`control` weights are singular; expected a positive definite matrix, so that controls have a price"
+            )
         terminal = np.zeros(plant.nx) if self.terminal is None else self.terminal
         QT = as_covariance(terminal, f"`terminal` weights (plant states {plant.state_names})", plant.nx)
         goal = as_finite(np.zeros(plant.nx) if self.goal is None else self.goal, "goal", (plant.nx,))
 
         # weights and goal are parameters of the compiled code, so that tuning them compiles nothing
-        q, r, qT, g = (ca.SX.sym(name, n) for name, n in zip("qrtg", (*map(np.count_nonzero, (Q, R, QT)), plant.nx), strict=True))
+        q, r, qT, g = (
+            ca.SX.sym(name, n) for name, n in zip("qrtg", (*map(np.count_nonzero, (Q, R, QT)), plant.nx), strict=True)
+        )
         values = np.concatenate([Q[Q != 0], R[R != 0], QT[QT != 0], goal])
 
         def stage(x, u):
@@ -98,7 +102,9 @@ class SymbolicCost:
     def bind(self, plant):
         """The cost compiled for a plant."""
         if self.hessian == "gauss_newton":
-            raise ProblemError("SymbolicCost has no residuals for hessian 'gauss_newton'; choose 'exact' or 'project', or use LeastSquares")
+            raise ProblemError(
+                "SymbolicCost has no residuals for hessian 'gauss_newton'; choose exact or project, or LeastSquares"
+            )
         return BoundCost(self, plant, self.stage, self.terminal, self.hessian)
 
 
@@ -136,7 +142,10 @@ class BoundCost:
         self.stage_constants = frozen(stage_constants or [0.0])
         self.terminal_constants = frozen(terminal_constants or [0.0])
         if not np.isfinite(self.stage_constants).all() or not np.isfinite(self.terminal_constants).all():
-            raise ProblemError("the cost holds a number that is not finite; give finite weights and goals, and use ppi.sin, not math.sin, on x and u")
+            raise ProblemError(
+                "the cost holds a number that is not finite; give finite weights and goals, "
+                "and use ppi.sin, not math.sin, on x and u"
+            )
 
     def bind(self, plant):
         """The same cost for another plant."""
@@ -192,7 +201,9 @@ def _trace(role, function, symbols, residuals, parameters):
     except PlantError as error:
         raise ProblemError(str(error)) from error
     if not residuals and value.numel() != 1:
-        raise ProblemError(f"the {role} cost has {value.numel()} entries; expected a scalar (LeastSquares takes residual vectors)")
+        raise ProblemError(
+            f"the {role} cost has {value.numel()} entries; expected a scalar (LeastSquares takes residual vectors)"
+        )
     return value
 
 

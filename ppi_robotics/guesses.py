@@ -9,7 +9,6 @@ from ppi_robotics.gaussian import as_finite
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.rollouts import Shooting, nominal_rollout
 
-
 CANDIDATES = 1024  # swings tried for a guess
 
 
@@ -52,7 +51,7 @@ def cheapest_swing(problem, rng):
 
 
 def eigenfrequencies(problem):
-    """Angular frequencies [rad per stage] of the linearized plant at its start; one swing per horizon if it has none."""
+    """Angular frequencies [rad per stage] of the linearized plant at its start; two swings a horizon if none."""
     plant = problem.plant
     A, _ = plant.linearize(problem.initial.mean[None], np.zeros((1, plant.nu)))
     rhythms = np.abs(np.angle(np.linalg.eigvals(A[0])))
@@ -68,7 +67,7 @@ def control_range(plant):
 
 
 def from_controls(problem, u):
-    """Rollout of controls u (T, nu), clipped to the limits; where it leaves the number range, states stay at the start."""
+    """Rollout of controls u (T, nu), clipped to the limits; where it diverges, states stay at the start."""
     plant = problem.plant
     still = np.zeros((problem.horizon, plant.nx))
     u = np.clip(u, plant.control_limits[:, 0], plant.control_limits[:, 1])

@@ -1,7 +1,7 @@
 """Limits on controls and states by a primal-dual interior point on the same sweep.
 
-Every limit adds z / slack to the model's curvature and mu / slack to its gradient; the sweep then gives a Newton step of
-the barrier problem, accepted by a filter on (infeasibility, barrier objective), and mu goes to zero.
+Every limit adds z / slack to the model's curvature and mu / slack to its gradient; the sweep then gives a Newton step
+of the barrier problem, accepted by a filter on (infeasibility, barrier objective), and mu goes to zero.
 
 A. Wachter and L. T. Biegler, *On the implementation of an interior-point filter line-search algorithm* (Mathematical
 Programming 106, 2006), called IPOPT below; its constants are kept.
@@ -22,7 +22,7 @@ from ppi_robotics.kernels.trajectories import (
     push_inside,
     stationarity,
 )
-from ppi_robotics.messages import LocalModel, backward, forward
+from ppi_robotics.messages import backward, forward
 from ppi_robotics.rollouts import Shooting
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps import DIVERGED, Iterate, broke_down, objective
@@ -301,7 +301,7 @@ class InteriorPoint:
         return replace(iterate, x=point.x, u=point.u, w=point.w, cost=cost, memory=memory), row
 
     def _recover(self, problem, iterate, here, direction, index):
-        """No step was accepted: restart from a rollout of the policy if the gaps are to blame, else raise the damping."""
+        """No step was accepted: restart from a rollout if the gaps are to blame, else raise the damping."""
         memory = iterate.memory
         row = Iteration(index, self.name, here.phi, float(np.abs(here.c).max()), 0.0, 0.0, iterate.damping, memory.mu)
         if here.theta > 1e-6 and memory.failures < 1:
@@ -314,4 +314,3 @@ class InteriorPoint:
         failures = memory.failures + 1
         status = Status.NO_DESCENT if failures > 12 else None
         return replace(iterate, status=status, memory=replace(memory, failures=failures, filter=())), row
-

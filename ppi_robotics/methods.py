@@ -69,7 +69,9 @@ class ILQG:
         if self.limits == "interior_point":
             return Plan((InteriorPoint(0.0, self.hessian != "gauss_newton"),))
         if np.isfinite(problem.plant.state_limits).any():
-            raise ProblemError("limits is 'box', which knows control limits only, and the plant has state limits; choose 'interior_point'")
+            raise ProblemError(
+                "limits is 'box', for control limits only, and the plant has state limits; choose 'interior_point'"
+            )
         return Plan((DampedShooting(0.0, exact, True, self.tolerance),))
 
 
@@ -104,7 +106,9 @@ class LEQG:
     def plan(self, problem):
         """Phases on a problem."""
         if np.isfinite(problem.plant.state_limits).any():
-            raise ProblemError("LEQG and negative eta know control limits only, and the plant has state limits; choose PPI or ILQG")
+            raise ProblemError(
+                "LEQG and negative eta know control limits only, and the plant has state limits; choose PPI or ILQG"
+            )
         neutral = ILQG(max_iterations=self.max_iterations).plan(problem).phases
         return Plan((*neutral, HalfSteps(self.lambda_transition, self.tolerance))) if self.theta else Plan(neutral)
 
@@ -117,7 +121,7 @@ class PPI:
     inference* (RSS 2012). With the flat baseline one pass on a linear-quadratic model is its fixed point.
 
     Attributes:
-      eta: weight of the cost [1/cost]; the policy is risk-seeking for positive eta (1 is AICO's weight), the risk-neutral
+      eta: weight of the cost [1/cost]; risk-seeking for positive eta (1 is AICO's weight), the risk-neutral
         optimum for eta to 0, risk-averse for negative eta.
       max_iterations: of every phase.
       tolerance: converged once no state or control changes by more.
@@ -147,11 +151,13 @@ class PPI:
         if self.eta < 0:
             return LEQG(-self.eta, self.max_iterations, self.tolerance).plan(problem)
         if is_limited(problem.plant):
-            # The relaxed dynamics of eta > 0 would leave good swings for bad ones, so the risk-neutral path comes first.
+            # The relaxed dynamics of eta > 0 would leave good swings for bad ones: the risk-neutral path comes first.
             # A saturated motor cannot make up for helpful noise that the smoothed path may count on: where it fails
             # without noise, the risk-neutral path takes its place, with PPI's gains about it.
             neutral = InteriorPoint(0.0)
-            return Plan((neutral, InteriorPoint(self.lambda_transition)), earlier=True) if self.eta else Plan((neutral,))
+            return (
+                Plan((neutral, InteriorPoint(self.lambda_transition)), earlier=True) if self.eta else Plan((neutral,))
+            )
         return Plan((FullSteps(self.lambda_transition, self.tolerance),), (DampedShooting(self.lambda_transition),))
 
 

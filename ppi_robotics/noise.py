@@ -1,6 +1,6 @@
 """Process noise, one object for solver, estimator and evaluator.
 
-    x_{t+1} = f(x_t, u_t) + w_t,   w_t ~ N(0, W),   W = G G'
+x_{t+1} = f(x_t, u_t) + w_t,   w_t ~ N(0, W),   W = G G'
 """
 
 from dataclasses import dataclass, field
@@ -29,7 +29,9 @@ class Noise:
     def __post_init__(self):
         given = as_finite(self.process, "process noise")
         if given.ndim not in (1, 2):
-            raise ProblemError(f"process noise has shape {given.shape}; expected (nx,) variances or (nx, nx) covariance")
+            raise ProblemError(
+                f"process noise has shape {given.shape}; expected (nx,) variances or (nx, nx) covariance"
+            )
         cov = as_covariance(given, "process noise", len(given))
         object.__setattr__(self, "process", frozen(cov))
         object.__setattr__(self, "factor", frozen(covariance_factor(cov)))

@@ -1,6 +1,6 @@
 """Time-varying linear-Gaussian feedback policies, the product of every solve.
 
-    u_t ~ N( u_ref_t + K_t (x_t - x_ref_t), cov_t ),   clipped to the control limits where it is applied
+u_t ~ N( u_ref_t + K_t (x_t - x_ref_t), cov_t ),   clipped to the control limits where it is applied
 """
 
 import os

@@ -1,6 +1,6 @@
 """The optimal control problem, and the one place where its shapes are checked.
 
-    minimise  E[ sum_{t<T} C_t(x_t, u_t) + C_T(x_T) ]   with   x_{t+1} = f(x_t, u_t) + w_t,   x_0 given
+minimise  E[ sum_{t<T} C_t(x_t, u_t) + C_T(x_T) ]   with   x_{t+1} = f(x_t, u_t) + w_t,   x_0 given
 """
 
 from collections.abc import Callable

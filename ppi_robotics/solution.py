@@ -18,7 +18,9 @@ class Status(Enum):
     CONVERGED = "converged: the last step was below the tolerance"
     MAX_ITERATIONS = "stopped at max_iterations before the tolerance was reached; raise it or loosen the tolerance"
     NO_DESCENT = "no step lowers the cost any more, at the largest damping; start elsewhere or loosen the tolerance"
-    RISK_BREAKDOWN = "the risk weight is too averse for the noise: no finite expected cost exists; lower theta or the noise"
+    RISK_BREAKDOWN = (
+        "the risk weight is too averse for the noise: no finite expected cost exists; lower theta or the noise"
+    )
     INDEFINITE = "the model stays indefinite at the largest damping; change the cost or its hessian option"
     DIVERGED = "states or costs stopped being finite; start elsewhere or shorten the horizon"
     INTERRUPTED = "interrupted; the policy is the best one found until then"
@@ -36,7 +38,7 @@ class Iteration:
     Attributes:
       index: counts from 1 within its start.
       phase: what was being done, for instance "full steps" or "interior point".
-      cost: value of the method's objective; in multiple shooting at the path that was expanded, elsewhere after the step.
+      cost: value of the method's objective; in multiple shooting at the path that was expanded, else after it.
       defect: largest |f(x_t, u_t) + G w_t - x_{t+1}|; 0 on rollouts.
       change: largest change of a state or control.
       step: accepted step length, 0 if none was.
@@ -130,7 +132,9 @@ class Solution:
         """Why the solve stopped, in a sentence or two."""
         detail = f" ({self.breakdown})" if self.breakdown is not None else ""
         others = f"; best of {len(self.starts)} starts" if len(self.starts) > 1 else ""
-        return f"{self.status.value}{detail} [{self.iterations} iterations, nominal cost {self.nominal_cost:.6g}{others}]"
+        return (
+            f"{self.status.value}{detail} [{self.iterations} iterations, nominal cost {self.nominal_cost:.6g}{others}]"
+        )
 
     def raise_for_status(self):
         """Raise the `SolveError` that matches the status, unless the solve converged."""

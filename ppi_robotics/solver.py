@@ -29,7 +29,7 @@ def solve(problem, method, seed=0, starts=None, policy=None, trajectory=None, ca
       method: `PPI(eta)`, `ILQG()` or `LEQG(theta)`.
       seed: of the initial guesses.
       starts: number of initial guesses; the best answer is kept and all are reported. By default as many as it takes,
-        at most 24, until two agree on the lowest cost and it meets the problem's success criterion; 1 from a warm start.
+        at most 24, until two agree on the lowest cost and it meets the problem's success criterion; 1 if warm.
       policy: start from the closed loop of this policy.
       trajectory: start from states (T + 1, nx) and controls (T, nu), a pair; the states need not fit the dynamics, and
         None in their place takes the rollout.
@@ -55,7 +55,9 @@ def solve(problem, method, seed=0, starts=None, policy=None, trajectory=None, ca
     runs = []
     for index in range(most):
         run = Run(problem, method, index, callback)
-        run.solve(*(warm_guess(problem, policy, trajectory) if warm and index == 0 else cold_guess(problem, seed, index)))
+        run.solve(
+            *(warm_guess(problem, policy, trajectory) if warm and index == 0 else cold_guess(problem, seed, index))
+        )
         runs.append(run)
         if run.stopped or (starts is None and agreed(problem, runs)):
             break
@@ -128,7 +130,7 @@ class Run:
         self.outcome = end
 
     def _serves(self, outcome):
-        """Whether an outcome converged to a policy that, without noise, keeps the limits and meets the success criterion."""
+        """Whether an outcome converged and, without noise, keeps the limits and meets the success criterion."""
         if not outcome.status.solved or outcome.policy is None or excess(outcome.x, self.problem.plant.state_limits):
             return False
         return self.problem.success is None or bool(self.problem.success(outcome.x[-1:])[0])
@@ -195,7 +197,11 @@ class Run:
     def _open_loop(self, x, u):
         """The guess's controls without feedback: the answer where no sweep led to a policy."""
         plant, (T, nu) = self.problem.plant, u.shape
-        K, cov, names = np.zeros((T, nu, plant.ndx)), np.zeros((T, nu, nu)), (plant.name, plant.state_names, plant.control_names)
+        K, cov, names = (
+            np.zeros((T, nu, plant.ndx)),
+            np.zeros((T, nu, nu)),
+            (plant.name, plant.state_names, plant.control_names),
+        )
         policy = LinearGaussianPolicy(x[:-1], u, K, cov, plant.dt, *names)
         x, u, nominal = nominal_rollout(self.problem, policy)
         return Outcome(Status.DIVERGED, nominal, None, policy, x=x, u=u, nominal=nominal)

@@ -188,7 +188,9 @@ class DampedShooting:
         return less_damping(after), self._row(index, merit, change, STEPS[n], iterate)
 
     def _price(self, noise):
-        return np.linalg.pinv(noise.process, hermitian=True) / self.lambda_transition if self.lambda_transition else None
+        return (
+            np.linalg.pinv(noise.process, hermitian=True) / self.lambda_transition if self.lambda_transition else None
+        )
 
     def _retreat(self, iterate, index, status):
         iterate = more_damping(iterate)
@@ -207,7 +209,9 @@ class DampedShooting:
         GP = np.einsum("tri,trs->tis", G, P)
         M = np.eye(G.shape[2]) + lS * GP @ G
         ahead = np.einsum("trm,tm->tr", model.B, sweep.k) + model.d
-        toward = -lS * np.linalg.solve(M, (np.einsum("tis,ts->ti", GP, ahead) + np.einsum("tri,tr->ti", G, p))[..., None])
+        toward = -lS * np.linalg.solve(
+            M, (np.einsum("tis,ts->ti", GP, ahead) + np.einsum("tri,tr->ti", G, p))[..., None]
+        )
         gain = -lS * np.linalg.solve(M, GP @ (model.A + model.B @ sweep.K))
         change = toward[..., 0] - iterate.w
         slope = -float(np.einsum("ti,tij,tj->", change, M, change)) / lS
@@ -244,7 +248,9 @@ class HalfSteps:
     def expand(self, problem, iterate):
         """Local model about the iterate, and bounds of the feedforward."""
         limits = problem.plant.control_limits
-        return taylor(problem, iterate.x, iterate.u), box_about(iterate.u, limits) if np.isfinite(limits).any() else None
+        return taylor(problem, iterate.x, iterate.u), box_about(iterate.u, limits) if np.isfinite(
+            limits
+        ).any() else None
 
     def advance(self, problem, iterate, index):
         """Expand about the rollout, sweep with the risk weight, follow the new policy part of the way."""

@@ -1,13 +1,13 @@
 """Plants written in CasADi: one definition gives steps, Jacobians, second derivatives and rollouts, all compiled.
 
-    class Slider(ppi.SymbolicPlant):
-        state_names = ("position", "velocity")
-        control_names = ("force",)
-        dt = 0.02
-        control_limits = [(-5.0, 5.0)]
+class Slider(ppi.SymbolicPlant):
+    state_names = ("position", "velocity")
+    control_names = ("force",)
+    dt = 0.02
+    control_limits = [(-5.0, 5.0)]
 
-        def derivative(self, x, u):
-            return ppi.vertcat(x[1], u[0])
+    def derivative(self, x, u):  # noqa: ARG002
+        return ppi.vertcat(x[1], u[0])
 """
 
 import functools
@@ -71,7 +71,7 @@ class SymbolicPlant(metaclass=Sealing):
     name = None
     success = None
 
-    def derivative(self, x, u):
+    def derivative(self, x, u):  # noqa: ARG002
         """Time derivative (nx,) of the state as a CasADi expression."""
         raise PlantError(f"{type(self).__name__} defines neither derivative(x, u) nor transition(x, u); define one")
 
@@ -94,7 +94,9 @@ class SymbolicPlant(metaclass=Sealing):
             raise PlantError(f"{label}.integrator is {self.integrator!r}; choose from {', '.join(INTEGRATORS)}")
         self.units = ("",) * (self.nx + self.nu) if self.units is None else tuple(self.units)
         if len(self.units) != self.nx + self.nu:
-            raise PlantError(f"{label}.units has {len(self.units)} entries; expected {self.nx} for states and {self.nu} for controls")
+            raise PlantError(
+                f"{label}.units has {len(self.units)} entries; expected {self.nx} for states and {self.nu} for controls"
+            )
         self.control_limits = self._limits("control_limits", self.control_names)
         self.state_limits = self._limits("state_limits", self.state_names)
         noise = np.zeros(self.nx) if self.noise is None else self.noise
@@ -172,7 +174,9 @@ class SymbolicPlant(metaclass=Sealing):
     def _rows(self, x, u):
         x, u = np.ascontiguousarray(x, dtype=float), np.ascontiguousarray(u, dtype=float)
         if x.ndim != 2 or u.ndim != 2 or x.shape[1] != self.nx or u.shape != (len(x), self.nu) or len(x) == 0:
-            raise ProblemError(f"states {x.shape} and controls {u.shape}; expected (N, {self.nx}) and (N, {self.nu}), N at least 1")
+            raise ProblemError(
+                f"states {x.shape} and controls {u.shape}; expected (N, {self.nx}) and (N, {self.nu}), N at least 1"
+            )
         return x, u
 
     @functools.cached_property
@@ -221,14 +225,19 @@ class Model:
         )
         self.constants = frozen(constants or [0.0])
         if not np.isfinite(self.constants).all():
-            raise PlantError(f"{type(plant).__name__} holds a number that is not finite; give finite parameters, and use ppi.sin, not math.sin, on x and u")
+            raise PlantError(
+                f"{type(plant).__name__} holds a number that is not finite; give finite parameters, "
+                "and use ppi.sin, not math.sin, on x and u"
+            )
 
     @staticmethod
     def _trace(plant, method, x, u):
         label = f"{type(plant).__name__}.{method.__name__}"
         f = trace(label, method, (x, u))
         if f.numel() != plant.nx:
-            raise PlantError(f"{label} returns {f.numel()} entries; expected {plant.nx}, one for each of {plant.state_names}")
+            raise PlantError(
+                f"{label} returns {f.numel()} entries; expected {plant.nx}, one for each of {plant.state_names}"
+            )
         return ca.reshape(f, plant.nx, 1)
 
     @staticmethod

@@ -25,7 +25,9 @@ def cost_functions(cost, plant):
     """CasADi functions of the stage and the terminal cost from the cost's description."""
     x, u, given = ca.SX.sym("x", plant.nx), ca.SX.sym("u", plant.nu), cost.given
     if hasattr(given, "state"):
-        stage = sum(q * x[i] ** 2 for i, q in enumerate(given.state)) + sum(r * u[i] ** 2 for i, r in enumerate(given.control))
+        stage = sum(q * x[i] ** 2 for i, q in enumerate(given.state)) + sum(
+            r * u[i] ** 2 for i, r in enumerate(given.control)
+        )
         terminal = sum(q * x[i] ** 2 for i, q in enumerate(given.terminal))
     else:
         stage, terminal = ca.sumsqr(given.stage(x, u)), ca.sumsqr(given.terminal(x))
@@ -40,7 +42,10 @@ def solve_directly(problem, guesses):
     objective = ca.sum2(stage.map(T)(X[:, :T], U)) + terminal(X[:, T])
     gaps = integrator(plant).map(T)(X[:, :T], U) - X[:, 1:]
     nlp = {"x": ca.veccat(X, U), "f": objective, "g": ca.vec(gaps)}
-    options = {"ipopt": {"print_level": 0, "sb": "yes", "max_iter": 1000, "bound_relax_factor": 0.0}, "print_time": False}
+    options = {
+        "ipopt": {"print_level": 0, "sb": "yes", "max_iter": 1000, "bound_relax_factor": 0.0},
+        "print_time": False,
+    }
     solver = ca.nlpsol("direct", "ipopt", nlp, options)
     low, high = (np.tile(plant.state_limits[:, i], (T + 1, 1)) for i in (0, 1))
     low[0] = high[0] = problem.initial.mean

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import scipy.linalg
-from plants import CartPole, Pendulum
 
 import ppi_robotics as ppi
+from plants import CartPole, Pendulum
 
 
 class Slider(ppi.SymbolicPlant):
@@ -41,7 +41,14 @@ def riccati(theta=0.0):
 
 @pytest.mark.parametrize(
     ("method", "theta"),
-    [(ppi.ILQG(), 0.0), (ppi.LEQG(0.3), 0.3), (ppi.LEQG(-0.3), -0.3), (ppi.PPI(0.3), -0.3), (ppi.PPI(-0.3), 0.3), (ppi.PPI(0), 0.0)],
+    [
+        (ppi.ILQG(), 0.0),
+        (ppi.LEQG(0.3), 0.3),
+        (ppi.LEQG(-0.3), -0.3),
+        (ppi.PPI(0.3), -0.3),
+        (ppi.PPI(-0.3), 0.3),
+        (ppi.PPI(0), 0.0),
+    ],
 )
 def test_linear_quadratic_gains_are_riccatis(problem, method, theta):
     solution = ppi.solve(problem, method)
@@ -149,7 +156,10 @@ def test_divergence_is_a_status_with_a_finite_policy(method):
         (lambda p: ppi.solve(p, ppi.ILQG(), seed=-1), "seed is -1"),
         (lambda p: ppi.solve(p, ppi.ILQG(), policy=3), "policy is 3"),
         (lambda p: ppi.solve(p, ppi.ILQG(), trajectory=np.zeros(3)), "pair"),
-        (lambda p: ppi.solve(p, ppi.ILQG(), trajectory=(None, np.zeros((3, 1)))), "trajectory controls has shape (3, 1)"),
+        (
+            lambda p: ppi.solve(p, ppi.ILQG(), trajectory=(None, np.zeros((3, 1)))),
+            "trajectory controls has shape (3, 1)",
+        ),
         (lambda p: ppi.PPI(eta=float("nan")), "eta is nan"),
         (lambda p: ppi.PPI(eta="0.1"), "eta is '0.1'"),
         (lambda p: ppi.LEQG(theta=float("inf")), "theta is inf"),

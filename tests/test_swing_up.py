@@ -9,9 +9,9 @@ import functools
 import numpy as np
 import pytest
 from direct import solve_directly
-from plants import Acrobot, CartPole, DoubleCartPole, Pendulum
 
 import ppi_robotics as ppi
+from plants import Acrobot, CartPole, DoubleCartPole, Pendulum
 from ppi_robotics.guesses import cold_guess
 
 OPTIMUM = 264.6117  # confirmed by IPOPT and fatrop
@@ -175,7 +175,9 @@ def test_box_constrained_ddp_ends_where_the_interior_point_does():
     assert box.nominal_cost == pytest.approx(interior.nominal_cost, rel=1e-6)
     assert_within_limits(problem, box)
     active = np.abs(interior.u[:, 0]) > 5.0 - 1e-6
-    assert np.median(np.abs(interior.policy.K[active])) < 1e-4  # no gain on an active limit, but for the stages that touch it
+    assert (
+        np.median(np.abs(interior.policy.K[active])) < 1e-4
+    )  # no gain on an active limit, but for the stages that touch it
 
 
 def test_saturated_ppi_keeps_a_policy_that_succeeds_without_noise():

@@ -1,13 +1,13 @@
 """Template: rollouts of a feedback policy, LANES samples at a time, noise and cost inside the loop.
 
-    u_t = clip(u_ref_t + K_t (x_t - x_ref_t) + S_t e_t),   x_{t+1} = f(x_t, u_t) + G w_t,   e, w ~ N(0, I)
+u_t = clip(u_ref_t + K_t (x_t - x_ref_t) + S_t e_t),   x_{t+1} = f(x_t, u_t) + G w_t,   e, w ~ N(0, I)
 """
 
 import numpy as np
 from numba import njit, uint64
 
-from ppi_robotics.kernels.generated import LANES, NU, NW, NX, stage_value, terminal_value
 from ppi_robotics.kernels.feedback import clip, control
+from ppi_robotics.kernels.generated import LANES, NU, NW, NX, stage_value, terminal_value
 from ppi_robotics.kernels.integrate import advance
 from ppi_robotics.kernels.lanes import add_product, normals
 

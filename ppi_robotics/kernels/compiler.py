@@ -129,18 +129,18 @@ def cache_directory():
     base = os.environ.get("PPI_ROBOTICS_CACHE")
     if base is None:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ppi_robotics"
-    folder = Path(base)
+    folder, advice = Path(base), "set PPI_ROBOTICS_CACHE to a folder of your own"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
         if hasattr(os, "getuid") and status.st_uid != os.getuid():
-            raise PPIError(f"the kernel cache '{folder}' belongs to another user; set PPI_ROBOTICS_CACHE to a folder of your own")
+            raise PPIError(f"the kernel cache '{folder}' belongs to another user; {advice}")
         if stat.S_IMODE(status.st_mode) & 0o077:
             folder.chmod(0o700)
         if not os.access(folder, os.W_OK):
             raise PermissionError(13, "Permission denied")
     except OSError as error:
-        raise PPIError(f"the kernel cache '{folder}' cannot be used ({error.strerror}); set PPI_ROBOTICS_CACHE to a folder of your own") from error
+        raise PPIError(f"the kernel cache '{folder}' cannot be used ({error.strerror}); {advice}") from error
     return folder
 
 

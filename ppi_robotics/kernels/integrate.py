@@ -14,7 +14,6 @@ from ppi_robotics.kernels.generated import (
     KEEP,
     LANES,
     NODES,
-    NU,
     NX,
     NZ,
     SEMI_IMPLICIT,

@@ -20,13 +20,13 @@ LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 @intrinsic
 def bits_of(typingctx, x):
     """The 64 bits of a float."""
-    return uint64(float64), lambda context, builder, sig, args: builder.bitcast(args[0], ir.IntType(64))
+    return uint64(float64), lambda _context, builder, _sig, args: builder.bitcast(args[0], ir.IntType(64))
 
 
 @intrinsic
 def float_of(typingctx, b):
     """The float with these 64 bits."""
-    return float64(uint64), lambda context, builder, sig, args: builder.bitcast(args[0], ir.DoubleType())
+    return float64(uint64), lambda _context, builder, _sig, args: builder.bitcast(args[0], ir.DoubleType())
 
 
 @njit(forceinline=True, error_model="numpy")

@@ -16,7 +16,7 @@ from ppi_robotics.kernels.integrate import advance
 
 @njit
 def shoot(a, x0, x_ref, u_ref, K, k, w_ref, h, D, S, limits, dt, c, cs, ct, xs_out, us_out):
-    """Merit of the rollout with step length a; fills xs_out (T + 1, NX) and us_out (T, NU). No w where D has length 0."""
+    """Merit of the rollout with step length a; fills xs_out (T + 1, NX), us_out (T, NU). No w if D has length 0."""
     T, disturbed = u_ref.shape[0], D.shape[0] > 0
     x, xn, dx, xs = np.empty((NX, 1)), np.empty((NX, 1)), np.empty((NX, 1)), np.empty((NX, 1))
     slope, u, v, w = np.empty((NX, 1)), np.empty((NU, 1)), np.empty((1, 1)), np.empty(NX)

@@ -1,6 +1,6 @@
 """Along trajectories of any size: logarithmic barriers, optimality residuals, costates, moves.
 
-    phi = J - mu sum log(v - low) - mu sum log(high - v)         multipliers z = mu / slack on the central path
+phi = J - mu sum log(v - low) - mu sum log(high - v)         multipliers z = mu / slack on the central path
 """
 
 import numpy as np
@@ -114,7 +114,7 @@ def complementarity(v, limits, lower, upper, mu):
 
 @njit(**OPTIONS)
 def stationarity(A, B, G, cx, cu, w, y, zx, zu, lS):
-    """Largest gradient of the Lagrangian in x, u and w; zx (T + 1, nx), zu (T, nu) are upper minus lower multipliers."""
+    """Largest gradient of the Lagrangian in x, u and w; zx, zu (T + 1, nx), (T, nu): upper minus lower multipliers."""
     T, nx = A.shape[0], A.shape[1]
     worst = 0.0
     for t in range(T):

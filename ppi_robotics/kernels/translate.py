@@ -53,7 +53,8 @@ def trace(label, function, symbols, parameters=()):
             raise
         reason = " ".join(str(error).split())
         raise PlantError(
-            f"{label} fails on CasADi symbols ({type(error).__name__}: {reason[-200:]}); use ppi.sin, ppi.vertcat, ... on its arguments"
+            f"{label} fails on CasADi symbols ({type(error).__name__}: {reason[-200:]}); "
+            "use ppi.sin, ppi.vertcat, ... on its arguments"
         ) from error
     known = {s.element_hash() for symbol in (*symbols, *parameters) for s in ca.symvar(symbol)}
     free = [s.name() for s in ca.symvar(value) if s.element_hash() not in known]
@@ -100,7 +101,6 @@ def lane_function(name, inputs, outputs, constants, parameters=None):
             form = BINARY.get(op) or UNARY[op]
             body.append(f"a{target[0]} = " + form.format(*(f"a{i}" for i in source)))
         else:
-            raise PlantError(f"{name} uses CasADi operation {op}, which cannot be compiled; write it with elementary functions")
+            raise PlantError(f"{name} uses CasADi operation {op}, which cannot be compiled; use elementary functions")
     lines = ["@njit", f"def {name}({', '.join([*inputs, 'c', *outputs])}):", *loads, "    for lane in range(LANES):"]
     return "\n".join(lines + [f"        {line}" for line in body or ["pass"]]) + "\n"
-
