@@ -5,8 +5,6 @@ from numba import njit
 
 from ppi_robotics.kernels.compiler import OPTIONS
 
-inlined = njit(**OPTIONS)  # for functions of many arrays, whose call would cost more than their work
-
 
 @njit(**OPTIONS)
 def mirror(Z, n):

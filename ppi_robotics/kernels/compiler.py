@@ -36,7 +36,6 @@ from ppi_robotics.kernels.algebra import (
     divide_by_pivots,
     factorize,
     forward_substitute,
-    inlined,
     log_pivots,
     mirror,
 )
@@ -55,6 +54,10 @@ from ppi_robotics.kernels.tiles import (
 
 def njit(function):
     return numba_njit(function, cache=True, nogil=True, error_model="numpy"{fastmath})
+
+
+def inlined(function):
+    return numba_njit(function, cache=True, nogil=True, error_model="numpy", forceinline=True{fastmath})
 
 
 LANES = {lanes}

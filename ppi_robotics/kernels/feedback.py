@@ -1,11 +1,9 @@
 """Template: the control of a feedback policy, over lanes."""
 
-from numba import njit
-
-from ppi_robotics.kernels.generated import LANES, NU, NX
+from ppi_robotics.kernels.generated import LANES, NU, NX, inlined
 
 
-@njit
+@inlined
 def control(x, x_ref, u_ref, K, dx, u):
     """u = u_ref + K (x - x_ref); dx (NX, LANES) is left holding x - x_ref."""
     for j in range(NX):
@@ -19,7 +17,7 @@ def control(x, x_ref, u_ref, K, dx, u):
                 u[i, lane] += K[i, j] * dx[j, lane]
 
 
-@njit
+@inlined
 def clip(u, limits):
     """Hold u (NU, LANES) within limits (NU, 2)."""
     for i in range(NU):

@@ -4,12 +4,19 @@ Every array has one row per entry and one column per lane: x (NX, LANES), u (NU,
 constants of the expression, so that another mass or another weight runs the same compiled code.
 """
 
+from numba import njit
+
 LANES = 16
 NX, NU, NW = 1, 1, 1
 NZ = NX + NU
 STAGES, KEEP, SEMI_IMPLICIT = 1, 1.0, False
 NODES, WEIGHTS = (0.0,), (1.0,)
 NEEDS_SLOPE = True
+
+
+def inlined(function):
+    """Compile into the calling function: its scratch is then known not to overlap, and no arrays are handed over."""
+    return njit(function, forceinline=True)
 
 
 def derivative(x, u, c, f):

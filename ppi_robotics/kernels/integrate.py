@@ -1,14 +1,16 @@
 """Template: one step of a plant over lanes, by an explicit Runge-Kutta scheme whose stages use the one before.
 
-    k_s = f(x + dt a_s k_{s-1}, u)        x' = x + dt sum_s b_s k_s                       (Euler, midpoint, RK4)
+    k_s = f(x_s, u),   x_s = x + dt a_s k_{s-1},   x' = x + dt sum_s b_s k_s              (Euler, midpoint, RK4)
     v' = v + dt f_v,   q' = q + dt v'                                                     (semi-implicit Euler)
     x' = f(x, u)                                                                          (discrete plants)
 
-Jacobians and second derivatives are chained through the stages, so that no expression grows with the scheme.
-"""
+Derivatives are chained through the stages, so that no expression grows with the scheme: with z = (x, u), the Jacobian
+F_s of f at stage s, S_s = d(x_s, u)/dz and, for an adjoint y, the adjoint r_s of k_s,
 
-import numpy as np
-from numba import njit
+    dk_s/dz = F_s S_s,   S_{s+1} = I + dt a_{s+1} [dk_s/dz; 0],   d2(y'x')/dz2 = sum_s S_s' (r_s'f)_zz S_s
+
+The expressions of f are evaluated over lanes, the small matrices of each lane are multiplied one after the other.
+"""
 
 from ppi_robotics.kernels.generated import (
     KEEP,
@@ -22,143 +24,121 @@ from ppi_robotics.kernels.generated import (
     derivative,
     derivative_hessian,
     derivative_jacobian,
+    inlined,
 )
+from ppi_robotics.kernels.tiles import matrix, new_matrix, product, transposed_product, vector
+
+JACOBIAN, HESSIAN, HALF = NX * NZ, NZ * NZ, NX // 2
 
 
-@njit
+@inlined
+def combine(x, scale, k, result, n):
+    """result = x + scale k, all (n, LANES); as one loop, which the compiler turns into vector instructions."""
+    x, k, result = vector(x, 0, n * LANES), vector(k, 0, n * LANES), vector(result, 0, n * LANES)
+    for m in range(n * LANES):
+        result[m] = x[m] + scale * k[m]
+
+
+@inlined
+def start(x, xs, xn):
+    """First stage's state xs = x, and xn = x, or 0 for discrete plants; all (NX, LANES)."""
+    x, xs, xn = vector(x, 0, NX * LANES), vector(xs, 0, NX * LANES), vector(xn, 0, NX * LANES)
+    for m in range(NX * LANES):
+        xs[m] = x[m]
+        xn[m] = KEEP * x[m]
+
+
+@inlined
 def advance(x, u, c, dt, xs, k, xn):
     """xn = f(x, u); xs and k (NX, LANES) are scratch."""
-    for i in range(NX):
-        for lane in range(LANES):
-            xn[i, lane] = KEEP * x[i, lane]
-            xs[i, lane] = x[i, lane]
+    start(x, xs, xn)
     for s in range(STAGES):
         if s > 0:
-            for i in range(NX):
-                for lane in range(LANES):
-                    xs[i, lane] = x[i, lane] + dt * NODES[s] * k[i, lane]
+            combine(x, dt * NODES[s], k, xs, NX)
         derivative(xs, u, c, k)
-        for i in range(NX):
-            for lane in range(LANES):
-                xn[i, lane] += dt * WEIGHTS[s] * k[i, lane]
+        combine(xn, dt * WEIGHTS[s], k, xn, NX)
     if SEMI_IMPLICIT:
-        half = NX // 2
-        for i in range(half):
-            for lane in range(LANES):
-                xn[i, lane] += dt * dt * k[half + i, lane]
+        combine(xn, dt * dt, matrix(k, 1, HALF, LANES), xn, HALF)
 
 
-@njit
-def chain(f_z, Z, dk):
-    """dk = f_x Z + [0 f_u]: sensitivity of one stage's slope, all (NX * NZ, LANES)."""
-    for i in range(NX):
-        for j in range(NZ):
-            for lane in range(LANES):
-                dk[i * NZ + j, lane] = f_z[i * NZ + j, lane] if j >= NX else 0.0
-            for m in range(NX):
-                for lane in range(LANES):
-                    dk[i * NZ + j, lane] += f_z[i * NZ + m, lane] * Z[m * NZ + j, lane]
-
-
-@njit
-def sensitivities(x, u, c, dt, xn, J, xs, f_z, Z):
-    """xn and J = d xn / d(x, u); for every stage its state xs, the Jacobian of f there and Z = d xs / d(x, u)."""
-    k, dk = np.empty((NX, LANES)), np.empty((NX * NZ, LANES))
-    for i in range(NX):
-        for lane in range(LANES):
-            xn[i, lane] = KEEP * x[i, lane]
-    for i in range(NX):
-        for j in range(NZ):
-            for lane in range(LANES):
-                J[i * NZ + j, lane] = KEEP if i == j else 0.0
+@inlined
+def stages(x, u, c, dt, xn, xs, f_z):
+    """xn, and for every stage s its state xs (STAGES * NX, LANES) and Jacobian f_z (STAGES * JACOBIAN, LANES)."""
+    k = new_matrix(NX, LANES)
+    start(x, xs, xn)
     for s in range(STAGES):
-        for i in range(NX):
-            for lane in range(LANES):
-                xs[s, i, lane] = x[i, lane]
-            if s > 0:
-                for lane in range(LANES):
-                    xs[s, i, lane] += dt * NODES[s] * k[i, lane]
-            for j in range(NZ):
-                for lane in range(LANES):
-                    Z[s, i * NZ + j, lane] = 1.0 if i == j else 0.0
-                if s > 0:
-                    for lane in range(LANES):
-                        Z[s, i * NZ + j, lane] += dt * NODES[s] * dk[i * NZ + j, lane]
-        derivative_jacobian(xs[s], u, c, k, f_z[s])
+        at = matrix(xs, s, NX, LANES)
         if s > 0:
-            chain(f_z[s], Z[s], dk)
-        else:
-            for m in range(NX * NZ):
-                for lane in range(LANES):
-                    dk[m, lane] = f_z[0, m, lane]
-        for i in range(NX):
-            for lane in range(LANES):
-                xn[i, lane] += dt * WEIGHTS[s] * k[i, lane]
-        for m in range(NX * NZ):
-            for lane in range(LANES):
-                J[m, lane] += dt * WEIGHTS[s] * dk[m, lane]
+            combine(x, dt * NODES[s], k, at, NX)
+        derivative_jacobian(at, u, c, k, matrix(f_z, s, JACOBIAN, LANES))
+        combine(xn, dt * WEIGHTS[s], k, xn, NX)
     if SEMI_IMPLICIT:
-        half = NX // 2
-        for i in range(half):
-            for lane in range(LANES):
-                xn[i, lane] += dt * dt * k[half + i, lane]
-        for m in range(half * NZ):
-            for lane in range(LANES):
-                J[m, lane] += dt * dt * dk[half * NZ + m, lane]
+        combine(xn, dt * dt, matrix(k, 1, HALF, LANES), xn, HALF)
 
 
-@njit
-def curvature(xs, u, y, c, dt, f_z, Z, H):
-    """H (NZ * NZ, LANES) = d^2 (y' xn) / d(x, u)^2, the stages' own curvatures pulled back through Z."""
-    a = np.empty((NX, LANES))
-    b = np.empty((NX, LANES))
-    Hs = np.empty((NZ * NZ, LANES))
-    half_product = np.empty((NZ * NZ, LANES))
-    for m in range(NZ * NZ):
-        for lane in range(LANES):
-            H[m, lane] = 0.0
+@inlined
+def stage_curvatures(xs, u, y, c, dt, f_z, f_zz):
+    """f_zz (STAGES * HESSIAN, LANES): for every stage the second derivative of r_s'f."""
+    r, after = new_matrix(NX, LANES), new_matrix(NX, LANES)
     for s in range(STAGES - 1, -1, -1):
-        # a: adjoint of the slope k_s
         for i in range(NX):
             for lane in range(LANES):
-                b[i, lane] = dt * WEIGHTS[s] * y[i, lane]
+                r[i, lane] = dt * WEIGHTS[s] * y[i, lane]
         if SEMI_IMPLICIT:
-            half = NX // 2
-            for i in range(half):
+            for i in range(HALF):
                 for lane in range(LANES):
-                    b[half + i, lane] += dt * dt * y[i, lane]
+                    r[HALF + i, lane] += dt * dt * y[i, lane]
         if s + 1 < STAGES:
+            F = matrix(f_z, s + 1, JACOBIAN, LANES)
             for i in range(NX):
                 for m in range(NX):
                     for lane in range(LANES):
-                        b[i, lane] += dt * NODES[s + 1] * f_z[s + 1, m * NZ + i, lane] * a[m, lane]
+                        r[i, lane] += dt * NODES[s + 1] * F[m * NZ + i, lane] * after[m, lane]
+        combine(r, 0.0, r, after, NX)
+        derivative_hessian(matrix(xs, s, NX, LANES), u, r, c, matrix(f_zz, s, HESSIAN, LANES))
+
+
+@inlined
+def gather(lanes, first, lane, M, n):
+    """The n entries of one lane from row `first` on, into the matrix M by rows."""
+    entries = vector(M, 0, n)
+    for m in range(n):
+        entries[m] = lanes[first + m, lane]
+
+
+@inlined
+def identity(S):
+    """S (NZ, NZ) = I."""
+    for i in range(NZ):
+        for j in range(NZ):
+            S[i, j] = 1.0 if i == j else 0.0
+
+
+@inlined
+def chain(f_z, f_zz, curved, lane, dt, J, H):
+    """J (NX, NZ) of one lane and, if `curved`, H (NZ, NZ)."""
+    S, F, dk, C, CS = new_matrix(NZ, NZ), new_matrix(NX, NZ), new_matrix(NX, NZ), new_matrix(NZ, NZ), new_matrix(NZ, NZ)
+    identity(S)
+    for s in range(STAGES):
+        gather(f_z, s * JACOBIAN, lane, F, JACOBIAN)
         for i in range(NX):
-            for lane in range(LANES):
-                a[i, lane] = b[i, lane]
-        derivative_hessian(xs[s], u, a, c, Hs)
-        if s > 0:
-            pull_back(Hs, Z[s], half_product, H)
-        else:
-            for m in range(NZ * NZ):
-                for lane in range(LANES):
-                    H[m, lane] += Hs[m, lane]
-
-
-@njit
-def pull_back(Hs, Z, half_product, H):
-    """H += S' Hs S with S = [Z; 0 I]."""
-    for i in range(NZ):
-        for j in range(NZ):
-            for lane in range(LANES):
-                half_product[i * NZ + j, lane] = Hs[i * NZ + j, lane] if j >= NX else 0.0
-            for m in range(NX):
-                for lane in range(LANES):
-                    half_product[i * NZ + j, lane] += Hs[i * NZ + m, lane] * Z[m * NZ + j, lane]
-    for i in range(NZ):
-        for j in range(NZ):
-            if i >= NX:
-                for lane in range(LANES):
-                    H[i * NZ + j, lane] += half_product[i * NZ + j, lane]
-            for m in range(NX):
-                for lane in range(LANES):
-                    H[i * NZ + j, lane] += Z[m * NZ + i, lane] * half_product[m * NZ + j, lane]
+            for j in range(NZ):
+                if s == 0:
+                    J[i, j] = KEEP * S[i, j]
+                else:
+                    S[i, j] = (1.0 if i == j else 0.0) + dt * NODES[s] * dk[i, j]
+        product(None, F, S, dk, NX, NZ, NZ)
+        for i in range(NX):
+            for j in range(NZ):
+                J[i, j] += dt * WEIGHTS[s] * dk[i, j]
+        if curved:
+            gather(f_zz, s * HESSIAN, lane, C, HESSIAN)
+            product(None, C, S, CS, NZ, NZ, NZ)
+            if s == 0:
+                transposed_product(None, S, CS, H, NZ, NZ, NZ)
+            else:
+                transposed_product(H, S, CS, H, NZ, NZ, NZ)
+    if SEMI_IMPLICIT:
+        for i in range(HALF):
+            for j in range(NZ):
+                J[i, j] += dt * dt * dk[HALF + i, j]

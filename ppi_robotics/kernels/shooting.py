@@ -10,22 +10,23 @@ import numpy as np
 from numba import njit
 
 from ppi_robotics.kernels.feedback import clip, control
-from ppi_robotics.kernels.generated import NU, NX, stage_value, terminal_value
+from ppi_robotics.kernels.generated import LANES, NU, NX, stage_value, terminal_value
 from ppi_robotics.kernels.integrate import advance
+from ppi_robotics.kernels.tiles import matrix, new_matrix, new_vector, vector
 
 
 @njit
 def shoot(a, x0, x_ref, u_ref, K, k, w_ref, h, D, S, limits, dt, c, cs, ct, xs_out, us_out):
     """Merit of the rollout with step length a; fills xs_out (T + 1, NX), us_out (T, NU). No w if D has length 0."""
     T, disturbed = u_ref.shape[0], D.shape[0] > 0
-    x, xn, dx, xs = np.empty((NX, 1)), np.empty((NX, 1)), np.empty((NX, 1)), np.empty((NX, 1))
-    slope, u, v, w = np.empty((NX, 1)), np.empty((NU, 1)), np.empty((1, 1)), np.empty(NX)
+    x, xn, dx, xs = new_matrix(NX, LANES), new_matrix(NX, LANES), new_matrix(NX, LANES), new_matrix(NX, LANES)
+    slope, u, v, w = new_matrix(NX, LANES), new_matrix(NU, LANES), new_matrix(1, LANES), new_vector(NX)
     merit = 0.0
     for i in range(NX):
         x[i, 0] = x0[i]
         xs_out[0, i] = x0[i]
     for t in range(T):
-        control(x, x_ref[t], u_ref[t], K[t], dx, u)
+        control(x, vector(x_ref, t, NX), vector(u_ref, t, NU), matrix(K, t, NU, NX), dx, u)
         for i in range(NU):
             u[i, 0] += a * k[t, i]
         clip(u, limits)

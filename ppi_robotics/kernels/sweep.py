@@ -27,11 +27,10 @@ from ppi_robotics.kernels.algebra import (
     divide_by_pivots,
     factorize,
     forward_substitute,
-    inlined,
     log_pivots,
     mirror,
 )
-from ppi_robotics.kernels.generated import NU, NW, NX
+from ppi_robotics.kernels.generated import NU, NW, NX, inlined
 from ppi_robotics.kernels.tiles import (
     matrix,
     new_matrix,
