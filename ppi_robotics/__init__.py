@@ -17,7 +17,8 @@ _WHERE = {
     "solver": ("solve",),
     "solution": ("Solution", "Status", "Iteration"),
     "rollouts": ("rollout", "Rollouts"),
-    "evaluation": ("evaluate", "Evaluation", "compare", "Comparison"),
+    "distribution": ("Evaluation",),
+    "evaluation": ("evaluate", "compare", "Comparison"),
 }
 _CASADI = ("vertcat", "sin", "cos", "tan", "exp", "log", "sqrt", "tanh", "atan2", "fabs", "if_else", "dot", "sumsqr")
 _HOME = {name: module for module, names in _WHERE.items() for name in names}

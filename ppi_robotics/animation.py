@@ -9,8 +9,6 @@ window (left, right, bottom, top) [m]. The window follows a plant that travels f
 import functools
 import io
 import math
-import os
-import secrets
 from pathlib import Path
 
 import matplotlib
@@ -22,6 +20,7 @@ from matplotlib.transforms import IdentityTransform
 from PIL import Image, ImageFont
 
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.files import write_whole
 
 WIDTH, HEIGHT = 480, 320  # pixels
 MARGIN, HEADER, BAR = 14, 26, 24  # pixels
@@ -58,27 +57,8 @@ def save(path, plant, x, u, title=""):
     durations = [delay] * (len(images) - 1) + [HOLD_MS]
     buffer = io.BytesIO()
     images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0, optimize=False)
-    write_atomically(path, buffer.getvalue())
+    write_whole(path, buffer.getvalue())
     return len(images)
-
-
-def write_atomically(path, data):
-    """Write bytes to a file, all of them or nothing.
-
-    Raises:
-      ProblemError: if the file cannot be written.
-    """
-    path = Path(path)
-    partial = path.parent / f"{path.name}.{secrets.token_hex(4)}.part"
-    try:
-        try:
-            partial.write_bytes(data)
-            os.replace(partial, path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise ProblemError(f"cannot write '{path}': {error.strerror or error}; choose a writable place") from error
 
 
 def render(plant, x, u, title=""):

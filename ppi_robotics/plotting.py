@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MultipleLocator, NullLocator
 
+from ppi_robotics.distribution import with_error
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.evaluation import _with_error as with_error
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; one per method in every figure
 COLORS = {"PPI": "#0072B2", "iLQG": "#D55E00", "LEQG": "#009E73"}

@@ -3,16 +3,15 @@
 u_t ~ N( u_ref_t + K_t (x_t - x_ref_t), cov_t ),   clipped to the control limits where it is applied
 """
 
-import os
-import secrets
+import io
 import zipfile
 import zlib
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.files import write_whole
 from ppi_robotics.gaussian import as_finite, frozen
 
 FORMAT = "ppi_robotics.LinearGaussianPolicy"
@@ -133,21 +132,9 @@ class LinearGaussianPolicy:
         Raises:
           ProblemError: if the file cannot be written.
         """
-        path = Path(path)
-        partial = path.parent / f"{path.name}.{secrets.token_hex(4)}.part"
-        try:
-            try:
-                with open(partial, "xb") as file:
-                    np.savez(file, **self._arrays())
-                    file.flush()
-                    os.fsync(file.fileno())  # the new name must not reach the disk before the content
-                os.replace(partial, path)
-            except BaseException:
-                partial.unlink(missing_ok=True)
-                raise
-        except OSError as error:
-            reason = error.strerror or error
-            raise ProblemError(f"cannot write the policy to '{path}': {reason}; choose a writable place") from error
+        buffer = io.BytesIO()
+        np.savez(buffer, **self._arrays())
+        write_whole(path, buffer.getvalue())
 
     def _arrays(self):
         return {
@@ -200,7 +187,8 @@ def _read(path):
     except ProblemError:
         raise
     except UNREADABLE as error:
-        reason = getattr(error, "strerror", None) or _one_line(error)
+        # their texts advise what would run code from the file, so only those of the system are passed on
+        reason = getattr(error, "strerror", None) or "it is damaged or of another kind"
         raise ProblemError(f"cannot read '{path}' ({reason}); expected a .npz written by policy.save") from error
     if str(data.get("version", "")) != str(FORMAT_VERSION):
         version = _one_line(data.get("version", "none"))

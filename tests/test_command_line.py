@@ -18,10 +18,11 @@ from rich.console import Console
 
 import ppi_robotics as ppi
 from plants import CartPole
-from ppi_robotics import __main__ as command_line
+from ppi_robotics import command_output, command_work
 from ppi_robotics.__main__ import main
 
-DEMOS = Path(__file__).parent.parent / "demos"
+ROOT = Path(__file__).parent.parent
+DEMOS = ROOT / "demos"
 SWINGUP_KEYS = {"plant", "method", "eta", "status", "iterations", "nominal_cost", "mean", "variance", "standard_error"}
 SWINGUP_KEYS |= {"success_rate", "solve_seconds", "evaluate_seconds", "policy"}
 
@@ -229,9 +230,8 @@ def test_bad_usage_is_one_line_and_writes_nothing(capsys, policy, arguments, par
 
 
 def test_module_runs_as_a_program():
-    done = subprocess.run(
-        [sys.executable, "-m", "ppi_robotics", "swingup", "rocket"], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "ppi_robotics", "swingup", "rocket"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("error: unknown plant 'rocket'")
@@ -243,7 +243,7 @@ def test_help_comes_without_loading_libraries():
         "assert main(['swingup', '--help']) == 0\n"
         "print(sorted({'numba', 'casadi', 'matplotlib', 'scipy'} & sys.modules.keys()), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stderr.strip() == "[]"
     for option in ["method", "eta", "theta", "horizon", "noise", "starts", "samples", "seed", "out", "json"]:
         assert f"--{option}" in done.stdout
@@ -255,7 +255,7 @@ def test_help_comes_without_loading_libraries():
 def screen(monkeypatch, terminal):
     """Standard error as a text of its own."""
     console = Console(file=io.StringIO(), force_terminal=terminal, width=100, markup=False, highlight=False)
-    monkeypatch.setattr(command_line, "ERRORS", console)
+    monkeypatch.setattr(command_output, "ERRORS", console)
     return console.file
 
 
@@ -284,7 +284,7 @@ def test_solving_shows_iteration_cost_and_change(monkeypatch):
             said.append(str(text))
 
     screen(monkeypatch, True)
-    monkeypatch.setattr(command_line.ERRORS, "status", lambda text: Status())
+    monkeypatch.setattr(command_output.ERRORS, "status", lambda text: Status())
     assert main(["solve", "cartpole", "--horizon", "40"]) == 0
     assert said[0].startswith("PPI (η = 0.1): iteration 1, cost ")
     assert ", change " in said[0]
@@ -295,7 +295,7 @@ def test_compiling_is_announced_once(monkeypatch):
     plant = CartPole()
     problem = ppi.Problem(plant, plant.swing_up_cost(), plant.hanging, 5)
     log = logging.getLogger("ppi_robotics")
-    with command_line.session(problem, None):
+    with command_work.session(problem, None):
         log.warning("compiling %s; this happens once on a machine", "plant cartpole")
         log.warning("compiling %s; this happens once on a machine", "cost")
         log.warning("something else")
@@ -303,7 +303,7 @@ def test_compiling_is_announced_once(monkeypatch):
         "compiling kernels for cartpole (first run only, up to a minute) ...",
         "something else",
     ]
-    assert not any(isinstance(handler, command_line.CompileNotice) for handler in log.handlers)
+    assert not any(isinstance(handler, command_output.CompileNotice) for handler in log.handlers)
 
 
 def test_interruption_keeps_the_best_policy_and_says_so(capsys, monkeypatch):
@@ -337,7 +337,7 @@ def test_interruption_before_anything_is_written(capsys, monkeypatch):
 @pytest.mark.parametrize("forks", [True, False])
 def test_work_alongside_is_done_once_and_its_failure_is_raised_here(monkeypatch, forks):
     if not forks:
-        monkeypatch.setattr(command_line, "fork", lambda work: None)
+        monkeypatch.setattr(command_work, "fork", lambda work: None)
 
     def work():
         with Path("work").open("a") as file:
@@ -346,16 +346,16 @@ def test_work_alongside_is_done_once_and_its_failure_is_raised_here(monkeypatch,
     def fail():
         raise ppi.ProblemError("a full disk")
 
-    with command_line.alongside(work):
+    with command_work.alongside(work):
         Path("body").touch()
     assert Path("work").read_text() == "done"
-    with pytest.raises(ppi.ProblemError, match="a full disk"), command_line.alongside(fail):
+    with pytest.raises(ppi.ProblemError, match="a full disk"), command_work.alongside(fail):
         Path("second").touch()
     assert Path("second").exists()
 
 
 def test_work_alongside_ends_with_the_body():
-    with pytest.raises(KeyboardInterrupt), command_line.alongside(lambda: time.sleep(30)):
+    with pytest.raises(KeyboardInterrupt), command_work.alongside(lambda: time.sleep(30)):
         raise KeyboardInterrupt
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)

@@ -14,13 +14,13 @@ import ppi_robotics as ppi
 PACKAGE, PLANTS = Path(ppi.__file__).parent, Path(plants.__file__).parent
 LAYERS = [  # from the bottom; a module imports from its own layer and those above it in this list
     {"errors"},
-    {"gaussian", "kernels"},
+    {"gaussian", "files", "kernels"},
     {"noise", "problem", "policy", "costs"},
     {"symbolic", "mujoco_plant", "messages", "expansion", "rollouts", "estimation", "solution"},
     {"methods", "steps", "path_integral", "interior_point", "guesses"},
     {"solver"},
-    {"evaluation", "plotting", "animation", "mpc"},
-    {"__main__"},
+    {"distribution", "evaluation", "plotting", "animation", "mpc"},
+    {"__main__", "command_arguments", "command_output", "command_work"},
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 HOMES = {  # third-party packages that are slow to import or replaceable, and the only modules that may use them
@@ -31,8 +31,8 @@ HOMES = {  # third-party packages that are slow to import or replaceable, and th
     "PIL": {"plotting", "animation"},
     "mujoco": {"mujoco_plant"},
     "filterpy": {"estimation"},
-    "typer": {"__main__"},
-    "rich": {"__main__"},
+    "typer": {"__main__", "command_arguments"},
+    "rich": {"__main__", "command_output"},
 }
 
 
@@ -87,7 +87,7 @@ def test_heavy_packages_stay_at_home(path):
 
 def test_the_library_does_not_know_its_plants():
     users = {path.name for path in sources(PACKAGE) if any(name.split(".")[0] == "plants" for name in imported(path))}
-    assert users <= {"__main__.py"}
+    assert users <= {"command_arguments.py"}
 
 
 @pytest.mark.parametrize("path", sources(PLANTS), ids=lambda path: path.name)
@@ -121,7 +121,7 @@ def test_unknown_names_raise_attribute_errors():
         ppi.slove  # noqa: B018
 
 
-@pytest.mark.parametrize("module", ["errors", "gaussian", "noise", "problem", "policy"])
+@pytest.mark.parametrize("module", ["errors", "files", "gaussian", "noise", "problem", "policy"])
 def test_light_modules_stand_alone(module):
     assert loaded(f"import ppi_robotics.{module}") == set()
 

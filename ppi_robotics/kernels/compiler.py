@@ -12,7 +12,6 @@ import os
 import re
 import stat
 import sys
-import tempfile
 from pathlib import Path
 
 import llvmlite
@@ -20,6 +19,7 @@ import numba
 import numpy as np
 
 from ppi_robotics.errors import PPIError
+from ppi_robotics.files import write_whole
 
 OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "forceinline": True}
 ROLLOUT_LANES = 64  # enough for the compiler to vectorise, few enough to stay in the first-level cache
@@ -98,7 +98,7 @@ def load_module(label, text):
     path = folder / f"{name}.py"
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         logger.warning("compiling %s; this happens once on a machine and takes some seconds", label)
-        write_atomically(path, text)
+        write_whole(path, text.encode())
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
@@ -145,11 +145,3 @@ def cache_directory():
     except OSError as error:
         raise PPIError(f"the kernel cache '{folder}' cannot be used ({error.strerror}); {advice}") from error
     return folder
-
-
-def write_atomically(path, text):
-    """Write a text file, all of it or nothing."""
-    handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(partial, path)

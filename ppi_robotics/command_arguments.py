@@ -1,0 +1,124 @@
+"""The arguments of the command line, and the plants, problems, methods and policies that they name."""
+
+import difflib
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import ppi_robotics as ppi
+from ppi_robotics.errors import ProblemError
+
+METHODS = ("ppi", "ilqg", "leqg")
+ETA, THETA = 0.1, 0.05  # defaults of ppi and leqg [1/cost]
+MOST_STAGES = 1_000_000
+MOST_SEED = 2**64 - 1
+
+
+def whole(text):
+    """A whole number from the command line."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is given, expected a whole number") from None
+
+
+def real(text):
+    """A number from the command line."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is given, expected a number") from None
+
+
+def option(flag, metavar, text, parser):
+    """An option that takes a number."""
+    return typer.Option(flag, metavar=metavar, help=text, parser=parser)
+
+
+PlantName = Annotated[str, typer.Argument(metavar="PLANT", help="A plant; `ppi-robotics plants` lists them.")]
+MethodName = Annotated[str, typer.Option("--method", metavar="NAME", help="ppi, ilqg or leqg.")]
+Eta = Annotated[float | None, option("--eta", "E", f"Weight of the cost for ppi; {ETA} by default.", real)]
+Theta = Annotated[float | None, option("--theta", "TH", f"Risk aversion for leqg; {THETA} by default.", real)]
+Horizon = Annotated[int | None, option("--horizon", "T", "Stages, not seconds; the plant's by default.", whole)]
+NoiseLevel = Annotated[float | None, option("--noise", "S", "The plant's sigma; the plant's own by default.", real)]
+Starts = Annotated[int | None, option("--starts", "K", "Number of initial guesses, of which the best is kept.", whole)]
+Samples = Annotated[int, option("--samples", "N", "Number of noisy rollouts, at least 2.", whole)]
+Seed = Annotated[int, option("--seed", "N", "Seed of initial guesses and noise.", whole)]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for the files.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+PolicyFile = Annotated[Path, typer.Argument(metavar="POLICY.npz", help="A file written by solve or swingup.")]
+PolicyFiles = Annotated[list[Path], typer.Argument(metavar="A.npz B.npz ...", help="Two policies or more.")]
+
+
+def catalog():
+    """Plant classes by name."""
+    from plants import BY_NAME
+
+    return BY_NAME
+
+
+def make_plant(name, noise=None):
+    """The plant of a name, with another noise level if one is given."""
+    known = catalog()
+    check_choice("plant", name, known)
+    if noise is None:
+        return known[name]()
+    if not 0 <= noise < 1e100:
+        raise ProblemError(f"--noise is {noise:g}; expected a finite number, 0 or more, for the plant's sigma")
+    return known[name](sigma=noise)
+
+
+def make_problem(plant, horizon):
+    """The swing-up of a plant."""
+    if horizon is not None and not 1 <= horizon <= MOST_STAGES:
+        raise ProblemError(
+            f"--horizon is {horizon}; expected a number of stages from 1 to {MOST_STAGES}, of {plant.dt:g} s each"
+        )
+    return ppi.Problem(plant, plant.swing_up_cost(), plant.hanging, horizon or plant.default_horizon)
+
+
+def make_method(name, eta, theta):
+    """The method of a name."""
+    check_choice("method", name, METHODS)
+    for flag, value, owner in (("--eta", eta, "ppi"), ("--theta", theta, "leqg")):
+        if value is not None and name != owner:
+            raise ProblemError(
+                f"{flag} belongs to method {owner}, the method is {name}; leave it out or give --method {owner}"
+            )
+    if name == "ppi":
+        return ppi.PPI(ETA if eta is None else eta)
+    return ppi.ILQG() if name == "ilqg" else ppi.LEQG(THETA if theta is None else theta)
+
+
+def load_policies(plant, noise, paths, samples, seed):
+    """The problem that policies were made for, and the policies by a short name each."""
+    check_range("--samples", samples, 2)
+    check_range("--seed", seed, 0, MOST_SEED)
+    plant = make_plant(plant, noise)
+    twice = next((path for i, path in enumerate(paths) if path in paths[:i]), None)
+    if twice is not None:
+        raise ProblemError(f"policy '{twice}' is given twice; give every file once")
+    stems = [path.stem for path in paths]
+    names = [path.stem if stems.count(path.stem) == 1 else str(path) for path in paths]
+    policies = {name: ppi.LinearGaussianPolicy.load(path) for name, path in zip(names, paths, strict=True)}
+    problem = make_problem(plant, policies[names[0]].horizon)
+    for policy in policies.values():
+        policy.check(problem)
+    return problem, policies
+
+
+def check_choice(what, name, choices):
+    """Raise `ProblemError` unless the name is one of the choices."""
+    if name not in choices:
+        close = difflib.get_close_matches(name.lower().replace("-", "_"), choices, 1)
+        guess = f"; did you mean {close[0]}?" if close else ""
+        raise ProblemError(f"unknown {what} '{name}'; choose from {', '.join(choices)}{guess}")
+
+
+def check_range(flag, value, least, most=math.inf):
+    """Raise `ProblemError` if a number is given and out of range."""
+    if value is not None and not least <= value <= most:
+        upper = "" if math.isinf(most) else f" and at most {most}"
+        raise ProblemError(f"{flag} is {value}; expected a whole number, at least {least}{upper}")

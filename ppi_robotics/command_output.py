@@ -1,0 +1,186 @@
+"""What the command line shows: tables and JSON on standard output, progress and remarks on standard error."""
+
+import json
+import logging
+import math
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+OUTPUT = Console(markup=False, highlight=False)
+ERRORS = Console(stderr=True, markup=False, highlight=False)
+
+
+def remark(message):
+    """Print one line on standard error."""
+    ERRORS.print(message, soft_wrap=True)
+
+
+@contextmanager
+def progress(text):
+    """A live line on a terminal; yields a function that changes its text."""
+    if not ERRORS.is_terminal:
+        yield lambda _text: None
+        return
+    with ERRORS.status(Text(text)) as status:
+        yield lambda text: status.update(Text(text))
+
+
+class CompileNotice(logging.Handler):
+    """Shows each message of the library once, and all those about compiling as a single line."""
+
+    def __init__(self, plant):
+        super().__init__()
+        self.plant, self.shown = plant, set()
+
+    def emit(self, record):
+        """Print a message unless it was shown."""
+        message = record.getMessage()
+        if message.startswith("compiling"):
+            message = f"compiling kernels for {self.plant} (first run only, up to a minute) ..."
+        if message not in self.shown:
+            self.shown.add(message)
+            remark(message)
+
+
+def show_json(facts):
+    """Print one JSON object; numbers that JSON does not know are null."""
+    sys.stdout.write(json.dumps(plain(facts), allow_nan=False) + "\n")
+    return 0
+
+
+def plain(value):
+    """The value in types that JSON knows."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value
+
+
+def show_table(title, columns, files):
+    """Print a table with one column per method or policy, and where the files are."""
+    OUTPUT.print(title, soft_wrap=True)
+    table = Table("", *columns)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in dict.fromkeys(row for column in columns.values() for row in column):
+        table.add_row(row, *(column.get(row, "") for column in columns.values()))
+    print_table(table)
+    if files.written:
+        names = ", ".join(Path(path).name for path in files.written)
+        OUTPUT.print(f"written to {files.folder}: {names}", soft_wrap=True)
+
+
+def print_table(table):
+    """Print a table; where there is no terminal, at the width that it needs."""
+    console = OUTPUT if OUTPUT.is_terminal else Console(markup=False, highlight=False, width=1000)
+    console.print(table)
+
+
+def heading(problem, seed, samples=None):
+    """What a table is about."""
+    plant, T = problem.plant, problem.horizon
+    rollouts = "" if samples is None else f", {samples} noisy rollouts"
+    return f"{plant.name}: {T} stages, {T * plant.dt:g} s{rollouts}, sigma {plant.sigma:g}, seed {seed}"
+
+
+def label(method):
+    """Name of a method in tables and figures."""
+    if method.name == "ilqg":
+        return "iLQG"
+    return f"PPI (η = {method.eta:g})" if method.name == "ppi" else f"LEQG (θ = {method.theta:g})"
+
+
+def setting(problem, method, seed):
+    """What was asked for, for JSON."""
+    facts = {"plant": problem.plant.name, "horizon": problem.horizon, "noise": problem.plant.sigma, "seed": seed}
+    if method is None:
+        return facts
+    return facts | {"method": method.name, "eta": getattr(method, "eta", None), "theta": getattr(method, "theta", None)}
+
+
+def solve_facts(solution):
+    """How a solve ended, for JSON."""
+    return {
+        "status": solution.status.name.lower(),
+        "iterations": solution.iterations,
+        "starts": len(solution.starts),
+        "nominal_cost": solution.nominal_cost,
+        "solve_seconds": solution.seconds,
+    }
+
+
+def evaluate_facts(result):
+    """Statistics of the cost, for JSON."""
+    return {
+        "samples": result.samples,
+        "mean": result.mean,
+        "standard_error": result.standard_error,
+        "std": result.std,
+        "variance": result.variance,
+        "variance_standard_error": result.variance_standard_error,
+        "cvar": result.cvar(),
+        "success_rate": result.success_rate,
+        "diverged": result.diverged,
+        "evaluate_seconds": result.seconds,
+    }
+
+
+def solve_rows(solution):
+    """How a solve ended, for a table."""
+    starts = f", best of {len(solution.starts)} starts" if len(solution.starts) > 1 else ""
+    return {
+        "status": solution.status.name.lower().replace("_", " "),
+        "iterations": f"{solution.iterations}{starts}",
+        "seconds to solve": f"{solution.seconds:.2f}",
+        "nominal cost": f"{solution.nominal_cost:.6g}",
+    }
+
+
+def evaluate_rows(result):
+    """Statistics of the cost, for a table."""
+    from ppi_robotics.distribution import with_error
+
+    rows = {
+        "mean cost": with_error(result.mean, result.standard_error),
+        "std": f"{result.std:.4g}",
+        "variance": with_error(result.variance, result.variance_standard_error),
+        "CVaR 95 %": f"{result.cvar():.5g}",
+    }
+    if result.success_rate is not None:
+        rows["success rate"] = f"{100 * result.success_rate:.4g} %"
+    if result.diverged:
+        rows["diverged"] = str(result.diverged)
+    return rows | {"seconds to evaluate": f"{result.seconds:.3f}"}
+
+
+def names_of(plant):
+    """Names of states and controls."""
+    return (*plant.state_names, *plant.control_names)
+
+
+def limits_of(plant):
+    """Name, lower and upper limit of every entry that has one."""
+    bounds = (*plant.state_limits, *plant.control_limits)
+    return [(name, *pair) for name, pair in zip(names_of(plant), bounds, strict=True) if not all(map(math.isinf, pair))]
+
+
+def describe(plant):
+    """A plant for JSON."""
+    return {
+        "states": plant.state_names,
+        "controls": plant.control_names,
+        "units": plant.units,
+        "state_limits": plant.state_limits.tolist(),
+        "control_limits": plant.control_limits.tolist(),
+        "dt": plant.dt,
+        "default_horizon": plant.default_horizon,
+        "noise": plant.sigma,
+    }
