@@ -78,7 +78,8 @@ def render(plant, x, u, title=""):
     times = delay / 1000 * np.arange(int(1000 * len(u) * plant.dt / delay + 1e-6) + 1)
     states, controls = resample(x, u, plant.dt, times)
     scene = Scene(plant, [plant.draw(state) for state in states], controls, times, title)
-    few = np.linspace(0, len(times) - 1, 6).astype(int)
+    strongest = np.argmax(np.abs(controls), axis=0)  # frames whose bars show their color
+    few = np.concatenate([np.linspace(0, len(times) - 1, 6).astype(int), strongest])
     palette = Palette(np.stack([scene.frame(i)[::2, ::2] for i in few]))
     return [palette.image(scene.frame(i)) for i in range(len(times))], delay
 
