@@ -1,11 +1,16 @@
 """One backward sweep against Crocoddyl's, on random linear-quadratic problems with other matrices at every stage."""
 
+import os
+
 import numpy as np
 from numba import njit
 
 from benchmarks.report import check, missing, report
 from benchmarks.timing import side_by_side
 from ppi_robotics import messages
+
+# beyond some 50 states Eigen's threads wait for each other longer than one of them works
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 HORIZON = 150
 TARGETS = {(4, 1): 4.0, (6, 1): 2.5, (14, 7): 1.0, (36, 12): 1.0, (54, 21): 1.0}
