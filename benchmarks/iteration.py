@@ -23,7 +23,7 @@ def ours():
     plant = CartPole()
     problem = ppi.Problem(plant, plant.swing_up_cost(), plant.hanging, HORIZON)
     functions = {}
-    for name, phase, before in (("iLQG", DampedShooting(), 60), ("PPI", FullSteps(1e-3), 10)):
+    for name, phase, before in (("iLQG", DampedShooting(), 106), ("PPI", FullSteps(1e-3), 10)):
         iterate = phase.begin(problem, *cold_guess(problem, 0, 0))
         for index in range(before):
             iterate, _ = phase.advance(problem, iterate, index)

@@ -58,15 +58,15 @@ def kernel_loop(model):
     kernel = model.kernels.backward
     T, nx, nu = model.B.shape
     arguments = (model.arrays(), 0.0, 0.0, messages._flat(T, nx, nu, 0.0), (0.0, 0.0), messages._no_box(nu))
-    out = np.empty((T + 1, nx, nx)), np.empty((T + 1, nx)), np.empty(T + 1)
-    out += np.empty((T, nu, nx)), np.empty((T, nu)), np.empty((T, nu, nu))
+    P, p = np.empty((T + 1, nx, nx)), np.empty((T + 1, nx))
+    out = (P, p, np.empty(T + 1)), (P[1:], p[1:]), (np.empty((T, nu, nx)), np.empty((T, nu)), np.empty((T, nu, nu)))
 
     @njit(error_model="numpy")
     def repeat(n, arguments, out):
         model, lS, half_inverse_lP, baseline, damping, box = arguments
-        P, p, p0, K, k, H = out
+        value, ahead, policy = out
         for _ in range(n):
-            kernel(model, lS, half_inverse_lP, baseline, damping, box, P, p, p0, K, k, H)
+            kernel(model, lS, half_inverse_lP, baseline, damping, box, value, ahead, policy, P)
 
     return lambda n: repeat(n, arguments, out)
 

@@ -4,10 +4,10 @@ import functools
 
 import numpy as np
 
-from ppi_robotics.messages import LocalModel
+from ppi_robotics.messages import NO_GROWTH, LocalModel
 
 
-def taylor(problem, x, u, adjoint=None):
+def taylor(problem, x, u, adjoint=None, growth=True):
     """Expand a problem about states x (T + 1, nx) and controls u (T, nu), which need not fit the dynamics.
 
     Args:
@@ -15,6 +15,7 @@ def taylor(problem, x, u, adjoint=None):
       x, u: reference trajectory.
       adjoint: multipliers y (T, nx) of the dynamics; with them the second derivatives of y'f join the cost's Hessian,
         which makes the sweep a Newton step (differential dynamic programming) instead of a Gauss-Newton step.
+      growth: whether noise that grows with state or control is part of the model.
 
     Returns:
       `LocalModel` in deviations from (x, u).
@@ -28,7 +29,9 @@ def taylor(problem, x, u, adjoint=None):
         Cxx[:-1] += H[:, :nx, :nx]
         Cux += H[:, nx:, :nx]
         Cuu += H[:, nx:, nx:]
-    return LocalModel(A, B, xn - x[1:], noise_factors(problem.plant.noise, len(u)), Cxx, Cux, Cuu, cx, cu, c0)
+    noise = problem.plant.noise
+    G, E = noise.local(x[:-1], u, B) if noise.growing and growth else (noise_factors(noise, len(u)), NO_GROWTH)
+    return LocalModel(A, B, xn - x[1:], G, Cxx, Cux, Cuu, cx, cu, c0, E)
 
 
 def noise_factors(noise, T):

@@ -22,7 +22,7 @@ from ppi_robotics.kernels.trajectories import (
     push_inside,
     stationarity,
 )
-from ppi_robotics.messages import backward, forward
+from ppi_robotics.messages import Sweep, backward, forward
 from ppi_robotics.rollouts import Shooting
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps import DIVERGED, Iterate, broke_down, objective
@@ -40,6 +40,7 @@ class Memory:
       mu: barrier weight.
       filter: pairs (infeasibility, barrier objective); no later iterate may be worse than one of them in both.
       failures: line searches that failed in a row.
+      sweep: last backward sweep that was completed.
     """
 
     y: np.ndarray
@@ -48,6 +49,7 @@ class Memory:
     mu: float
     filter: tuple = ()
     failures: int = 0
+    sweep: Sweep | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ class Direction:
 class InteriorPoint:
     """Primal-dual interior point with a filter line search, in multiple shooting.
 
+    Noise that grows with state or control shapes the gains along the optimal path, not the path itself.
+
     Attributes:
       lambda_transition: at least 0; with it the objective is PPI's merit.
       exact: second derivatives of the dynamics, weighted by the multipliers, join the Hessian.
@@ -104,9 +108,9 @@ class InteriorPoint:
 
     def advance(self, problem, iterate, index):
         """One Newton step of the barrier problem, after lowering mu as far as the optimality error allows."""
-        model = taylor(problem, iterate.x, iterate.u, iterate.memory.y if self.exact else None)
+        model = taylor(problem, iterate.x, iterate.u, iterate.memory.y if self.exact else None, growth=False)
         gaps = model.d + iterate.w @ problem.plant.noise.factor.T
-        if iterate.sweep is not None and self._residual(problem, model, gaps, iterate, 0.0) <= self.tolerance:
+        if iterate.swept and self._residual(problem, model, gaps, iterate, 0.0) <= self.tolerance:
             cost = objective(problem, iterate.x, iterate.u, iterate.w, self.lambda_transition)
             return replace(iterate, cost=cost, status=Status.CONVERGED), None
         iterate = self._lower_mu(problem, model, gaps, iterate)
@@ -114,8 +118,8 @@ class InteriorPoint:
         memory = iterate.memory
         sweep, damping = self._sweep(model, iterate)
         if sweep.breakdown is not None:
-            return replace(iterate, status=broke_down(sweep), breakdown=sweep.breakdown), None
-        iterate = replace(iterate, sweep=sweep, damping=damping)
+            return replace(iterate, status=broke_down(sweep.breakdown), breakdown=sweep.breakdown), None
+        iterate = replace(iterate, swept=True, damping=damping, memory=replace(memory, sweep=sweep))
         here = self._point(problem, iterate.x, iterate.u, iterate.w, memory.mu)
         direction = self._direction(problem, model, sweep, iterate)
         found, step, armijo = self._line_search(problem, model, iterate, here, direction)
@@ -306,11 +310,11 @@ class InteriorPoint:
         row = Iteration(index, self.name, here.phi, float(np.abs(here.c).max()), 0.0, 0.0, iterate.damping, memory.mu)
         if here.theta > 1e-6 and memory.failures < 1:
             shooting = Shooting(problem, problem.plant.control_limits)
-            x, u, cost = shooting.rollout(iterate.x, iterate.u + iterate.sweep.k, iterate.sweep.K)
+            x, u, cost = shooting.rollout(iterate.x, iterate.u + memory.sweep.k, memory.sweep.K)
             if math.isfinite(cost) and np.abs(x).max() < DIVERGED:
                 restart = self._enter(problem, x, u, np.zeros_like(iterate.w), direction.y, memory.mu)
                 if restart.status is None:
-                    return replace(restart, sweep=iterate.sweep, memory=replace(restart.memory, failures=1)), row
+                    return replace(restart, swept=True, memory=replace(restart.memory, failures=1)), row
         failures = memory.failures + 1
         status = Status.NO_DESCENT if failures > 12 else None
         return replace(iterate, status=status, memory=replace(memory, failures=failures, filter=())), row

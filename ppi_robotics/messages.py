@@ -13,13 +13,15 @@ Source: *Unifying Entropy Regularization in Optimal Control*, arXiv 2512.06109, 
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.kernels.compiler import build
+
+NO_GROWTH = np.empty((0, 0, 0, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +31,10 @@ class LocalModel:
     Attributes:
       A, B: (T, nx, nx), (T, nx, nu).
       d: defects f(x_ref_t, u_ref_t) - x_ref_{t+1}, (T, nx); zero on a rollout.
-      G: factors of the noise (T, nx, nw).
+      G: factors of the noise (T, nx, nw) at the reference.
       Cxx, Cux, Cuu: (T + 1, nx, nx), (T, nu, nx), (T, nu, nu).
       cx, cu, c0: (T + 1, nx), (T, nu), (T + 1,).
+      E: growth (T, nm, nx, nx + nu) of the last nm columns of G with (x, u), for noise that is not merely additive.
     """
 
     A: np.ndarray
@@ -44,15 +47,16 @@ class LocalModel:
     cx: np.ndarray
     cu: np.ndarray
     c0: np.ndarray
+    E: np.ndarray = field(default_factory=lambda: NO_GROWTH)
 
     def arrays(self):
         """The fields as the tuple that the kernels take."""
-        return (self.A, self.B, self.d, self.G, self.Cxx, self.Cux, self.Cuu, self.cx, self.cu, self.c0)
+        return (self.A, self.B, self.d, self.G, self.E, self.Cxx, self.Cux, self.Cuu, self.cx, self.cu, self.c0)
 
     @property
     def kernels(self):
         """Sweeps compiled for the model's sizes."""
-        return sweeps(*self.B.shape[1:], self.G.shape[2])
+        return sweeps(*self.B.shape[1:], self.G.shape[2], self.E.shape[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +118,23 @@ class Sweep:
 
     Attributes:
       value: backward messages; undefined before `breakdown.stage`.
+      P_ahead, p_ahead: value of the next state after the risk step, as a function of its mean, (T, nx, nx) and (T, nx).
       K, k: gains (T, nu, nx) and feedforward (T, nu) of the policy.
       H: precision of the policy over lambda_policy, (T, nu, nu); the baseline's precision where lambda_policy is 0.
       lambda_policy, lambda_transition: weights of the sweep.
+      noise_price: N (T, nx + nu, nx + nu): noise that grows with z = (x, u) adds z'Nz/2 to a stage's cost; of 0 rows
+        for additive noise.
       slope, curvature: the predicted cost of a times the feedforward is a slope + a^2 curvature / 2.
       breakdown: `Breakdown`, or None.
     """
 
     value: Value
+    P_ahead: np.ndarray
+    p_ahead: np.ndarray
     K: np.ndarray
     k: np.ndarray
     H: np.ndarray
+    noise_price: np.ndarray
     lambda_policy: float
     lambda_transition: float
     slope: float
@@ -140,10 +150,10 @@ class Sweep:
 
 
 @functools.cache
-def sweeps(nx, nu, nw):
+def sweeps(nx, nu, nw, nm=0):
     """Compiled sweeps for sizes."""
     label = f"sweeps for {nx} states, {nu} controls"
-    return build(label, 1, {"NX": nx, "NU": nu, "NW": nw}, (), ("sweep",))
+    return build(label, 1, {"NX": nx, "NU": nu, "NZ": nx + nu, "NW": nw, "NM": nm}, (), ("sweep",))
 
 
 @functools.lru_cache(maxsize=64)
@@ -183,7 +193,9 @@ def backward(model, lambda_policy=math.inf, lambda_transition=0.0, baseline=None
     if box is not None and baseline is not None:
         raise ProblemError("box and baseline are both given; bounds of the feedforward need the flat baseline")
     P, p, p0 = np.empty((T + 1, nx, nx)), np.empty((T + 1, nx)), np.empty(T + 1)
+    ahead = (np.empty((T, nx, nx)), np.empty((T, nx))) if lambda_transition else (P[1:], p[1:])
     K, k, H = np.empty((T, nu, nx)), np.empty((T, nu)), np.empty((T, nu, nu))
+    N = np.empty((T if model.E.shape[1] else 0, nx + nu, nx + nu))
     half_inverse = 0.0 if math.isinf(lambda_policy) else (math.inf if lambda_policy == 0.0 else 0.5 / lambda_policy)
     how, stage, slope, curvature = model.kernels.backward(
         model.arrays(),
@@ -192,24 +204,22 @@ def backward(model, lambda_policy=math.inf, lambda_transition=0.0, baseline=None
         _prepare(baseline, T, nx, nu, lambda_policy),
         damping,
         _no_box(nu) if box is None else box,
-        P,
-        p,
-        p0,
-        K,
-        k,
-        H,
+        (P, p, p0),
+        ahead,
+        (K, k, H),
+        N,
     )
     value = Value(P, p, p0)
     if lambda_policy == 0.0:
         H = np.linalg.inv(baseline.cov)
     breakdown = None if how == 0 else _breakdown(how, stage, model, value, H, lambda_transition)
-    return Sweep(value, K, k, H, lambda_policy, lambda_transition, slope, curvature, breakdown)
+    return Sweep(value, *ahead, K, k, H, N, lambda_policy, lambda_transition, slope, curvature, breakdown)
 
 
 def forward(model, sweep, x0=None):
     """The forward sweep: the mean path under the policy and the tilted dynamics.
 
-    x' = A x + B u + d + G w,   u = K x + k,   w = -lS (I + lS G'PG)^-1 G'(P m + p),   m = A x + B u + d
+    u = K x + k,   m = A x + B u + d,   y = P~m + p~,   w = -lS G'y,   x' = m + G w
 
     Args:
       model: `LocalModel`.
@@ -217,7 +227,7 @@ def forward(model, sweep, x0=None):
       x0: deviation (nx,) of the initial state; zero by default.
 
     Returns:
-      x (T + 1, nx), u (T, nu), disturbances w (T, nw), and multipliers of the dynamics y = P x' + p, (T, nx).
+      x (T + 1, nx), u (T, nu), disturbances w (T, nw), and multipliers of the dynamics y (T, nx).
 
     Raises:
       ProblemError: if the backward sweep broke down.
@@ -227,8 +237,8 @@ def forward(model, sweep, x0=None):
     x[0] = 0.0 if x0 is None else x0
     if sweep.breakdown is not None:
         raise ProblemError(f"the backward sweep was not completed ({sweep.breakdown}); there is no policy to follow")
-    value = sweep.value
-    model.kernels.forward(model.arrays(), sweep.lambda_transition, value.P, value.p, sweep.K, sweep.k, x, u, w, y)
+    how = sweep.lambda_transition, sweep.P_ahead, sweep.p_ahead, sweep.K, sweep.k
+    model.kernels.forward(model.arrays(), *how, x, u, w, y)
     return x, u, w, y
 
 
@@ -246,19 +256,13 @@ def marginals(model, sweep, initial):
       `Gaussian` with mean (T + 1, nx) and cov (T + 1, nx, nx).
     """
     T, nx, _ = model.B.shape
-    lS, nw, B, G, P = sweep.lambda_transition, model.G.shape[2], model.B, model.G, sweep.value.P
-    G_t = np.swapaxes(G, 1, 2)
+    lS, P, p = sweep.lambda_transition, sweep.value.P[0], sweep.value.p[0]
     S = np.empty((T + 1, nx, nx))
     # the initial belief is tilted like every transition
-    S[0] = np.linalg.inv(np.eye(nx) + lS * initial.cov @ P[0]) @ initial.cov
-    x, _, _, _ = forward(model, sweep, initial.mean - lS * S[0] @ (P[0] @ initial.mean + sweep.value.p[0]))
-    W = G @ np.linalg.solve(np.eye(nw) + lS * G_t @ P[1:] @ G, G_t)
-    J = np.eye(nx) - lS * W @ P[1:]
-    closed, spread = J @ (model.A + B @ sweep.K), J @ B
-    added = spread @ sweep.cov @ np.swapaxes(spread, 1, 2) + W
-    for t in range(T):
-        S[t + 1] = closed[t] @ S[t] @ closed[t].T + added[t]
-    return Gaussian(x, (S + S.transpose(0, 2, 1)) / 2)
+    S[0] = np.linalg.inv(np.eye(nx) + lS * initial.cov @ P) @ initial.cov
+    x, _, _, _ = forward(model, sweep, initial.mean - lS * S[0] @ (P @ initial.mean + p))
+    model.kernels.spread(model.arrays(), lS, sweep.P_ahead, sweep.K, sweep.cov, S)
+    return Gaussian(x, S)
 
 
 def _prepare(baseline, T, nx, nu, lambda_policy):

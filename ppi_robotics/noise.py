@@ -1,6 +1,6 @@
-"""Process noise, one object for solver, estimator and evaluator.
+"""Noise of a plant, one object for solver, estimator and evaluator.
 
-x_{t+1} = f(x_t, u_t) + w_t,   w_t ~ N(0, W),   W = G G'
+x_{t+1} = f(x_t, u_t + sum_i C_i u_t a_i) + sum_j S_j x_t b_j + w_t,   w_t ~ N(0, W),   a_i, b_j ~ N(0, 1)
 """
 
 from dataclasses import dataclass, field
@@ -13,17 +13,27 @@ from ppi_robotics.gaussian import as_covariance, as_finite, covariance_factor, f
 
 @dataclass(frozen=True, eq=False)
 class Noise:
-    """Noise of a plant.
+    """Noise of a plant: additive, and growing with control and state (W. Li and E. Todorov, ICINCO 2004).
+
+    Noise in the controls passes through the dynamics like the controls themselves, so that it reaches the states that
+    they reach, over a stage of any length and on plants with fewer controls than degrees of freedom. Its factors are
+    relative to a control held over one stage: white noise of relative intensity s [sqrt(s)] has s / sqrt(dt).
 
     Attributes:
       process: covariance W (ndx, ndx) added to the state at every stage, or its diagonal (ndx,); may be singular.
+      control: factors C_i (k, nu, nu), or standard deviations (nu,) of the controls relative to their size, independent
+        of each other; none by default. What they add is applied, but neither limited nor charged by the cost.
+      state: factors S_j (k, nx, nx), or standard deviations (nx,) that every entry of the state receives, relative to
+        its size; none by default.
       factor: G (ndx, rank) with G G' = W.
 
     Raises:
-      ProblemError: if W is not symmetric positive semidefinite.
+      ProblemError: if W is not symmetric positive semidefinite, or factors have the wrong shape.
     """
 
     process: np.ndarray
+    control: np.ndarray | None = None
+    state: np.ndarray | None = None
     factor: np.ndarray = field(init=False)
 
     def __post_init__(self):
@@ -35,3 +45,54 @@ class Noise:
         cov = as_covariance(given, "process noise", len(given))
         object.__setattr__(self, "process", frozen(cov))
         object.__setattr__(self, "factor", frozen(covariance_factor(cov)))
+        object.__setattr__(self, "control", _factors(self.control, "control noise"))
+        object.__setattr__(self, "state", _factors(self.state, "state noise"))
+
+    @property
+    def columns(self):
+        """Number of independent normal numbers a stage."""
+        return self.factor.shape[1] + self.growing
+
+    @property
+    def growing(self):
+        """How many of them, the last ones, are scaled by control or state."""
+        return len(self.control) + len(self.state)
+
+    def check(self, nx, nu):
+        """Raise `ProblemError` unless the noise fits nx states and nu controls."""
+        if len(self.process) != nx:
+            raise ProblemError(f"the process noise is for {len(self.process)} states; the plant has {nx}")
+        for name, factors, size in (("control", self.control, nu), ("state", self.state, nx)):
+            if len(factors) and factors.shape[1] != size:
+                raise ProblemError(f"the {name} noise is for {factors.shape[1]} {name}s; the plant has {size}")
+
+    def local(self, x, u, B):
+        """The noise about states x (T, nx) and controls u (T, nu) of a plant with derivatives B (T, nx, nu) in u.
+
+        Returns:
+          factors G (T, nx, columns) at (x, u), and the growth E (T, growing, nx, nx + nu) of the last ones with (x, u).
+          B is taken as constant, which is exact for dynamics linear in the control.
+        """
+        T, nx, nu = B.shape
+        E = np.zeros((T, self.growing, nx, nx + nu))
+        split = len(self.control)
+        if len(self.control):
+            E[:, :split, :, nx:] = np.einsum("trm,imj->tirj", B, self.control)
+        if len(self.state):
+            E[:, split:, :, :nx] = self.state
+        growing = np.einsum("tirj,tj->tri", E, np.hstack((x, u)))
+        return np.concatenate((np.broadcast_to(self.factor, (T, *self.factor.shape)), growing), axis=2), E
+
+
+def _factors(given, name):
+    """Factors (k, n, n) that are not all zero."""
+    if given is None:
+        return frozen(np.empty((0, 0, 0)))
+    factors = as_finite(given, name)
+    if factors.ndim == 1:
+        if (factors < 0).any():
+            raise ProblemError(f"{name} has the entry {factors.min():g}; expected standard deviations, 0 or more")
+        factors = np.einsum("i,ij,ik->ijk", factors, np.eye(len(factors)), np.eye(len(factors)))
+    if factors.ndim != 3 or factors.shape[1] != factors.shape[2]:
+        raise ProblemError(f"{name} has shape {factors.shape}; expected (n,) standard deviations or (k, n, n) factors")
+    return frozen(factors[np.any(factors != 0.0, axis=(1, 2))])

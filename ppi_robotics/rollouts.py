@@ -1,6 +1,6 @@
 """Closed-loop rollouts of a policy on a symbolic plant, with noise, in parallel and replayable by index.
 
-    u_t = clip(u_ref_t + K_t (x_t - x_ref_t)),   x_{t+1} = f(x_t, u_t) + w_t
+    u_t = clip(u_ref_t + K_t (x_t - x_ref_t)),   x_{t+1} = f(x_t, u_t) + w_t          w as in `noise`
 
 Sample i meets the same noise under every policy, at any number of threads and in any chunk.
 """
@@ -18,6 +18,7 @@ from ppi_robotics.kernels.compiler import ROLLOUT_LANES, build
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
 
+NO_NOISE_PRICE = np.empty((0, 0, 0))
 CHUNK = 8192  # samples a task; a multiple of the lanes, so that chunks never share a block
 
 
@@ -94,8 +95,9 @@ class ClosedLoop:
         self.kernels = closed_loop_kernels(plant, cost)
         self.seed = np.uint64(seed)
         factors = _factors(policy.cov) if stochastic else np.empty((0, plant.nu, plant.nu))
-        self.before = (problem.initial.mean, covariance_factor(problem.initial.cov))
-        self.before += (policy.x_ref, policy.u_ref, policy.K, factors, plant.noise.factor, plant.control_limits)
+        self.before = ((problem.initial.mean, covariance_factor(problem.initial.cov)),)
+        noise = plant.noise.factor, plant.noise.control, plant.noise.state
+        self.before += (policy.x_ref, policy.u_ref, policy.K, factors, noise, plant.control_limits)
         self.before += (plant.model.dt, plant.model.constants, cost.stage_constants, cost.terminal_constants)
         self.nowhere = np.empty((0, 0, plant.nx)), np.empty((0, 0, plant.nu))
 
@@ -117,40 +119,49 @@ class Shooting:
     Args:
       problem: `Problem`.
       limits: control limits (nu, 2) that clip the controls.
-      disturbance_price: S (nx, nx) prices disturbances w by w'Sw/2; zero by default.
+      price: a disturbance w costs price |w|^2 / 2.
     """
 
-    def __init__(self, problem, limits, disturbance_price=None):
+    def __init__(self, problem, limits, price=0.0):
         plant, cost = problem.plant, problem.cost
         self.kernels = shooting_kernels(plant, cost)
-        self.x0, self.T, self.nx, self.nu = problem.initial.mean, problem.horizon, plant.nx, plant.nu
-        self.price = np.zeros((plant.nx, plant.nx)) if disturbance_price is None else disturbance_price
+        self.x0, self.T, self.nx, self.nu, self.price = problem.initial.mean, problem.horizon, plant.nx, plant.nu, price
         constants = (plant.model.constants, cost.stage_constants, cost.terminal_constants)
         self.constants = (limits, plant.model.dt, *constants)
-        self.still = np.zeros((self.T, self.nu))
-        self.calm = (np.zeros((self.T, self.nx)), np.zeros((self.T, self.nx)), np.empty((0, self.nx, self.nx)))
+        self.still, self.calm = np.zeros((self.T, self.nu)), _calm(self.nx)
 
     def rollout(self, x_ref, u_ref, K):
         """x (T + 1, nx), u (T, nu) and cost under u_ref + K (x - x_ref)."""
-        _, cost, x, u = self.search(np.zeros(1), np.inf, 0.0, 0.0, 0.0, x_ref, u_ref, K, self.still)
+        _, cost, x, u, _ = self.search(np.zeros(1), np.inf, 0.0, 0.0, 0.0, x_ref, u_ref, K, self.still)
         return x, u, cost
 
-    def search(self, steps, merit, slope, curvature, ratio, x_ref, u_ref, K, k, disturbance=None):
+    def search(
+        self, steps, merit, slope, curvature, ratio, x_ref, u_ref, K, k, disturbance=None, noise_price=NO_NOISE_PRICE
+    ):
         """First acceptable of the step lengths along the feedforward change k (T, nu).
 
         Args:
           steps: step lengths a in the order of trial.
           merit, slope, curvature, ratio: a is accepted at merit + ratio (a slope + a^2 curvature / 2) or below.
           x_ref, u_ref, K, k: reference, gains (T, nu, nx) and change.
-          disturbance: (w_ref (T, nx), h (T, nx), D (T, nx, nx)): adds w_ref + a h + D (x - x_ref) to each next state.
+          disturbance: (w_ref (T, nw), h (T, nw), D (T, nw, nx), G (T, nx, nw)): adds G w to each next state, with
+            w = w_ref + a h + D (x - x_ref).
+          noise_price: N (T, nx + nu, nx + nu), or 0 rows: adds z'Nz/2 to each stage's cost.
 
         Returns:
-          index of the step length or -1, merit, x (T + 1, nx), u (T, nu).
+          index of the step length or -1, merit, x (T + 1, nx), u (T, nu), w (T, nw).
         """
-        x, u = np.empty((self.T + 1, self.nx)), np.empty((self.T, self.nu))
-        path = (self.x0, x_ref, u_ref, K, k, *(disturbance or self.calm), self.price)
-        index, merit = self.kernels.search(steps, merit, slope, curvature, ratio, path, self.constants, x, u)
-        return index, merit, x, u
+        w_ref, h, D, G = disturbance or self.calm
+        x, u, w = np.empty((self.T + 1, self.nx)), np.empty((self.T, self.nu)), np.empty(w_ref.shape)
+        path = (self.x0, x_ref, u_ref, K, k, w_ref, h, D, G, noise_price, self.price)
+        index, merit = self.kernels.search(steps, merit, slope, curvature, ratio, path, self.constants, x, u, w)
+        return index, merit, x, u, w
+
+
+@functools.cache
+def _calm(nx):
+    """The disturbance that never acts."""
+    return np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0, nx)), np.empty((0, nx, 0))
 
 
 @functools.cache
@@ -162,7 +173,8 @@ def no_limits(nu):
 @functools.lru_cache(maxsize=64)
 def closed_loop_kernels(plant, cost):
     """Compiled closed loop of a plant under a cost."""
-    sizes = plant.model.sizes | {"NW": plant.noise.factor.shape[1]}
+    noise = plant.noise
+    sizes = plant.model.sizes | {"NW": noise.factor.shape[1], "NA": len(noise.control), "NB": len(noise.state)}
     functions = (*plant.model.functions[:1], *cost.functions[:2])
     templates = ("integrate", "feedback", "closed_loop")
     return build(f"rollouts of {plant.name}", ROLLOUT_LANES, sizes, functions, templates, contract=False)

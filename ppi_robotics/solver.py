@@ -180,7 +180,7 @@ class Run:
     def _finish(self, phase, iterate, status):
         """Sweep a last time about the iterate, and roll its policy out without noise."""
         outcome = Outcome(status, iterate.cost, iterate.breakdown)
-        if iterate.sweep is None or not np.isfinite(iterate.x).all():
+        if not iterate.swept or not np.isfinite(iterate.x).all():
             return outcome
         model, box = phase.expand(self.problem, iterate)
         sweep = self._last_sweep(phase, model, box, iterate.damping)

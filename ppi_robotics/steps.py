@@ -11,10 +11,12 @@ import numpy as np
 
 from ppi_robotics.expansion import taylor
 from ppi_robotics.kernels.trajectories import costates, largest, moved
-from ppi_robotics.messages import Breakdown, Sweep, backward, forward
+from ppi_robotics.messages import Breakdown, backward, forward
+from ppi_robotics.newton import Newton
 from ppi_robotics.rollouts import Shooting, no_limits
 from ppi_robotics.solution import Iteration, Status
 
+RATIO = 1e-4  # of the predicted decrease, which an accepted step must reach
 STEPS = 10.0 ** np.linspace(0.0, -3.0, 11)  # step lengths of Tassa's line search
 DAMPING_MAX = 1e10
 DIVERGED = 1e5  # largest |x| of an iterate
@@ -29,8 +31,8 @@ class Iterate:
       w: disturbances (T, nw), zero where lambda_transition is.
       cost: the phase's objective, inf before the first evaluation.
       status: why the phase ended, or None while it goes on.
-      sweep: last sweep that did not break down.
-      breakdown: of the last sweep that did.
+      swept: whether a backward sweep was completed.
+      breakdown: of the last sweep that was not.
       damping, growth: Levenberg-Marquardt damping and the factor of its last change.
       memory: what else a phase carries.
     """
@@ -40,7 +42,7 @@ class Iterate:
     w: np.ndarray
     cost: float = math.inf
     status: Status | None = None
-    sweep: Sweep | None = None
+    swept: bool = False
     breakdown: Breakdown | None = None
     damping: float = 0.0
     growth: float = 1.0
@@ -54,10 +56,10 @@ def more_damping(iterate):
 
 
 def less_damping(iterate):
-    """The iterate with the damping lowered, to 0 below 1e-6."""
+    """Growth and damping after a success: lowered, to 0 below 1e-6."""
     growth = min(iterate.growth / 1.6, 1 / 1.6)
     damping = growth * iterate.damping
-    return replace(iterate, growth=growth, damping=damping if damping > 1e-6 else 0.0)
+    return growth, damping if damping > 1e-6 else 0.0
 
 
 def box_about(u, limits):
@@ -65,16 +67,28 @@ def box_about(u, limits):
     return limits - u[:, :, None]
 
 
-def broke_down(sweep):
+def broke_down(breakdown):
     """Status of a sweep that broke down."""
     by_kind = {"risk": Status.RISK_BREAKDOWN, "indefinite": Status.INDEFINITE, "non-finite": Status.DIVERGED}
-    return by_kind[sweep.breakdown.kind]
+    return by_kind[breakdown.kind]
 
 
 def objective(problem, x, u, w, lambda_transition):
     """Cost of a path and its disturbances: M = sum C_t + C_T + sum |w_t|^2 / 2 lambda_transition."""
-    cost = problem.cost.trajectory(x, u)
-    return cost + 0.5 / lambda_transition * float(np.vdot(w, w)) if lambda_transition else cost
+    return problem.cost.trajectory(x, u) + price(w, lambda_transition)
+
+
+def price(w, lambda_transition):
+    """Price of disturbances, |w|^2 / 2 lambda_transition."""
+    return 0.5 / lambda_transition * float(np.vdot(w, w)) if lambda_transition else 0.0
+
+
+def noise_cost(price, x, u):
+    """Expected cost of noise that grows with state and control, for its price N (T, nx + nu, nx + nu) or 0 rows."""
+    if not len(price):
+        return 0.0
+    z = np.hstack((x[:-1], u))
+    return 0.5 * float(np.einsum("ti,tij,tj->", z, price, z))
 
 
 @dataclass(frozen=True)
@@ -94,7 +108,8 @@ class FullSteps:
 
     def begin(self, problem, x, u):
         """Iterate at a guess."""
-        return Iterate(x, u, np.zeros((len(u), problem.plant.noise.factor.shape[1])))
+        w = np.zeros((len(u), problem.plant.noise.columns))
+        return Iterate(x, u, w, memory=Newton(problem) if Newton.applies(problem) else None)
 
     def expand(self, problem, iterate):
         """Local model about the iterate, and bounds of the feedforward."""
@@ -102,27 +117,36 @@ class FullSteps:
 
     def advance(self, problem, iterate, index):
         """Expand, sweep backward and forward, take the whole step."""
-        model, _ = self.expand(problem, iterate)
-        sweep = backward(model, math.inf, self.lambda_transition)
-        if sweep.breakdown is not None:
-            return replace(iterate, status=broke_down(sweep), breakdown=sweep.breakdown), None
-        dx, du, w, _ = forward(model, sweep)
-        x, u = np.empty_like(dx), np.empty_like(du)
-        (dx_size, x_size), (du_size, u_size) = moved(iterate.x, dx, 1.0, x), moved(iterate.u, du, 1.0, u)
+        newton, step = iterate.memory, None
+        if newton is not None:
+            step = newton.full_step(iterate.x, iterate.u, iterate.w, self.lambda_transition)
+        if step is None:
+            step = self._step(problem, iterate)
+        if isinstance(step, Breakdown):
+            return replace(iterate, status=broke_down(step), breakdown=step), None
+        x, u, w, (cost, defect, dx_size, du_size, x_size, u_size) = step
         if not dx_size + du_size + u_size < math.inf or x_size > DIVERGED:
             return replace(iterate, status=Status.DIVERGED), None
         change = max(dx_size, du_size)
-        # the cost of the path that was expanded: that of the next one comes with its own expansion
-        cost = float(model.c0.sum()) + self._price(iterate.w)
+        # the cost is that of the path that was expanded: the next one's comes with its own expansion
         still = abs(cost - iterate.cost) < 1e-7 * abs(cost) and change < 100 * self.tolerance
         status = Status.CONVERGED if change < self.tolerance or still else None
         if status is not None:
             cost = objective(problem, x, u, w, self.lambda_transition)
-        row = Iteration(index, self.name, cost, largest(model.d), change, 1.0, 0.0, 0.0)
-        return Iterate(x, u, w, cost, status, sweep), row
+        row = Iteration(index, self.name, cost, defect, change, 1.0, 0.0, 0.0)
+        return Iterate(x, u, w, cost, status, True, memory=newton), row
 
-    def _price(self, w):
-        return 0.5 / self.lambda_transition * float(np.vdot(w, w)) if self.lambda_transition else 0.0
+    def _step(self, problem, iterate):
+        """What `Newton.full_step` returns, or the `Breakdown` of the sweep."""
+        model, _ = self.expand(problem, iterate)
+        sweep = backward(model, math.inf, self.lambda_transition)
+        if sweep.breakdown is not None:
+            return sweep.breakdown
+        dx, du, w, _ = forward(model, sweep)
+        x, u = np.empty_like(dx), np.empty_like(du)
+        (dx_size, x_size), (du_size, u_size) = moved(iterate.x, dx, 1.0, x), moved(iterate.u, du, 1.0, u)
+        cost = float(model.c0.sum()) + price(iterate.w, self.lambda_transition)
+        return x, u, w, (cost, largest(model.d), dx_size, du_size, x_size, u_size)
 
 
 @dataclass(frozen=True)
@@ -149,11 +173,12 @@ class DampedShooting:
         """Iterate on the rollout of the guess's controls; its states are not used."""
         plant = problem.plant
         limits = plant.control_limits if self.box else no_limits(plant.nu)
-        shooting = Shooting(problem, limits, self._price(plant.noise))
+        shooting = Shooting(problem, limits, 1.0 / self.lambda_transition if self.lambda_transition else 0.0)
         x, u, cost = shooting.rollout(x, u, np.zeros((len(u), plant.nu, plant.nx)))
         status = None if math.isfinite(cost) else Status.DIVERGED
-        w = np.zeros((len(u), plant.noise.factor.shape[1]))
-        return Iterate(x, u, w, cost, status, damping=1.0, memory=shooting)
+        plain = not (self.lambda_transition or self.exact or self.box) and Newton.applies(problem)
+        memory = Newton(problem) if plain else None, shooting
+        return Iterate(x, u, np.zeros((len(u), plant.noise.columns)), cost, status, damping=1.0, memory=memory)
 
     def expand(self, problem, iterate):
         """Local model about the iterate, and bounds of the feedforward."""
@@ -166,31 +191,41 @@ class DampedShooting:
 
     def advance(self, problem, iterate, index):
         """Expand about the rollout, sweep, and search along the closed loop."""
+        newton, step = iterate.memory[0], None
+        if newton is not None:
+            limits = no_limits(problem.plant.nu)
+            step = newton.damped_step(iterate.x, iterate.u, iterate.cost, iterate.damping, STEPS, RATIO, limits)
+        if step is None:
+            step = self._step(problem, iterate)
+        if isinstance(step, Breakdown):
+            return self._retreat(replace(iterate, breakdown=step), index, broke_down(step))
+        n, merit, before, x, u, w, slope, change = step
+        small = -slope <= self.tolerance * abs(before)
+        if n < 0 and small and iterate.damping < 1e-5:
+            after = replace(iterate, cost=before, swept=True, status=Status.CONVERGED)
+            return after, self._row(index, before, 0.0, 0.0, iterate)
+        if n < 0:
+            return self._retreat(replace(iterate, cost=before, swept=True), index, Status.NO_DESCENT)
+        settled = before - merit < self.tolerance * abs(before) and iterate.damping < 1e-5
+        status = Status.CONVERGED if settled else None
+        growth, damping = less_damping(iterate)
+        after = Iterate(x, u, iterate.w if w is None else w, merit, status, True, None, damping, growth, iterate.memory)
+        return after, self._row(index, merit, change, STEPS[n], iterate)
+
+    def _step(self, problem, iterate):
+        """What `Newton.damped_step` returns, or the `Breakdown` of the sweep."""
         model, box = self.expand(problem, iterate)
         sweep = backward(model, math.inf, self.lambda_transition, damping=(0.0, iterate.damping), box=box)
         if sweep.breakdown is not None:
-            return self._retreat(replace(iterate, breakdown=sweep.breakdown), index, broke_down(sweep))
-        shooting, cost = iterate.memory, iterate.cost
-        disturbance, slope = self._disturbance(model, sweep, iterate)
-        slope, curvature = sweep.slope + slope, sweep.curvature - slope
-        path = (iterate.x, iterate.u, sweep.K, sweep.k, disturbance)
-        n, merit, x, u = shooting.search(STEPS, cost, slope, curvature, 1e-4, *path)
-        small = -slope <= self.tolerance * abs(cost)
-        if n < 0 and small and iterate.damping < 1e-5:
-            return replace(iterate, sweep=sweep, status=Status.CONVERGED), self._row(index, cost, 0.0, 0.0, iterate)
-        if n < 0:
-            return self._retreat(replace(iterate, sweep=sweep), index, Status.NO_DESCENT)
-        w = self._disturbances(model, x, u, problem) if disturbance else iterate.w
-        change = float(max(np.abs(x - iterate.x).max(), np.abs(u - iterate.u).max()))
-        settled = cost - merit < self.tolerance * abs(cost) and iterate.damping < 1e-5
-        status = Status.CONVERGED if settled else None
-        after = replace(iterate, x=x, u=u, w=w, cost=merit, sweep=sweep, status=status, breakdown=None)
-        return less_damping(after), self._row(index, merit, change, STEPS[n], iterate)
-
-    def _price(self, noise):
-        return (
-            np.linalg.pinv(noise.process, hermitian=True) / self.lambda_transition if self.lambda_transition else None
-        )
+            return sweep.breakdown
+        disturbance, risk_slope = self._disturbance(model, sweep, iterate)
+        slope, curvature = sweep.slope + risk_slope, sweep.curvature - risk_slope
+        before = objective(problem, iterate.x, iterate.u, iterate.w, self.lambda_transition)
+        before += noise_cost(sweep.noise_price, iterate.x, iterate.u)
+        path = (iterate.x, iterate.u, sweep.K, sweep.k, disturbance, sweep.noise_price)
+        n, merit, x, u, w = iterate.memory[1].search(STEPS, before, slope, curvature, RATIO, *path)
+        change = float(max(np.abs(x - iterate.x).max(), np.abs(u - iterate.u).max())) if n >= 0 else 0.0
+        return n, merit, before, x, u, w if disturbance else None, slope, change
 
     def _retreat(self, iterate, index, status):
         iterate = more_damping(iterate)
@@ -201,26 +236,18 @@ class DampedShooting:
         return Iteration(index, self.name, float(cost), 0.0, change, float(step), iterate.damping, 0.0)
 
     def _disturbance(self, model, sweep, iterate):
-        """Affine law of G w in the deviation of the state, and its part of the merit's slope."""
-        lS = self.lambda_transition
+        """Affine law of the disturbances in the deviation of the state, and its part of the merit's slope."""
+        lS, G = self.lambda_transition, model.G
         if lS == 0.0:
             return None, 0.0
-        G, P, p = model.G, sweep.value.P[1:], sweep.value.p[1:]
-        GP = np.einsum("tri,trs->tis", G, P)
-        M = np.eye(G.shape[2]) + lS * GP @ G
+        toward = np.swapaxes(-lS * G, 1, 2)
         ahead = np.einsum("trm,tm->tr", model.B, sweep.k) + model.d
-        toward = -lS * np.linalg.solve(
-            M, (np.einsum("tis,ts->ti", GP, ahead) + np.einsum("tri,tr->ti", G, p))[..., None]
-        )
-        gain = -lS * np.linalg.solve(M, GP @ (model.A + model.B @ sweep.K))
-        change = toward[..., 0] - iterate.w
-        slope = -float(np.einsum("ti,tij,tj->", change, M, change)) / lS
-        w_ref, h = np.einsum("tri,ti->tr", G, iterate.w), np.einsum("tri,ti->tr", G, change)
-        return (w_ref, h, np.ascontiguousarray(G @ gain)), slope
-
-    def _disturbances(self, model, x, u, problem):
-        gap = x[1:] - problem.plant.step(x[:-1], u)
-        return np.einsum("ri,tr->ti", np.linalg.pinv(model.G[0]).T, gap)
+        y = np.einsum("trs,ts->tr", sweep.P_ahead, ahead) + sweep.p_ahead
+        change = np.einsum("tir,tr->ti", toward, y) - iterate.w
+        gain = toward @ sweep.P_ahead @ (model.A + model.B @ sweep.K)
+        pushed = np.einsum("tri,ti->tr", G, change)
+        curvature = np.vdot(change, change) / lS + np.einsum("tr,trs,ts->", pushed, sweep.value.P[1:], pushed)
+        return (iterate.w, change, np.ascontiguousarray(gain), G), -float(curvature)
 
 
 @dataclass(frozen=True)
@@ -242,7 +269,7 @@ class HalfSteps:
         """Iterate on the rollout of the guess's controls."""
         shooting = Shooting(problem, problem.plant.control_limits)
         x, u, cost = shooting.rollout(x, u, np.zeros((len(u), problem.plant.nu, problem.plant.nx)))
-        w = np.zeros((len(u), problem.plant.noise.factor.shape[1]))
+        w = np.zeros((len(u), problem.plant.noise.columns))
         return Iterate(x, u, w, status=None if math.isfinite(cost) else Status.DIVERGED, memory=shooting)
 
     def expand(self, problem, iterate):
@@ -257,13 +284,13 @@ class HalfSteps:
         model, box = self.expand(problem, iterate)
         sweep = backward(model, math.inf, self.lambda_transition, box=box)
         if sweep.breakdown is not None:
-            return replace(iterate, status=broke_down(sweep), breakdown=sweep.breakdown), None
+            return replace(iterate, status=broke_down(sweep.breakdown), breakdown=sweep.breakdown), None
         path = (iterate.x, iterate.u, sweep.K, sweep.k)
-        _, cost, x, u = iterate.memory.search(np.array([self.step]), math.inf, 0.0, 0.0, 0.0, *path)
+        _, cost, x, u, _ = iterate.memory.search(np.array([self.step]), math.inf, 0.0, 0.0, 0.0, *path)
         if not math.isfinite(cost):
             return replace(iterate, status=Status.DIVERGED), None
         change = float(np.abs(sweep.k).max())
         predicted = float(sweep.value.p0[0])
         status = Status.CONVERGED if change < self.tolerance else None
         row = Iteration(index, self.name, predicted, 0.0, change, self.step, 0.0, 0.0)
-        return replace(iterate, x=x, u=u, cost=predicted, sweep=sweep, status=status), row
+        return replace(iterate, x=x, u=u, cost=predicted, swept=True, status=status), row

@@ -102,10 +102,9 @@ class SymbolicPlant(metaclass=Sealing):
         noise = np.zeros(self.nx) if self.noise is None else self.noise
         try:
             self.noise = noise if isinstance(noise, Noise) else Noise(noise)
+            self.noise.check(self.nx, self.nu)
         except ProblemError as error:
             raise PlantError(f"{label}.noise: {error}") from error
-        if len(self.noise.process) != self.nx:
-            raise PlantError(f"{label}.noise is for {len(self.noise.process)} states; the plant has {self.nx}")
         self.model  # noqa: B018  (the expression is checked when the plant is made)
         self._sealed = True
 

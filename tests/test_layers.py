@@ -17,7 +17,7 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
     {"gaussian", "files", "kernels"},
     {"noise", "problem", "policy", "costs"},
     {"symbolic", "mujoco_plant", "messages", "expansion", "rollouts", "estimation", "solution"},
-    {"methods", "steps", "path_integral", "interior_point", "guesses"},
+    {"methods", "steps", "newton", "path_integral", "interior_point", "guesses"},
     {"solver"},
     {"distribution", "evaluation", "plotting", "animation", "mpc"},
     {"__main__", "command_arguments", "command_output", "command_work"},

@@ -274,30 +274,35 @@ def test_numbers_out_of_range_are_refused_in_one_line(options, message):
 # -- line search -------------------------------------------------------------------------------------------------------
 
 
-def shoot(x0, a, limits, path, disturbance=None, price=None):
+def shoot(x0, a, limits, path, disturbance=None, price=0.0, noise_price=None):
     """Merit and trajectory of one trial of the line search in plain Python."""
     x_ref, u_ref, K, k = path
-    x, xs, us, merit = x0, [x0], [], 0.0
+    x, xs, us, ws, merit = x0, [x0], [], [], 0.0
     for t in range(T):
         dx = x - x_ref[t]
         u = np.clip(u_ref[t] + a * k[t] + K[t] @ dx, *limits.T)
         merit += stage_cost(x, u)
-        x = integrate(derivative, x, u, 0.05, "rk4")
+        if noise_price is not None:
+            z = np.concatenate((x, u))
+            merit += 0.5 * z @ noise_price[t] @ z
+        x, w = integrate(derivative, x, u, 0.05, "rk4"), np.empty(0)
         if disturbance is not None:
-            w_ref, h, D = disturbance
+            w_ref, h, D, G = disturbance
             w = w_ref[t] + a * h[t] + D[t] @ dx
-            x, merit = x + w, merit + 0.5 * w @ price @ w
+            x, merit = x + G[t] @ w, merit + 0.5 * price * w @ w
         xs.append(x)
         us.append(u)
-    return merit + end_cost(x), np.array(xs), np.array(us)
+        ws.append(w)
+    return merit + end_cost(x), np.array(xs), np.array(us), np.array(ws)
 
 
 def line_search(seed):
     rng = np.random.default_rng(seed)
     given = policy()
     path = given.x_ref, given.u_ref, given.K, rng.normal(size=(T, 2))
-    disturbance = 0.1 * rng.normal(size=(T, 2)), 0.1 * rng.normal(size=(T, 2)), 0.1 * rng.normal(size=(T, 2, 2))
-    return path, disturbance
+    sizes = (T, 3), (T, 3), (T, 3, 2), (T, 2, 3)
+    price = rng.normal(size=(T, 4, 4))
+    return path, tuple(0.3 * rng.normal(size=size) for size in sizes), price @ price.transpose(0, 2, 1)
 
 
 @pytest.mark.parametrize("limited", [False, True])
@@ -305,12 +310,11 @@ def line_search(seed):
 def test_line_search_takes_the_first_acceptable_step_of_the_loop(limited, disturbed):
     steps, indices = np.array([2.0, 1.0, 0.5, 0.1, 0.01]), set()
     limits = LIMITS if limited else no_limits(2)
-    price = np.array([[3.0, 0.2], [0.2, 1.0]])
     for seed in range(10):
-        path, disturbance = line_search(seed)
-        disturbance = disturbance if disturbed else None
-        trials = [shoot(START.mean, a, limits, path, disturbance, price) for a in steps]
-        shooting = Shooting(problem(), limits, price if disturbed else None)
+        path, disturbance, noise_price = line_search(seed)
+        more = (disturbance, noise_price) if disturbed else ()
+        trials = [shoot(START.mean, a, limits, path, more[0] if more else None, 3.0, *more[1:]) for a in steps]
+        shooting = Shooting(problem(), limits, 3.0)
         for merit, slope, curvature, ratio in (
             (trials[2][0] + 1e-9, 0.0, 0.0, 0.0),
             (trials[0][0], -1.0, 3.0, 0.3),
@@ -318,11 +322,12 @@ def test_line_search_takes_the_first_acceptable_step_of_the_loop(limited, distur
         ):
             bound = merit + ratio * (steps * slope + 0.5 * steps**2 * curvature)
             expected = next((n for n, trial in enumerate(trials) if trial[0] <= bound[n]), -1)
-            index, value, x, u = shooting.search(steps, merit, slope, curvature, ratio, *path, disturbance)
+            index, value, *found = shooting.search(steps, merit, slope, curvature, ratio, *path, *more)
             assert index == expected
             indices.add(index)
             if index >= 0:
-                for actual, wanted in zip((value, x, u), trials[index], strict=True):
+                found = found if disturbed else found[:2]
+                for actual, wanted in zip((value, *found), trials[index], strict=False):
                     close(actual, wanted, 1e-12)
             else:
                 assert value == merit
@@ -330,10 +335,10 @@ def test_line_search_takes_the_first_acceptable_step_of_the_loop(limited, distur
 
 
 def test_line_search_refuses_steps_that_diverge():
-    path, _ = line_search(0)
+    path, _, _ = line_search(0)
     shooting = Shooting(problem(Free()), no_limits(2))
     x_ref, u_ref, K, k = path
-    index, merit, x, u = shooting.search(np.array([1e200, 1e-3]), 1e6, 0.0, 0.0, 0.0, x_ref, u_ref, K, k)
+    index, merit, x, u, _ = shooting.search(np.array([1e200, 1e-3]), 1e6, 0.0, 0.0, 0.0, x_ref, u_ref, K, k)
     assert index == 1
     assert np.isfinite(merit)
     assert np.isfinite(x).all()

@@ -25,12 +25,13 @@ def factorize(H, n):
         pivot = H[j, j]
         if not (pivot > 0.0 and pivot < np.inf):
             return False
+        inverse = 1.0 / pivot
         for i in range(j + 1, n):
-            a = H[j, i] / pivot
+            a = H[j, i] * inverse
             for c in range(i, n):
                 H[i, c] -= a * H[j, c]
         for i in range(j + 1, n):
-            H[j, i] /= pivot
+            H[j, i] *= inverse
     return True
 
 

@@ -1,32 +1,36 @@
 """Template: rollouts of a feedback policy, LANES samples at a time, noise and cost inside the loop.
 
-u_t = clip(u_ref_t + K_t (x_t - x_ref_t) + S_t e_t),   x_{t+1} = f(x_t, u_t) + G w_t,   e, w ~ N(0, I)
+u_t = clip(u_ref_t + K_t (x_t - x_ref_t) + S_t e_t)
+x_{t+1} = f(x_t, u_t + sum_i a_i C_i u_t) + sum_j b_j D_j x_t + G w_t          a, b, e, w ~ N(0, I)
 """
 
 import numpy as np
 from numba import njit, uint64
 
 from ppi_robotics.kernels.feedback import clip, control
-from ppi_robotics.kernels.generated import LANES, NU, NW, NX, stage_value, terminal_value
+from ppi_robotics.kernels.generated import LANES, NA, NB, NU, NW, NX, inlined, stage_value, terminal_value
 from ppi_robotics.kernels.integrate import advance
 from ppi_robotics.kernels.lanes import add_product, normals
 
 DIVERGED = 1e5  # entries of a state beyond it cost infinity: sine and cosine hold up to there
-PROCESS, INITIAL, CONTROL = uint64(0), uint64(1), uint64(2)  # streams of random numbers
+PROCESS, INITIAL, CONTROL, ACTUATOR, STATE = uint64(0), uint64(1), uint64(2), uint64(3), uint64(4)  # random streams
 
 
 @njit
-def sampled(seed, first, x0, x0_factor, x_ref, u_ref, K, S, G, limits, dt, c, cs, ct, cost, final, xs_out, us_out):
+def sampled(seed, first, initial, x_ref, u_ref, K, S, noise, limits, dt, c, cs, ct, cost, final, xs_out, us_out):
     """Noisy rollouts of samples first, first + 1, ...: cost (N,) and final state (N, NX).
 
-    S (T, NU, NU) or (0, NU, NU) for the mean policy; xs_out (N, T + 1, NX) and us_out (N, T, NU) are filled unless
-    they have length 0.
+    `initial` holds the mean and a factor of the covariance of the initial state, `noise` holds G, C and D. S (T, NU,
+    NU) or (0, NU, NU) for the mean policy; xs_out (N, T + 1, NX) and us_out (N, T, NU) are filled unless they have
+    length 0.
     """
+    (x0, x0_factor), (G, C, D) = initial, noise
     N, T = cost.shape[0], u_ref.shape[0]
     record, stochastic = xs_out.shape[0] > 0, S.shape[0] > 0
     x, xn, dx, k = np.empty((NX, LANES)), np.empty((NX, LANES)), np.empty((NX, LANES)), np.empty((NX, LANES))
     u, e, v, total = np.empty((NU, LANES)), np.empty((NU, LANES)), np.empty((1, LANES)), np.empty(LANES)
     farthest = np.empty(LANES)
+    a, b, applied = np.empty((max(NA, 1), LANES)), np.empty((max(NB, 1), LANES)), np.empty((NU, LANES))
     w, w0 = np.empty((max(NW, 1), LANES)), np.empty((max(x0_factor.shape[1], 1), LANES))
     for start in range(0, N, LANES):
         sample = first + start
@@ -51,7 +55,16 @@ def sampled(seed, first, x0, x0_factor, x_ref, u_ref, K, S, G, limits, dt, c, cs
                 for lane in range(lanes):
                     xs_out[start + lane, t, :] = x[:, lane]
                     us_out[start + lane, t, :] = u[:, lane]
-            advance(x, u, c, dt, dx, k, xn)
+            if NA > 0:
+                normals(seed, ACTUATOR, sample, t, a)
+                applied[:] = u
+                add_scaled(C, u, a, applied, NA, NU)
+                advance(x, applied, c, dt, dx, k, xn)
+            else:
+                advance(x, u, c, dt, dx, k, xn)
+            if NB > 0:
+                normals(seed, STATE, sample, t, b)
+                add_scaled(D, x, b, xn, NB, NX)
             if NW > 0:
                 normals(seed, PROCESS, sample, t, w)
                 add_product(G, w, xn)
@@ -65,3 +78,14 @@ def sampled(seed, first, x0, x0_factor, x_ref, u_ref, K, S, G, limits, dt, c, cs
             final[start + lane, :] = x[:, lane]
             if record:
                 xs_out[start + lane, T, :] = x[:, lane]
+
+
+@inlined
+def add_scaled(factors, v, a, y, count, n):
+    """y += sum_i a_i F_i v for factors F (count, n, n), v and y (n, LANES), a (count, LANES)."""
+    for m in range(count):
+        for i in range(n):
+            for j in range(n):
+                if factors[m, i, j] != 0.0:
+                    for lane in range(LANES):
+                        y[i, lane] += factors[m, i, j] * v[j, lane] * a[m, lane]

@@ -50,6 +50,7 @@ from ppi_robotics.kernels.tiles import (
     transposed_product,
     vector,
 )
+from ppi_robotics.kernels.trajectories import largest, moved
 
 
 def njit(function):
@@ -90,6 +91,18 @@ def build(label, lanes, sizes, functions, templates, contract=True):
     return load_module(label, text)
 
 
+def join(label, sizes, sources, name):
+    """Import the module of a template whose functions come from other kernel modules, compiling on first call.
+
+    Args:
+      label, sizes: as for `build`.
+      sources: dict from a kernel module to the names of what the template takes from it.
+      name: of the template.
+    """
+    imports = "".join(f"from {module.__name__} import {', '.join(names)}\n" for module, names in sources.items())
+    return build(label, 1, sizes, (imports,), (name,))
+
+
 @functools.cache
 def load_module(label, text):
     """The module with this text, from the cache if it is there."""
@@ -112,7 +125,7 @@ def environment():
     digest = hashlib.sha256()
     for item in (sys.version, np.__version__, numba.__version__, llvmlite.__version__):
         digest.update(item.encode())
-    for name in ("algebra", "lanes", "scalar", "tiles"):
+    for name in ("algebra", "lanes", "scalar", "tiles", "trajectories"):
         digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
     return digest.hexdigest()
 

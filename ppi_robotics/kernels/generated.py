@@ -7,7 +7,7 @@ constants of the expression, so that another mass or another weight runs the sam
 from numba import njit
 
 LANES = 16
-NX, NU, NW = 1, 1, 1
+NX, NU, NW, NM, NA, NB = 1, 1, 1, 0, 0, 0
 NZ = NX + NU
 STAGES, KEEP, SEMI_IMPLICIT = 1, 1.0, False
 NODES, WEIGHTS = (0.0,), (1.0,)

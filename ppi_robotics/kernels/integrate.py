@@ -120,24 +120,24 @@ def chain(f_z, f_zz, curved, lane, dt, J, H):
     S, F, dk, C, CS = new_matrix(NZ, NZ), new_matrix(NX, NZ), new_matrix(NX, NZ), new_matrix(NZ, NZ), new_matrix(NZ, NZ)
     identity(S)
     for s in range(STAGES):
-        gather(f_z, s * JACOBIAN, lane, F, JACOBIAN)
-        for i in range(NX):
-            for j in range(NZ):
-                if s == 0:
-                    J[i, j] = KEEP * S[i, j]
-                else:
+        if s == 0:  # S = I
+            gather(f_z, 0, lane, dk, JACOBIAN)
+        else:
+            for i in range(NX):
+                for j in range(NZ):
                     S[i, j] = (1.0 if i == j else 0.0) + dt * NODES[s] * dk[i, j]
-        product(None, F, S, dk, NX, NZ, NZ)
+            gather(f_z, s * JACOBIAN, lane, F, JACOBIAN)
+            product(None, F, S, dk, NX, NZ, NZ)
         for i in range(NX):
             for j in range(NZ):
-                J[i, j] += dt * WEIGHTS[s] * dk[i, j]
-        if curved:
+                before = (KEEP if i == j else 0.0) if s == 0 else J[i, j]
+                J[i, j] = before + dt * WEIGHTS[s] * dk[i, j]
+        if curved and s == 0:
+            gather(f_zz, 0, lane, H, HESSIAN)
+        elif curved:
             gather(f_zz, s * HESSIAN, lane, C, HESSIAN)
             product(None, C, S, CS, NZ, NZ, NZ)
-            if s == 0:
-                transposed_product(None, S, CS, H, NZ, NZ, NZ)
-            else:
-                transposed_product(H, S, CS, H, NZ, NZ, NZ)
+            transposed_product(H, S, CS, H, NZ, NZ, NZ)
     if SEMI_IMPLICIT:
         for i in range(HALF):
             for j in range(NZ):

@@ -3,16 +3,17 @@
 from numba import njit, uint64
 
 from ppi_robotics.kernels.scalar import normal_pair
+from ppi_robotics.kernels.tiles import vector
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
+@njit(nogil=True, error_model="numpy", cache=True, forceinline=True)
 def load(rows, first, lanes):
     """Columns of `lanes` (n, LANES) from the rows of a (N, n) array, the last row repeated past the end."""
     last = rows.shape[0] - 1
     for lane in range(lanes.shape[1]):
-        row = min(first + lane, last)
-        for i in range(rows.shape[1]):
-            lanes[i, lane] = rows[row, i]
+        row = vector(rows, min(first + lane, last), lanes.shape[0])
+        for i in range(lanes.shape[0]):
+            lanes[i, lane] = row[i]
 
 
 @njit(nogil=True, error_model="numpy", cache=True)

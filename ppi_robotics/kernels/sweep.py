@@ -8,14 +8,16 @@ Backward, with (P, p, p_0) of the stage after, lS = lambda_transition, lP = lamb
              p~_0 = p_0 - lS/2 p'G M^-1 G'p + log det M / 2 lS                               [lS = 0: p_0 + tr(G'PG)/2]
     Q        Q_xx = C_xx + A'P~A,   Q_ux = C_ux + B'P~A,   Q_uu = C_uu + B'P~B
              q_x = c_x + A'(P~d + p~),   q_u = c_u + B'(P~d + p~),   q_0 = c_0 + d'P~d/2 + p~'d + p~_0
+    noise    the last columns g_i of G grow as g_i + E_i z:   Q_zz += sum E_i'P~E_i,   q_z += sum E_i'P~g_i
     policy   in v = u - K_r x - k_r:   H = Q_uu + (lP S_r)^-1,   v = K x + k,   K = -H^-1 Q_ux,   k = -H^-1 q_u
              P = Q_xx + Q_ux'K,   p = q_x + Q_ux'k,   p_0 = q_0 + q_u'k + k'Hk/2 + log det(I + lP S_r Q_uu) / 2 lP
 
 Inverses go through factors H = U'DU: with Y = U^-T Q_ux and Z = -D^-1 Y, K = U^-1 Z and Q_ux'K = Y'Z.
 
-Forward under the policy and the tilted dynamics, m = A x + B u + d:
+Forward under the policy and the tilted dynamics, m = A x + B u + d, W = G G':
 
-    w = -lS M^-1 G'(P m + p),   x' = m + G w,   y = P x' + p
+    y = P~m + p~,   w = -lS G'y,   x' = m + G w                   (y = P x' + p: the multipliers of the dynamics)
+    cov x' = F cov(x, u) F' + J W,   F = J [A B],   J = I - lS W P~
 """
 
 import numpy as np
@@ -30,7 +32,7 @@ from ppi_robotics.kernels.algebra import (
     log_pivots,
     mirror,
 )
-from ppi_robotics.kernels.generated import NU, NW, NX, inlined
+from ppi_robotics.kernels.generated import NM, NU, NW, NX, NZ, inlined
 from ppi_robotics.kernels.tiles import (
     matrix,
     new_matrix,
@@ -45,8 +47,8 @@ DONE, RISK_BREAKDOWN, INDEFINITE, NON_FINITE = 0, 1, 2, 3
 
 
 @inlined
-def soften(P, p, p0, G, lS, Ps, ps):
-    """Risk step: P~ and p~ into Ps and ps; returns p~_0 and whether M is positive definite."""
+def soften(P, p, p0, G, lS, counted, Ps, ps):
+    """Risk step: P~ and p~ into Ps and ps; returns p~_0 (if `counted`) and whether M is positive definite."""
     M, Y, Z = new_matrix(NW, NW), new_matrix(NW, NX), new_matrix(NW, NX)
     y, z = new_vector(NW), new_vector(NW)
     if NW > 0:
@@ -73,7 +75,7 @@ def soften(P, p, p0, G, lS, Ps, ps):
     product(p, y, Z, ps, 1, NW, NX)
     for i in range(NW):
         p0 += 0.5 * y[i] * z[i]
-    return p0 + log_pivots(M, NW) / (2.0 * lS), True
+    return p0 + log_pivots(M, NW) / (2.0 * lS) if counted else 0.0, True
 
 
 @inlined
@@ -92,6 +94,34 @@ def evaluate(A, B, d, Cxx, Cux, Cuu, cx, cu, Ps, ps, Qxx, Qux, Quu, qx, qu):
     for i in range(NX):
         change += 0.5 * d[i] * (e[i] + ps[i])
     return change
+
+
+@inlined
+def grow(E, t, G, Ps, N, Qxx, Qux, Quu, qx, qu):
+    """Add what noise that grows with state and control costs, z'Nz/2 and its gradient; fills N (NZ, NZ)."""
+    PE, e = new_matrix(NX, NZ), new_vector(NX)
+    for i in range(NZ):
+        for j in range(NZ):
+            N[i, j] = 0.0
+    for m in range(NM):
+        Em = matrix(E, t * NM + m, NX, NZ)
+        product(None, Ps, Em, PE, NX, NX, NZ)
+        transposed_product(N, Em, PE, N, NZ, NX, NZ)
+        for i in range(NX):
+            e[i] = G[i, NW - NM + m]
+        for i in range(NX):
+            for j in range(NX):
+                qx[j] += e[i] * PE[i, j]
+            for j in range(NU):
+                qu[j] += e[i] * PE[i, NX + j]
+    for i in range(NX):
+        for j in range(NX):
+            Qxx[i, j] += N[i, j]
+    for i in range(NU):
+        for j in range(NX):
+            Qux[i, j] += N[NX + i, j]
+        for j in range(NU):
+            Quu[i, j] += N[NX + i, NX + j]
 
 
 @njit
@@ -165,11 +195,13 @@ def respond(H, Qxx, Qux, qx, qu, boxed, limits, free, U, K, k, P, p):
 
 
 @njit
-def backward(model, lS, half_inverse_lP, baseline, damping, box, P, p, p0, K, k, H):
-    """The backward sweep; fills values P, p, p0 (T + 1), gains K, k and H (T).
+def backward(model, lS, half_inverse_lP, baseline, damping, box, value, ahead, policy, N):
+    """The backward sweep; fills values P, p, p0 (T + 1), P~, p~ (T) unless lS is 0, gains K, k and H (T), and N.
+
+    p0 may have length 0 where it is not wanted; its logarithms take time.
 
     Args:
-      model: A, B, d, G, Cxx, Cux, Cuu, cx, cu, c0.
+      model: A, B, d, G, E, Cxx, Cux, Cuu, cx, cu, c0.
       lS: lambda_transition.
       half_inverse_lP: 1 / (2 lambda_policy); 0 for an infinite one, infinity to evaluate the baseline itself.
       baseline: K_r, k_r, precision (lP S_r)^-1 (S_r itself to evaluate it), of 0 rows if flat; and constants (T,)
@@ -180,26 +212,32 @@ def backward(model, lS, half_inverse_lP, baseline, damping, box, P, p, p0, K, k,
     Returns:
       how it ended, stage at which it ended or -1, and slope and curvature of the predicted cost along k.
     """
-    A, B, d, G, Cxx, Cux, Cuu, cx, cu, c0 = model
+    A, B, d, G, E, Cxx, Cux, Cuu, cx, cu, c0 = model
+    (P, p, p0), (P_ahead, p_ahead), (K, k, H) = value, ahead, policy
     K_r, k_r, precision, constant = baseline
     flat, boxed, fixed = K_r.shape[0] == 0, box.shape[0] > 0, half_inverse_lP == np.inf
     V, v, Ps, ps = new_matrix(NX, NX), new_vector(NX), new_matrix(NX, NX), new_vector(NX)
     Qxx, Qux, Quu, qx, qu = new_matrix(NX, NX), new_matrix(NU, NX), new_matrix(NU, NU), new_vector(NX), new_vector(NU)
     U, ff, free = new_matrix(NU, NU), new_vector(NU), new_vector(NU)
-    slope, curvature, T = 0.0, 0.0, A.shape[0]
+    slope, curvature, T, counted = 0.0, 0.0, A.shape[0], p0.shape[0] > 0
     for i in range(NU):
         ff[i] = 0.0
     finish(matrix(Cxx, T, NX, NX), vector(cx, T, NX), damping[0], V, v)
     keep(V, v, matrix(P, T, NX, NX), vector(p, T, NX))
-    p0[T] = c0[T]
+    if counted:
+        p0[T] = c0[T]
     for t in range(T - 1, -1, -1):
         Gt, Ht, Kt = matrix(G, t, NX, NW), matrix(H, t, NU, NU), matrix(K, t, NU, NX)
-        q0, fine = soften(V, v, p0[t + 1], Gt, lS, Ps, ps)
+        q0, fine = soften(V, v, p0[t + 1] if counted else 0.0, Gt, lS, counted, Ps, ps)
         if not fine:
             return RISK_BREAKDOWN, t, slope, curvature
+        if lS != 0.0:
+            keep(Ps, ps, matrix(P_ahead, t, NX, NX), vector(p_ahead, t, NX))
         At, Bt, dt = matrix(A, t, NX, NX), matrix(B, t, NX, NU), vector(d, t, NX)
         blocks = matrix(Cxx, t, NX, NX), matrix(Cux, t, NU, NX), matrix(Cuu, t, NU, NU)
         q0 += c0[t] + evaluate(At, Bt, dt, *blocks, vector(cx, t, NX), vector(cu, t, NU), Ps, ps, Qxx, Qux, Quu, qx, qu)
+        if NM > 0:
+            grow(E, t, Gt, Ps, matrix(N, t, NZ, NZ), Qxx, Qux, Quu, qx, qu)
         if not flat:
             q0 += rebase(matrix(K_r, t, NU, NX), vector(k_r, t, NU), Qxx, Qux, Quu, qx, qu)
         if fixed:
@@ -224,16 +262,17 @@ def backward(model, lS, half_inverse_lP, baseline, damping, box, P, p, p0, K, k,
                 quadratic += ff[i] * Ht[i, j] * ff[j]
         slope += linear
         curvature += quadratic
-        p0[t] = q0 + linear + 0.5 * quadratic
-        if half_inverse_lP > 0.0 and not fixed:
-            p0[t] += half_inverse_lP * (log_pivots(U, NU) + constant[t])
+        if counted:
+            p0[t] = q0 + linear + 0.5 * quadratic
+            if half_inverse_lP > 0.0 and not fixed:
+                p0[t] += half_inverse_lP * (log_pivots(U, NU) + constant[t])
         for i in range(NU):
             k[t, i] = ff[i]
             if not flat:
                 k[t, i] += k_r[t, i]
                 for j in range(NX):
                     Kt[i, j] += K_r[t, i, j]
-        total = p0[t]
+        total = p0[t] if counted else 0.0
         for i in range(NX):
             total += V[i, i] + v[i]
         if not np.isfinite(total):
@@ -275,41 +314,68 @@ def evaluate_baseline(S, Qux, Quu, qu, H):
 
 
 @njit
-def forward(model, lS, P, p, K, k, x, u, w, y):
+def forward(model, lS, P_ahead, p_ahead, K, k, x, u, w, y):
     """The forward sweep: means x (T + 1, NX) from x[0], u (T, NU), w (T, NW) and multipliers y (T, NX)."""
-    A, B, d, G, Cxx, Cux, Cuu, cx, cu, c0 = model
+    A, B, d, G = model[:4]
     m, e = new_vector(NX), new_vector(NX)
     for t in range(A.shape[0]):
         xt, xn, ut, yt = vector(x, t, NX), vector(x, t + 1, NX), vector(u, t, NU), vector(y, t, NX)
-        Pn, pn = matrix(P, t + 1, NX, NX), vector(p, t + 1, NX)
         product(vector(k, t, NU), matrix(K, t, NU, NX), xt, ut, NU, NX, 1)
         product(vector(d, t, NX), matrix(A, t, NX, NX), xt, e, NX, NX, 1)
         product(e, matrix(B, t, NX, NU), ut, m, NX, NU, 1)
+        product(vector(p_ahead, t, NX), m, matrix(P_ahead, t, NX, NX), yt, 1, NX, NX)
         if NW == 0 or lS == 0.0:
             for i in range(NX):
                 xn[i] = m[i]
             for i in range(NW):
                 w[t, i] = 0.0
         else:
-            product(pn, m, Pn, yt, 1, NX, NX)
-            disturb(Pn, matrix(G, t, NX, NW), lS, yt, vector(w, t, NW))
-            product(m, matrix(G, t, NX, NW), vector(w, t, NW), xn, NX, NW, 1)
-        product(pn, xn, Pn, yt, 1, NX, NX)
+            Gt, wt = matrix(G, t, NX, NW), vector(w, t, NW)
+            transposed_product(None, Gt, yt, wt, NW, NX, 1)
+            for i in range(NW):
+                wt[i] *= -lS
+            product(m, Gt, wt, xn, NX, NW, 1)
 
 
 @njit
-def disturb(P, G, lS, y, w):
-    """w (NW,) = -lS M^-1 G'y, the mean of the tilted noise."""
-    V, M, v = new_matrix(NW, NX), new_matrix(NW, NW), new_vector(NW)
-    transposed_product(None, G, P, V, NW, NX, NX)
-    product(None, V, G, M, NW, NX, NW)
-    transposed_product(None, G, y, v, NW, NX, 1)
-    for i in range(NW):
-        for j in range(NW):
-            M[i, j] = lS * M[i, j] + (1.0 if i == j else 0.0)
-    factorize(M, NW)
-    forward_substitute(M, V, v, NW, 0)
-    divide_by_pivots(M, V, v, V, v, NW, 0, -lS)
-    back_substitute(M, V, v, NW, 0)
-    for i in range(NW):
-        w[i] = v[i]
+def spread(model, lS, P_ahead, K, cov, S):
+    """Covariances S (T + 1, NX, NX) of the states from S[0] on, under policy and tilted dynamics."""
+    A, B, _, G = model[:4]
+    W, J, F, M, JF = new_matrix(NX, NX), new_matrix(NX, NX), new_matrix(NX, NX), new_matrix(NX, NX), new_matrix(NX, NX)
+    BS, Gt, closed = new_matrix(NX, NU), new_matrix(NW, NX), new_matrix(NX, NX)
+    for t in range(A.shape[0]):
+        At, Bt, Sn = matrix(A, t, NX, NX), matrix(B, t, NX, NU), matrix(S, t + 1, NX, NX)
+        for i in range(NX):
+            for j in range(NW):
+                Gt[j, i] = G[t, i, j]
+        transposed_product(None, Gt, Gt, W, NX, NW, NX)
+        product(At, Bt, matrix(K, t, NU, NX), closed, NX, NU, NX)
+        # covariance of the next state before the tilt
+        product(None, closed, matrix(S, t, NX, NX), F, NX, NX, NX)
+        times_transpose(F, closed, M, NX)
+        product(None, Bt, matrix(cov, t, NU, NU), BS, NX, NU, NU)
+        for i in range(NX):
+            for j in range(NX):
+                for r in range(NU):
+                    M[i, j] += BS[i, r] * Bt[j, r]
+        product(None, W, matrix(P_ahead, t, NX, NX), J, NX, NX, NX)
+        for i in range(NX):
+            for j in range(NX):
+                J[i, j] = (1.0 if i == j else 0.0) - lS * J[i, j]
+        product(None, J, M, JF, NX, NX, NX)
+        times_transpose(JF, J, F, NX)
+        product(F, J, W, M, NX, NX, NX)
+        for i in range(NX):
+            for j in range(NX):
+                Sn[i, j] = 0.5 * (M[i, j] + M[j, i])
+
+
+@inlined
+def times_transpose(X, Y, Z, n):
+    """Z = X Y' for (n, n) matrices."""
+    for i in range(n):
+        for j in range(n):
+            total = 0.0
+            for r in range(n):
+                total += X[i, r] * Y[j, r]
+            Z[i, j] = total

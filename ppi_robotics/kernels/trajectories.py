@@ -7,6 +7,9 @@ import numpy as np
 from numba import njit
 
 from ppi_robotics.kernels.compiler import OPTIONS
+from ppi_robotics.kernels.tiles import new_vector
+
+SIDE = 8  # maxima kept side by side, so that they do not wait for each other
 
 
 @njit(**OPTIONS)
@@ -157,21 +160,28 @@ def costates(A, cx, y):
 @njit(**OPTIONS)
 def moved(v, dv, step, after):
     """after = v + step dv; returns the largest |step dv| and the largest |after|, not a number if an entry is."""
-    change, size = 0.0, 0.0
-    for t in range(v.shape[0]):
-        for i in range(v.shape[1]):
-            d = step * dv[t, i]
-            after[t, i] = v[t, i] + d
-            change = max(change, abs(d)) if d == d else np.nan
-            size = max(size, abs(after[t, i]))
-    return change, size
+    v, dv, after = v.reshape(-1), dv.reshape(-1), after.reshape(-1)
+    change, size, sound = new_vector(SIDE), new_vector(SIDE), new_vector(SIDE)
+    for i in range(SIDE):
+        change[i] = size[i] = sound[i] = 0.0
+    for first in range(0, len(v), SIDE):
+        for i in range(min(SIDE, len(v) - first)):
+            d = step * dv[first + i]
+            w = v[first + i] + d
+            after[first + i] = w
+            change[i] = max(change[i], abs(d))
+            size[i] = max(size[i], abs(w))
+            sound[i] += 0.0 * w
+    return change.max() + sound.sum(), size.max() + sound.sum()
 
 
 @njit(**OPTIONS)
 def largest(d):
     """Largest |d|."""
-    size = 0.0
-    for t in range(d.shape[0]):
-        for i in range(d.shape[1]):
-            size = max(size, abs(d[t, i]))
-    return size
+    d, size = d.reshape(-1), new_vector(SIDE)
+    for i in range(SIDE):
+        size[i] = 0.0
+    for first in range(0, len(d), SIDE):
+        for i in range(min(SIDE, len(d) - first)):
+            size[i] = max(size[i], abs(d[first + i]))
+    return size.max()

@@ -80,23 +80,28 @@ def lane_function(name, inputs, outputs, constants, parameters=None):
     options = {"cse": True, "live_variables": False}
     symbols, values = parameters if parameters is not None else (ca.SX(0, 1), ())
     function = ca.Function(name, [*inputs.values(), symbols], flat, [*inputs, "parameters"], list(outputs), options)
-    loads, body = [], []
+    loads, body, fixed = [], [], set()
     for k in range(function.n_instructions()):
         op, target, source = function.instruction_id(k), function.instruction_output(k), function.instruction_input(k)
         if op == ca.OP_CONST:
             value = function.instruction_constant(k)
+            fixed.add(target[0])
             if value in LITERALS:
                 loads.append(f"    a{target[0]} = {value!r}")
             else:
                 loads.append(f"    a{target[0]} = c[{len(constants)}]")
                 constants.append(value)
         elif op == ca.OP_INPUT and source[0] == len(inputs):
+            fixed.add(target[0])
             loads.append(f"    a{target[0]} = c[{len(constants)}]")
             constants.append(float(values[source[1]]))
         elif op == ca.OP_INPUT:
             body.append(f"a{target[0]} = {list(inputs)[source[0]]}[{source[1]}, lane]")
         elif op == ca.OP_OUTPUT:
             body.append(f"{list(outputs)[target[0]]}[{target[1]}, lane] = a{source[0]}")
+        elif op == ca.OP_DIV and source[1] in fixed:  # one division before the loop instead of one a lane
+            loads.append(f"    i{k} = 1.0 / a{source[1]}")
+            body.append(f"a{target[0]} = a{source[0]} * i{k}")
         elif op in BINARY or op in UNARY:
             form = BINARY.get(op) or UNARY[op]
             body.append(f"a{target[0]} = " + form.format(*(f"a{i}" for i in source)))

@@ -1,0 +1,74 @@
+"""An iteration in one compiled call, for symbolic plants with additive noise and costs whose Hessians need no repair.
+
+It computes what `expansion.taylor`, `messages.backward`, `messages.forward` and `Shooting.search` compute one after the
+other; handing their arrays over to Python and back would take longer than the work.
+"""
+
+import functools
+
+import numpy as np
+
+from ppi_robotics.costs import BoundCost
+from ppi_robotics.expansion import noise_factors
+from ppi_robotics.kernels.compiler import join
+from ppi_robotics.messages import sweeps
+from ppi_robotics.rollouts import shooting_kernels
+from ppi_robotics.symbolic import SymbolicPlant
+
+
+class Newton:
+    """Compiled iterations of a problem.
+
+    Args:
+      problem: `Problem` for which `applies` holds.
+    """
+
+    def __init__(self, problem):
+        plant, cost = problem.plant, problem.cost
+        self.kernels = newton_kernels(plant, cost)
+        self.x0, self.G = problem.initial.mean, noise_factors(plant.noise, problem.horizon)
+        self.constants = (plant.model.dt, plant.model.constants, cost.stage_constants, cost.terminal_constants)
+
+    @staticmethod
+    def applies(problem):
+        """Whether a problem can be iterated on in one call."""
+        plant, cost = problem.plant, problem.cost
+        plain = isinstance(plant, SymbolicPlant) and isinstance(cost, BoundCost)
+        return plain and not cost.project and not plant.noise.growing
+
+    def full_step(self, x, u, w, lambda_transition):
+        """Multiple shooting with the whole step.
+
+        Returns:
+          x (T + 1, nx), u (T, nu), w (T, nw) and (objective and largest defect of the path before, largest changes of x
+          and u, largest entries of x and u), or None if the backward sweep broke down.
+        """
+        x_out, u_out, w_out = np.empty_like(x), np.empty_like(u), np.empty_like(w)
+        how, *facts = self.kernels.full_step(x, u, w, lambda_transition, self.G, self.constants, x_out, u_out, w_out)
+        return None if how else (x_out, u_out, w_out, facts)
+
+    def damped_step(self, x, u, merit, damping, steps, ratio, limits):
+        """Single shooting: damped sweep and line search.
+
+        Returns:
+          index of the accepted step length or -1, merits after and before, x, u, w (None), predicted slope and largest
+          change, or None if the backward sweep broke down.
+        """
+        x_out, u_out = np.empty_like(x), np.empty_like(u)
+        how, n, after, slope, change = self.kernels.damped_step(
+            x, u, merit, damping, steps, ratio, self.x0, self.G, limits, self.constants, x_out, u_out
+        )
+        return None if how else (n, after, merit, x_out, u_out, None, slope, change)
+
+
+@functools.lru_cache(maxsize=64)
+def newton_kernels(plant, cost):
+    """Compiled iterations of a plant under a cost."""
+    nx, nu, nw = plant.nx, plant.nu, plant.noise.factor.shape[1]
+    sources = {
+        plant.model.kernels: ("linearize",),
+        cost.kernels: ("quadratize",),
+        sweeps(nx, nu, nw): ("DONE", "backward", "forward"),
+        shooting_kernels(plant, cost): ("search",),
+    }
+    return join(f"iterations of {plant.name}", {"NX": nx, "NU": nu, "NW": nw}, sources, "newton")
