@@ -22,7 +22,7 @@ from ppi_robotics.command_arguments import (
     make_problem,
     weights_of,
 )
-from ppi_robotics.command_output import heading, label, progress, setting, show_json, show_rows
+from ppi_robotics.command_output import heading, label, progress, remark, setting, show_json, show_rows
 from ppi_robotics.command_work import (
     count_iterations,
     count_rollouts,
@@ -113,7 +113,10 @@ def write_csv(profile, files):
 
 
 def draw_risk(profile, files):
-    """Write risk.png."""
+    """Write risk.png, if there is a cost to draw."""
+    if all(point.evaluation.diverged == point.evaluation.samples for point in profile.points):
+        remark("every rollout diverged, there is nothing to draw")
+        return
     with progress("drawing the picture"):
         from ppi_robotics import plotting_risk
 

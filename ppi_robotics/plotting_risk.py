@@ -34,7 +34,7 @@ def risk_dial(profile, axes=None):
       The four axes.
 
     Raises:
-      ProblemError: if the number of axes is wrong, or every cost is infinite.
+      ProblemError: if the number of axes is wrong, or every rollout diverged.
     """
     if axes is None:
         with style():
@@ -63,9 +63,12 @@ def risk_dial(profile, axes=None):
 
 def chosen(profile):
     """`Evaluation`s of the weight nearest 0 and of the most seeking and the most averse one, by name."""
-    points = [point for point in profile.points if point.solution.status.solved] or list(profile.points)
+    finite = [point for point in profile.points if point.evaluation.diverged < point.evaluation.samples]
+    points = [point for point in finite if point.solution.status.solved] or finite
+    if not points:
+        raise ProblemError("every rollout at every weight diverged; give a sweep with costs to draw")
     middle = min(points, key=lambda point: abs(point.eta))
-    ends = [point for point in (points[-1], points[0]) if abs(point.eta) > abs(middle.eta)]
+    ends = [point for point in (points[-1], points[0]) if point is not middle]
     return {_name(point.eta): point.evaluation for point in (middle, *ends)}
 
 

@@ -194,6 +194,9 @@ def risk_profile(problem, ilqg, *, eta=None, theta=None, samples=1000, seed=0, t
       ProblemError: as `evaluate`, or if there is no weight.
       KeyboardInterrupt: if it comes before every policy has finished its first chunk.
     """
+    for name, solutions in (("eta", eta), ("theta", theta)):
+        if solutions is not None and not isinstance(solutions, Mapping):
+            raise ProblemError(f"{name} is {solutions!r}; expected dict(zip(weights, sweep(...)))")
     keyed = [(float(weight), None, s) for weight, s in (eta or {}).items()]
     keyed += [(-float(weight), float(weight), s) for weight, s in (theta or {}).items()]
     if not keyed:
