@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from ppi_robotics.distribution import Evaluation, as_table, notes, with_error
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.evaluation import compare
+from ppi_robotics.gaussian import as_finite
 from ppi_robotics.methods import LEQG, PPI
 from ppi_robotics.problem import Problem
 from ppi_robotics.solution import Solution, Status
@@ -197,8 +198,9 @@ def risk_profile(problem, ilqg, *, eta=None, theta=None, samples=1000, seed=0, t
     for name, solutions in (("eta", eta), ("theta", theta)):
         if solutions is not None and not isinstance(solutions, Mapping):
             raise ProblemError(f"{name} is {solutions!r}; expected dict(zip(weights, sweep(...)))")
-    keyed = [(float(weight), None, s) for weight, s in (eta or {}).items()]
-    keyed += [(-float(weight), float(weight), s) for weight, s in (theta or {}).items()]
+    keyed = [(float(as_finite(e, "eta", ())), None, solution) for e, solution in (eta or {}).items()]
+    averse = [(float(as_finite(th, "theta", ())), solution) for th, solution in (theta or {}).items()]
+    keyed += [(0.0 - th, th, solution) for th, solution in averse]  # 0 - 0 is 0, and not -0
     if not keyed:
         raise ProblemError("eta and theta hold no weight; give eta=dict(zip(weights, sweep(...)))")
     for solution in (ilqg, *(solution for _, _, solution in keyed)):
@@ -207,6 +209,6 @@ def risk_profile(problem, ilqg, *, eta=None, theta=None, samples=1000, seed=0, t
     policies = {"iLQG": ilqg.policy} | {str(i): solution.policy for i, (_, _, solution) in enumerate(keyed)}
     table = compare(problem, policies, samples, seed, threads=threads, progress=progress)
     results = table.evaluations
-    points = [RiskPoint(e + 0.0, s, results[str(i)], th) for i, (e, th, s) in enumerate(keyed)]  # + 0: no -0
+    points = [RiskPoint(e, solution, results[str(i)], th) for i, (e, th, solution) in enumerate(keyed)]
     points.sort(key=lambda point: point.eta)
     return RiskProfile(tuple(points), RiskPoint(0.0, ilqg, results["iLQG"]), table.interrupted)

@@ -207,6 +207,8 @@ def test_bad_profiles_are_refused(problem, swept, ilqg):
         ppi.risk_profile(problem, ilqg, eta={0.1: swept[0.1]}, samples=1)
     with pytest.raises(ppi.ProblemError, match="eta is 'a'; expected dict"):
         ppi.risk_profile(problem, ilqg, eta="a")
+    with pytest.raises(ppi.ProblemError, match="eta"):
+        ppi.risk_profile(problem, ilqg, eta={"a": swept[0.1]})
 
 
 # -- drawing ---------------------------------------------------------------------------------------------------------
