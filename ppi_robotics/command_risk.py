@@ -80,11 +80,11 @@ def chosen_methods(eta, theta):
 
 def solve_all(problem, methods, seed, starts):
     """`Solution`s of the methods, with a live line of progress."""
-    from ppi_robotics.risk import sweep_methods
+    from ppi_robotics.risk import interrupted, sweep_methods
 
     with progress("solving") as say:
         solutions = sweep_methods(problem, methods, seed, starts, lambda method: count_iterations(say, label(method)))
-    stop_if(any(solution.status is ppi.Status.INTERRUPTED for solution in solutions))
+    stop_if(any(map(interrupted, solutions)))
     for method, solution in zip(methods, solutions, strict=True):
         remark_unless_solved(solution, label(method))
     return solutions

@@ -72,10 +72,11 @@ def sweep_methods(problem, methods, seed, starts, follow):
     """`Solution`s of methods that differ in their weights; `follow` makes the callback of the solve of a method."""
     for method in methods:
         method.plan(problem)  # refuses what it cannot solve, before any work
+    none = {"breakdown": None, "trace": (), "starts": (), "seconds": 0.0}
     solutions, nearest, before = {}, {}, None
     for method in sorted(methods, key=lambda method: abs(method.lambda_transition)):
-        if before is not None and before.status is Status.INTERRUPTED:
-            solutions[method] = replace(before, cost=math.nan, breakdown=None, trace=(), starts=(), seconds=0.0)
+        if before is not None and interrupted(before):
+            before = solutions[method] = replace(before, cost=math.nan, status=Status.INTERRUPTED, **none)
             continue
         averse = method.lambda_transition < 0
         warm = {"trajectory": warm_path(nearest[averse], method)} if nearest else {"starts": starts}
@@ -83,6 +84,12 @@ def sweep_methods(problem, methods, seed, starts, follow):
         if before.status.solved and before.sweep is not None:
             nearest = nearest | {averse: before} if nearest else {True: before, False: before}
     return tuple(solutions[method] for method in methods)
+
+
+def interrupted(solution):
+    """Whether Ctrl-C or a callback stopped a solve, which may have had its answer from an earlier start."""
+    statuses = (solution.status, *(start.status for start in solution.starts))
+    return Status.INTERRUPTED in statuses
 
 
 def warm_path(solution, method):
@@ -114,7 +121,11 @@ class RiskPoint:
     theta: float | None = None
 
     def row(self):
-        """The numbers of a table: a dict; merit is the method's own objective, entropic the one it stands for."""
+        """The numbers of a table, a dict.
+
+        "merit" is what the solver minimized: for PPI with eta >= 0 its merit, for averse weights the prediction of the
+        entropic cost, which also holds the log-determinants that a merit leaves out; "entropic" is that cost sampled.
+        """
         result = self.evaluation
         row = {
             "eta": self.eta,
@@ -198,9 +209,9 @@ def risk_profile(problem, ilqg, *, eta=None, theta=None, samples=1000, seed=0, t
     for name, solutions in (("eta", eta), ("theta", theta)):
         if solutions is not None and not isinstance(solutions, Mapping):
             raise ProblemError(f"{name} is {solutions!r}; expected dict(zip(weights, sweep(...)))")
-    keyed = [(float(as_finite(e, "eta", ())), None, solution) for e, solution in (eta or {}).items()]
+    keyed = [(float(as_finite(e, "eta", ())) + 0.0, None, solution) for e, solution in (eta or {}).items()]
     averse = [(float(as_finite(th, "theta", ())), solution) for th, solution in (theta or {}).items()]
-    keyed += [(0.0 - th, th, solution) for th, solution in averse]  # 0 - 0 is 0, and not -0
+    keyed += [(0.0 - th, th, solution) for th, solution in averse]  # an eta of 0 is not to be -0
     if not keyed:
         raise ProblemError("eta and theta hold no weight; give eta=dict(zip(weights, sweep(...)))")
     for solution in (ilqg, *(solution for _, _, solution in keyed)):

@@ -115,6 +115,9 @@ def test_interruption_keeps_what_is_solved(problem):
     assert cut.status is missed.status is ppi.Status.INTERRUPTED
     assert math.isnan(missed.cost)
     assert missed.trace == ()
+    answered, missed = ppi.sweep(problem, ppi.PPI(0), eta=[0, 0.1], callback=lambda row: row.start == 1)
+    assert answered.status is ppi.Status.CONVERGED  # by its first start
+    assert missed.status is ppi.Status.INTERRUPTED
 
 
 @pytest.mark.parametrize(
