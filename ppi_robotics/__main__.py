@@ -1,4 +1,4 @@
-"""The command line: `ppi-robotics plants | solve | evaluate | compare | swingup`, also `python -m ppi_robotics`.
+"""The command line: `ppi-robotics plants | solve | evaluate | compare | swingup | risk`, also `python -m ppi_robotics`.
 
 Exit codes: 0 solved, 1 not solved, 2 bad usage, 130 interrupted. Results go to standard output, progress and errors to
 standard error. Libraries load inside the functions that use them, so that help and errors come at once.
@@ -49,6 +49,7 @@ from ppi_robotics.command_output import (
     solve_facts,
     solve_rows,
 )
+from ppi_robotics.command_risk import risk
 from ppi_robotics.command_work import (
     Interrupted,
     count_rollouts,
@@ -212,6 +213,9 @@ def swingup(
     else:
         show_table(heading(problem, seed, samples), columns, files)
     return exit_code(solutions[name])
+
+
+app.command()(risk)
 
 
 # -- the program -----------------------------------------------------------------------------------------------------

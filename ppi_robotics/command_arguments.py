@@ -41,6 +41,8 @@ PlantName = Annotated[str, typer.Argument(metavar="PLANT", help="A plant; `ppi-r
 MethodName = Annotated[str, typer.Option("--method", metavar="NAME", help="ppi, ilqg or leqg.")]
 Eta = Annotated[float | None, option("--eta", "E", f"Weight of the cost for ppi; {ETA} by default.", real)]
 Theta = Annotated[float | None, option("--theta", "TH", f"Risk aversion for leqg; {THETA} by default.", real)]
+Etas = Annotated[str | None, typer.Option("--eta", metavar="E1,E2,...", help="Weights of the cost for ppi.")]
+Thetas = Annotated[str | None, typer.Option("--theta", metavar="TH1,TH2,...", help="Risk aversions for leqg.")]
 Horizon = Annotated[int | None, option("--horizon", "T", "Stages, not seconds; the plant's by default.", whole)]
 NoiseLevel = Annotated[float | None, option("--noise", "S", "The plant's sigma; the plant's own by default.", real)]
 Starts = Annotated[int | None, option("--starts", "K", "Number of initial guesses, of which the best is kept.", whole)]
@@ -90,6 +92,14 @@ def make_method(name, eta, theta):
     if name == "ppi":
         return ppi.PPI(ETA if eta is None else eta)
     return ppi.ILQG() if name == "ilqg" else ppi.LEQG(THETA if theta is None else theta)
+
+
+def weights_of(flag, text):
+    """Numbers of a list that is separated by commas."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ProblemError(f"{flag} is '{text}'; expected numbers separated by commas, such as 0,0.1,1") from None
 
 
 def load_policies(plant, noise, paths, samples, seed):

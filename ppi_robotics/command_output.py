@@ -66,12 +66,19 @@ def plain(value):
 
 def show_table(title, columns, files):
     """Print a table with one column per method or policy, and where the files are."""
+    rows = dict.fromkeys(row for column in columns.values() for row in column)
+    texts = [[row, *(column.get(row, "") for column in columns.values())] for row in rows]
+    show_rows(title, [["", *columns], *texts], files)
+
+
+def show_rows(title, rows, files):
+    """Print a table from rows of texts, headings first, and where the files are."""
     OUTPUT.print(title, soft_wrap=True)
-    table = Table("", *columns)
+    table = Table(*rows[0])
     for column in table.columns[1:]:
         column.justify = "right"
-    for row in dict.fromkeys(row for column in columns.values() for row in column):
-        table.add_row(row, *(column.get(row, "") for column in columns.values()))
+    for row in rows[1:]:
+        table.add_row(*row)
     print_table(table)
     if files.written:
         names = ", ".join(Path(path).name for path in files.written)

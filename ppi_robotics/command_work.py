@@ -75,18 +75,18 @@ def run_solve(problem, method, seed, starts, files=None):
     """`Solution`, with a live line of progress; its policy is written at once if there are files."""
     name = label(method)
     with progress(f"{name}: solving") as say:
-
-        def follow(row):
-            start = f"start {row.start + 1}, " if row.start else ""
-            say(f"{name}: {start}iteration {row.index}, cost {row.cost:.6g}, change {row.change:.2g}")
-
-        solution = ppi.solve(problem, method, seed=seed, starts=starts, callback=follow)
+        solution = ppi.solve(problem, method, seed=seed, starts=starts, callback=count_iterations(say, name))
     if files is not None:
         files.write("policy.npz", solution.policy.save)
     stop_if(any(start.status is ppi.Status.INTERRUPTED for start in solution.starts))
+    remark_unless_solved(solution, name)
+    return solution
+
+
+def remark_unless_solved(solution, name):
+    """Say why a solve did not end in an answer to rely on."""
     if not solution.status.solved:
         remark(f"{name} is not solved: {solution.explain()}")
-    return solution
 
 
 def run_evaluate(problem, policy, name, samples, seed):
@@ -95,6 +95,16 @@ def run_evaluate(problem, policy, name, samples, seed):
         result = ppi.evaluate(problem, policy, samples, seed, progress=count_rollouts(say, name))
     stop_if(result.interrupted)
     return result
+
+
+def count_iterations(say, name):
+    """The callback of a solve."""
+
+    def follow(row):
+        start = f"start {row.start + 1}, " if row.start else ""
+        say(f"{name}: {start}iteration {row.index}, cost {row.cost:.6g}, change {row.change:.2g}")
+
+    return follow
 
 
 def count_rollouts(say, name):

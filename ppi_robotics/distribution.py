@@ -298,6 +298,13 @@ def with_error(value, error):
     return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 
 
+def as_table(rows):
+    """Lines of a table from rows of texts, headings first; the first column is flush left, the others right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    ruled = [rows[0], ["-" * width for width in widths], *rows[1:]]
+    return ["  ".join((row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:]))) for row in ruled]
+
+
 def notes(evaluations):
     """Lines about samples that diverged or are missing."""
     lost = [f"{name} {e.diverged}".strip() for name, e in evaluations.items() if e.diverged]

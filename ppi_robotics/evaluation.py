@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppi_robotics.distribution import Evaluation, as_booleans, notes, with_error
+from ppi_robotics.distribution import Evaluation, as_booleans, as_table, notes, with_error
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels.compiler import ROLLOUT_LANES
 from ppi_robotics.policy import LinearGaussianPolicy
@@ -115,12 +115,9 @@ class Comparison:
     def __str__(self):
         rows = [("policy", "mean ± se", "std", "variance ± se", "CVaR 95 %", "success", "difference ± se", "p")]
         rows += [self._row(name, evaluation) for name, evaluation in self.evaluations.items()]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        rows.insert(1, tuple("-" * width for width in widths))
-        lines = ["  ".join((row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:]))) for row in rows]
         first = self.evaluations[self.reference]
         note = f"{first.samples} common samples, seed {first.seed}; difference: cost minus that of {self.reference}"
-        return "\n".join([*lines, note, *notes(self.evaluations)])
+        return "\n".join([*as_table(rows), note, *notes(self.evaluations)])
 
     def _row(self, name, e):
         difference = self.differences.get(name)

@@ -1,5 +1,6 @@
 """The command line: what it prints, writes and returns, on the cart-pole."""
 
+import csv
 import io
 import json
 import logging
@@ -18,13 +19,14 @@ from rich.console import Console
 
 import ppi_robotics as ppi
 from plants import CartPole
-from ppi_robotics import command_output, command_work
+from ppi_robotics import command_output, command_work, risk
 from ppi_robotics.__main__ import main
 
 ROOT = Path(__file__).parent.parent
 DEMOS = ROOT / "demos"
 SWINGUP_KEYS = {"plant", "method", "eta", "status", "iterations", "nominal_cost", "mean", "variance", "standard_error"}
 SWINGUP_KEYS |= {"success_rate", "solve_seconds", "evaluate_seconds", "policy"}
+RISK_KEYS = {"eta", "mean", "mean_se", "variance", "variance_se", "cvar95", "entropic", "merit", "iterations", "status"}
 
 
 @pytest.fixture(autouse=True)
@@ -141,6 +143,69 @@ def test_evaluate_draws_on_request_only(capsys, policy):
     assert {path.name for path in Path("pictures").iterdir()} == {"trajectory.png", "cost.png"}
 
 
+def test_risk_sweeps_evaluates_and_draws(capsys):
+    weights = ("--eta", "0.1,-0.2,0", "--theta", "0.1")
+    code, output, errors = run(capsys, "risk", "cartpole", *weights, "--samples", 300, "--seed", 2, "--json")
+    facts = only_json(output)
+    assert code == 0
+    assert all(line.startswith("compiling kernels for cartpole") for line in errors.splitlines())
+    assert (facts["plant"], facts["samples"], facts["seed"], facts["noise"]) == ("cartpole", 300, 2, 0.5)
+    assert facts["files"] == ["out/cartpole/risk.csv", "out/cartpole/risk.png"]
+    assert [row["eta"] for row in facts["rows"]] == [-0.2, -0.1, 0.0, 0.1]
+    extra = {"theta": 0.1, "method": "leqg"}
+    for row in (*facts["rows"], facts["ilqg"]):
+        assert row.keys() - extra.keys() == RISK_KEYS
+        assert {key: row[key] for key in extra if key in row} == (extra if row["eta"] == -0.1 else {})
+    # the numbers are those of the policies that the seed leads to, all on the same noise
+    plant = CartPole()
+    problem = ppi.Problem(plant, plant.swing_up_cost(), plant.hanging, 150)
+    result = ppi.evaluate(problem, ppi.solve(problem, ppi.ILQG(), seed=2).policy, 300, 2)
+    assert facts["ilqg"]["mean"] == facts["ilqg"]["entropic"] == result.mean
+    with open("out/cartpole/risk.csv", newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    assert [line.pop("method") for line in lines] == ["ppi", "leqg", "ppi", "ppi", "ilqg"]
+    for line, row in zip(lines, (*facts["rows"], facts["ilqg"]), strict=True):
+        assert line == {key: str(row[key]) for key in line}
+        assert line.keys() == RISK_KEYS
+    with Image.open("out/cartpole/risk.png") as image:
+        assert min(image.size) >= 700
+
+
+def test_risk_prints_a_table_and_goes_on_after_a_breakdown(capsys):
+    code, output, errors = run(capsys, "risk", "cartpole", "--eta=-3,0", "--samples", 50, "--out", "a")
+    assert code == 1
+    assert "cartpole: 150 stages, 3 s, 50 noisy rollouts, sigma 0.5, seed 0" in output
+    for text in ("mean ± se", "entropic ± se", "risk breakdown", "converged", "iLQG", "a: risk.csv, risk.png"):
+        assert text in output
+    assert "PPI (η = -3) is not solved: the risk weight is too averse" in errors
+    assert "nan" not in Path("a/risk.csv").read_text(encoding="utf-8")
+
+
+def test_risk_has_weights_of_its_own(capsys):
+    code, output, _ = run(capsys, "risk", "cartpole", "--samples", 20, "--horizon", 40, "--noise", 0.1, "--json")
+    facts = only_json(output)
+    assert code == 0
+    assert facts["horizon"] == 40
+    etas = [row["eta"] for row in facts["rows"]]
+    assert len(etas) == 12
+    assert min(etas) < 0 < max(etas)
+    assert 0.0 in etas
+
+
+def test_interrupting_a_sweep_writes_nothing(capsys, monkeypatch):
+    whole = risk.solve
+
+    def cut(problem, method, seed, callback, **others):
+        return whole(problem, method, seed, callback=lambda row: row.index == 5, **others)
+
+    monkeypatch.setattr(risk, "solve", cut)
+    code, output, errors = run(capsys, "risk", "cartpole", "--out", "a")
+    assert code == 130
+    assert output == ""
+    assert errors.splitlines()[-1] == "interrupted; written so far: nothing"
+    assert not list(Path().iterdir())
+
+
 def test_plants_lists_every_plant(capsys):
     code, output, _ = run(capsys, "plants")
     assert code == 0
@@ -178,7 +243,7 @@ def test_diverged_rollouts_are_null_in_json_and_leave_no_pictures(capsys, policy
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        ("", ["missing command", "choose from plants, solve, evaluate, compare, swingup", "--help"]),
+        ("", ["missing command", "choose from plants, solve, evaluate, compare, swingup, risk", "--help"]),
         ("swngup cartpole", ["'swngup'", "Did you mean 'swingup'?", "hoose from plants"]),
         ("swingup", ["missing argument 'PLANT'", "--help"]),
         ("swingup cartpol", ["'cartpol'", "choose from pendulum, cartpole", "did you mean cartpole?"]),
@@ -206,6 +271,20 @@ def test_diverged_rollouts_are_null_in_json_and_leave_no_pictures(capsys, policy
         ("evaluate pendulum still.npz --out new", ["'cartpole'", "'pendulum'", "solve for this plant"]),
         ("evaluate cartpole still.npz --samples 1 --out new", ["--samples is 1"]),
         ("evaluate cartpole still.npz --out file", ["--out is 'file'"]),
+        ("risk", ["missing argument 'PLANT'", "--help"]),
+        ("risk cartpol", ["'cartpol'", "did you mean cartpole?"]),
+        ("risk cartpole --eta 0,x", ["--eta is '0,x'", "expected numbers separated by commas"]),
+        ("risk cartpole --eta 0,,1", ["--eta is '0,,1'", "such as 0,0.1,1"]),
+        ("risk cartpole --theta=", ["--theta is ''", "such as 0,0.1,1"]),
+        ("risk cartpole --eta 0,nan", ["eta is nan", "expected a finite number"]),
+        ("risk cartpole --theta 1e400", ["theta is inf", "expected a finite number"]),
+        ("risk cartpole --eta 0.1,0,0.10", ["eta holds 0.1 twice", "once"]),
+        ("risk cartpole --samples 1", ["--samples is 1", "at least 2"]),
+        ("risk cartpole --seed -1", ["--seed is -1", "at least 0"]),
+        ("risk cartpole --starts 0", ["--starts is 0", "at least 1"]),
+        ("risk cartpole --horizon 0", ["--horizon is 0", "stages"]),
+        ("risk cartpole --noise nan", ["--noise is nan", "finite"]),
+        ("risk cartpole --out file", ["--out is 'file'", "is no folder"]),
         ("compare cartpole still.npz", ["'still.npz'", "two or more", "evaluate"]),
         ("compare cartpole still.npz still.npz", ["'still.npz' is given twice"]),
         ("compare cartpole still.npz shorter.npz --out new", ["20 stages", "40", "solve again"]),
@@ -270,7 +349,17 @@ def test_progress_is_live_on_a_terminal_only(monkeypatch, capsys, terminal, poli
     assert bool(lines) == terminal
 
 
-def test_solving_shows_iteration_cost_and_change(monkeypatch):
+@pytest.mark.parametrize(
+    ("arguments", "beginnings"),
+    [
+        ("solve cartpole", ["PPI (η = 0.1): iteration 1, cost "]),
+        (
+            "risk cartpole --eta 0.1,0 --samples 20",
+            ["PPI (η = 0): iteration 1, cost ", "PPI (η = 0.1): iteration 1, cost ", "all policies: 20 of 20 rollouts"],
+        ),
+    ],
+)
+def test_solving_shows_iteration_cost_and_change(monkeypatch, arguments, beginnings):
     said = []
 
     class Status:
@@ -285,9 +374,11 @@ def test_solving_shows_iteration_cost_and_change(monkeypatch):
 
     screen(monkeypatch, True)
     monkeypatch.setattr(command_output.ERRORS, "status", lambda text: Status())
-    assert main(["solve", "cartpole", "--horizon", "40"]) == 0
-    assert said[0].startswith("PPI (η = 0.1): iteration 1, cost ")
+    assert main([*arguments.split(), "--horizon", "40"]) == 0
+    assert said[0].startswith(beginnings[0])
     assert ", change " in said[0]
+    order = [next(i for i, text in enumerate(said) if text.startswith(beginning)) for beginning in beginnings]
+    assert order == sorted(order)
 
 
 def test_compiling_is_announced_once(monkeypatch):
@@ -378,6 +469,14 @@ def test_swing_up_demo_runs(capsys, tmp_path):
         "animation.gif",
     }
     assert "PPI: converged" in capsys.readouterr().out
+
+
+def test_risk_demo_runs(capsys, tmp_path):
+    runpy.run_path(str(DEMOS / "risk.py"))["main"](tmp_path / "demo", samples=100)
+    assert [path.name for path in (tmp_path / "demo").iterdir()] == ["risk.png"]
+    output = capsys.readouterr().out
+    assert "eta = -2: the risk weight is too averse" in output
+    assert "100 common samples, seed 0" in output
 
 
 def test_own_plant_demo_is_a_plant_that_can_be_drawn():

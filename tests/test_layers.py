@@ -19,15 +19,15 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
     {"symbolic", "mujoco_plant", "messages", "expansion", "rollouts", "estimation", "solution"},
     {"methods", "steps", "newton", "path_integral", "interior_point", "guesses"},
     {"solver"},
-    {"distribution", "evaluation", "plotting", "animation", "mpc"},
-    {"__main__", "command_arguments", "command_output", "command_work"},
+    {"distribution", "evaluation", "risk", "plotting", "plotting_risk", "animation", "mpc"},
+    {"__main__", "command_arguments", "command_output", "command_work", "command_risk"},
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 HOMES = {  # third-party packages that are slow to import or replaceable, and the only modules that may use them
     "casadi": {"symbolic", "costs", "kernels"},
     "numba": {"kernels"},
     "llvmlite": {"kernels"},
-    "matplotlib": {"plotting", "animation"},
+    "matplotlib": {"plotting", "plotting_risk", "animation"},
     "PIL": {"plotting", "animation"},
     "mujoco": {"mujoco_plant"},
     "filterpy": {"estimation"},
