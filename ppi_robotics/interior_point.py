@@ -25,7 +25,7 @@ from ppi_robotics.kernels.trajectories import (
 from ppi_robotics.messages import Sweep, backward, forward
 from ppi_robotics.rollouts import Shooting
 from ppi_robotics.solution import Iteration, Status
-from ppi_robotics.steps import DIVERGED, Iterate, broke_down, objective
+from ppi_robotics.steps import DIVERGED, Iterate, Phase, broke_down, objective
 
 DAMPING_FIRST, DAMPING_MAX = 1e-4, 1e12
 
@@ -80,7 +80,7 @@ class Direction:
 
 
 @dataclass(frozen=True)
-class InteriorPoint:
+class InteriorPoint(Phase):
     """Primal-dual interior point with a filter line search, in multiple shooting.
 
     Noise that grows with state or control shapes the gains along the optimal path, not the path itself.

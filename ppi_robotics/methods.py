@@ -1,11 +1,15 @@
 """The methods: each a choice of weights, expansion and step for the one scheme of `messages`.
 
-| method | lambda_policy | lambda_transition | expanded about |
-|---|---|---|---|
-| ILQG (iLQR, DDP) | Levenberg-Marquardt damping, then infinity | 0 | rollout |
-| LEQG(theta) | infinity | -theta | rollout |
-| PPI(eta) | eta | eta | belief (iterated EKF and RTS smoother, multiple shooting) |
+| method | lambda_policy | lambda_transition | baseline | expanded about |
+|---|---|---|---|---|
+| ILQG (iLQR, DDP) | Levenberg-Marquardt damping, then infinity | 0 | flat | rollout |
+| LEQG(theta) | infinity | -theta | flat | rollout |
+| PPI(eta) | eta | eta | flat | belief (iterated EKF and RTS smoother, multiple shooting) |
+| PPI(eta, baseline) | eta | eta | posterior, mean_only | rollout |
+| AICO() | 1 | 1 | flat | belief, damped |
 
+With the flat baseline a soft minimum is the hard one plus a constant, and control costs act as priors: the prior
+N(0, R^-1 / lP) and the control cost u'Ru / 2 are the same thing. `soft_methods` holds the methods with other baselines.
 Where the plant has limits, the interior point takes the place of the unconstrained steps.
 """
 
@@ -14,25 +18,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.belief_steps import BeliefSteps
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.interior_point import InteriorPoint
+from ppi_robotics.plans import BASELINES, Plan, check_choice, check_common, check_number, is_limited, soft_plan
 from ppi_robotics.steps import DampedShooting, FullSteps, HalfSteps
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Phases of a method on a problem.
-
-    Attributes:
-      phases: run one after the other, each from where the one before ended.
-      fallback: run from the initial guess where the last phase does not serve: it does not converge, or its policy,
-        without noise, misses the problem's success criterion or a limit.
-      earlier: whether the path of an earlier phase takes the last one's place where that does not serve.
-    """
-
-    phases: tuple
-    fallback: tuple = ()
-    earlier: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,9 +44,9 @@ class ILQG:
     name = "ilqg"
 
     def __post_init__(self):
-        _check_choice("hessian", self.hessian, ("auto", "gauss_newton", "exact"))
-        _check_choice("limits", self.limits, ("interior_point", "box"))
-        _check_common(self)
+        check_choice("hessian", self.hessian, ("auto", "gauss_newton", "exact"))
+        check_choice("limits", self.limits, ("interior_point", "box"))
+        check_common(self)
 
     lambda_policy = math.inf
     lambda_transition = 0.0
@@ -93,8 +83,8 @@ class LEQG:
     name = "leqg"
 
     def __post_init__(self):
-        _check_number("theta", self.theta)
-        _check_common(self)
+        check_number("theta", self.theta)
+        check_common(self)
 
     lambda_policy = math.inf
 
@@ -118,23 +108,30 @@ class PPI:
     """Posterior policy iteration: the policy given that low cost was observed, by iterated smoothing.
 
     K. Rawlik, M. Toussaint, S. Vijayakumar, *On stochastic optimal control and reinforcement learning by approximate
-    inference* (RSS 2012). With the flat baseline one pass on a linear-quadratic model is its fixed point.
+    inference* (RSS 2012). With the flat baseline one pass on a linear-quadratic model is the fixed point that the other
+    baselines approach step by step.
 
     Attributes:
       eta: weight of the cost [1/cost]; risk-seeking for positive eta (1 is AICO's weight), the risk-neutral
         optimum for eta to 0, risk-averse for negative eta.
+      baseline: what the next policy stays close to: "flat" (nothing), the "posterior" policy before, or its mean with
+        the first policy's covariance ("mean_only").
       max_iterations: of every phase.
       tolerance: converged once no state or control changes by more.
     """
 
     eta: float
+    baseline: str = "flat"
     max_iterations: int = 500
     tolerance: float = 1e-5
     name = "ppi"
 
     def __post_init__(self):
-        _check_number("eta", self.eta)
-        _check_common(self)
+        check_number("eta", self.eta)
+        check_choice("baseline", self.baseline, BASELINES)
+        if self.baseline != "flat" and self.eta == 0:
+            raise ProblemError(f"eta is 0 and baseline '{self.baseline}'; choose 'flat', or eta other than 0")
+        check_common(self)
 
     @property
     def lambda_policy(self):
@@ -148,6 +145,8 @@ class PPI:
 
     def plan(self, problem):
         """Phases on a problem."""
+        if self.baseline != "flat":
+            return soft_plan(problem, self.lambda_policy, self.lambda_transition, self.baseline)
         if self.eta < 0:
             return LEQG(-self.eta, self.max_iterations, self.tolerance).plan(problem)
         if is_limited(problem.plant):
@@ -161,29 +160,30 @@ class PPI:
         return Plan((FullSteps(self.lambda_transition, self.tolerance),), (DampedShooting(self.lambda_transition),))
 
 
-METHODS = {method.name: method for method in (PPI, ILQG, LEQG)}
+@dataclass(frozen=True)
+class AICO:
+    """Approximate inference control: damped messages between the stages, with the weight of the cost at 1.
 
+    M. Toussaint, *Robot trajectory optimization using approximate inference* (ICML 2009). Its policy is PPI's for
+    eta = 1, reached by another iteration; on a linear-quadratic model one pass suffices. Control costs act as the
+    prior. Where the plant has limits, the interior point takes the place of the damped messages.
 
-def is_limited(plant):
-    """Whether any control or state has a limit."""
-    return bool(np.isfinite(plant.control_limits).any() or np.isfinite(plant.state_limits).any())
+    Attributes:
+      max_iterations: of every phase.
+      tolerance: converged once no state or control of the belief changes by more.
+    """
 
+    max_iterations: int = 500
+    tolerance: float = 1e-5
+    name = "aico"
 
-def _check_choice(name, value, choices):
-    if value not in choices:
-        raise ProblemError(f"{name} is {value!r}; choose from {', '.join(choices)}")
+    def __post_init__(self):
+        check_common(self)
 
+    lambda_policy = lambda_transition = 1.0
 
-def _check_number(name, value):
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not number or not math.isfinite(value):
-        raise ProblemError(f"{name} is {value!r}; expected a finite number")
-
-
-def _check_common(method):
-    count = method.max_iterations
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise ProblemError(f"max_iterations is {count!r}; expected a whole number, at least 1")
-    _check_number("tolerance", method.tolerance)
-    if method.tolerance <= 0:
-        raise ProblemError(f"tolerance is {method.tolerance!r}; expected a positive number")
+    def plan(self, problem):
+        """Phases on a problem."""
+        if is_limited(problem.plant):
+            return PPI(1.0, max_iterations=self.max_iterations, tolerance=self.tolerance).plan(problem)
+        return Plan((BeliefSteps(1.0, self.tolerance),), (DampedShooting(1.0),))

@@ -10,13 +10,15 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.guesses import cold_guess, warm_guess
 from ppi_robotics.interior_point import InteriorPoint
-from ppi_robotics.messages import Breakdown, LocalModel, Sweep, backward
-from ppi_robotics.methods import METHODS
+from ppi_robotics.messages import Breakdown, LocalModel, Sweep
+from ppi_robotics.methods import AICO, ILQG, LEQG, PPI
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
 from ppi_robotics.rollouts import check_count, nominal_rollout
+from ppi_robotics.soft_methods import KLControl, PsiIteration
 from ppi_robotics.solution import Solution, Start, Status
 
+METHODS = (PPI, ILQG, LEQG, AICO, KLControl, PsiIteration)
 MOST_STARTS = 24  # where the number is left open
 MARGIN_TRIALS = 5
 
@@ -26,7 +28,7 @@ def solve(problem, method, seed=0, starts=None, policy=None, trajectory=None, ca
 
     Args:
       problem: `Problem`.
-      method: `PPI(eta)`, `ILQG()` or `LEQG(theta)`.
+      method: `PPI(eta)`, `ILQG()`, `LEQG(theta)`, `AICO()`, `KLControl(...)` or `PsiIteration(eta)`.
       seed: of the initial guesses.
       starts: number of initial guesses; the best answer is kept and all are reported. By default as many as it takes,
         at most 24, until two agree on the lowest cost and it meets the problem's success criterion; 1 if warm.
@@ -44,8 +46,8 @@ def solve(problem, method, seed=0, starts=None, policy=None, trajectory=None, ca
     began = time.perf_counter()
     if not isinstance(problem, Problem):
         raise ProblemError(f"problem is {problem!r}; expected a Problem(plant, cost, initial, horizon)")
-    if not isinstance(method, tuple(METHODS.values())):
-        names = ", ".join(cls.__name__ for cls in METHODS.values())
+    if not isinstance(method, METHODS):
+        names = ", ".join(cls.__name__ for cls in METHODS)
         raise ProblemError(f"method is {method!r}; choose from {names}, for instance PPI(eta=0.1)")
     check_count(seed, "seed", 0)
     warm = policy is not None or trajectory is not None
@@ -126,7 +128,8 @@ class Run:
         if end.policy is None:  # an answer is kept even if a later phase failed
             best = min(outcomes, key=lambda outcome: outcome.nominal)
             best = best if best.policy is not None else self._open_loop(x, u)
-            end = replace(best, status=end.status, breakdown=end.breakdown)
+            status = Status.DIVERGED if end.status.solved else end.status  # it converged on what cannot be followed
+            end = replace(best, status=status, breakdown=end.breakdown)
         self.outcome = end
 
     def _serves(self, outcome):
@@ -150,16 +153,6 @@ class Run:
             return iterate, Status.INTERRUPTED
         return iterate, iterate.status or Status.MAX_ITERATIONS
 
-    def _last_sweep(self, phase, model, box, damping):
-        """Sweep for the policy: with the method's risk weight if it has a finite value here, else with the phase's."""
-        level = max(damping, 1e-6)
-        for weight in (self.method.lambda_transition, phase.lambda_transition):
-            for more in (0.0, level):
-                sweep = backward(model, self.method.lambda_policy, weight, damping=(more, more), box=box)
-                if sweep.breakdown is None:
-                    return sweep
-        return sweep
-
     def _contain(self, phase, iterate, outcome):
         """Solve again with a wider margin while the closed loop crosses a state limit."""
         for _ in range(MARGIN_TRIALS):
@@ -182,8 +175,7 @@ class Run:
         outcome = Outcome(status, iterate.cost, iterate.breakdown)
         if not iterate.swept or not np.isfinite(iterate.x).all():
             return outcome
-        model, box = phase.expand(self.problem, iterate)
-        sweep = self._last_sweep(phase, model, box, iterate.damping)
+        model, sweep = phase.conclude(self.problem, iterate, self.method)
         if sweep.breakdown is not None:
             return replace(outcome, breakdown=sweep.breakdown)
         plant = self.problem.plant

@@ -49,6 +49,26 @@ class Iterate:
     memory: object = None
 
 
+class Phase:
+    """What phases have in common: `begin` at a guess, `advance` until a status, and `conclude` with a policy."""
+
+    lambda_transition = 0.0
+
+    def conclude(self, problem, iterate, method):
+        """Local model about the last iterate and the sweep that makes the policy.
+
+        The sweep has the method's weights, or the phase's own risk weight where the method's has no finite value.
+        """
+        model, box = self.expand(problem, iterate)
+        level = max(iterate.damping, 1e-6)
+        for weight in (method.lambda_transition, self.lambda_transition):
+            for more in (0.0, level):
+                sweep = backward(model, method.lambda_policy, weight, damping=(more, more), box=box)
+                if sweep.breakdown is None:
+                    return model, sweep
+        return model, sweep
+
+
 def more_damping(iterate):
     """The iterate with the damping raised, after the schedule of Tassa, Mansard and Todorov (2014)."""
     growth = max(1.6 * iterate.growth, 1.6)
@@ -92,7 +112,7 @@ def noise_cost(price, x, u):
 
 
 @dataclass(frozen=True)
-class FullSteps:
+class FullSteps(Phase):
     """Multiple shooting with full steps: the iterated extended Kalman smoother.
 
     States are iterates of their own, joined only at convergence, so that a start need not obey the dynamics.
@@ -150,7 +170,7 @@ class FullSteps:
 
 
 @dataclass(frozen=True)
-class DampedShooting:
+class DampedShooting(Phase):
     """Single shooting with Levenberg-Marquardt damping and a line search: iLQG, and DDP with exact second derivatives.
 
     With lambda_transition > 0 the disturbances are controls too, u and w both follow the sweep's feedback, and the
@@ -251,7 +271,7 @@ class DampedShooting:
 
 
 @dataclass(frozen=True)
-class HalfSteps:
+class HalfSteps(Phase):
     """Relinearization about the closed loop with a fixed step: for risk-averse weights, whose objective is a saddle.
 
     Attributes:

@@ -1,0 +1,96 @@
+"""AICO's own iteration: messages about a belief, damped, and sent again from where the belief has moved to.
+
+The belief b ~ forward message x backward message x task message is the mean path under the soft policy and the tilted
+dynamics, so that the two sweeps are the messages; the sum of the backward and the task message is exp(-V).
+
+M. Toussaint, *Robot trajectory optimization using approximate inference* (ICML 2009).
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ppi_robotics.expansion import taylor
+from ppi_robotics.kernels.trajectories import largest, moved
+from ppi_robotics.messages import backward, forward
+from ppi_robotics.rollouts import Shooting, no_limits
+from ppi_robotics.solution import Iteration, Status
+from ppi_robotics.steps import DIVERGED, Iterate, Phase, broke_down, objective
+
+FIRST_DAMPING = 1e-3
+BACKTRACKS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Line of rollouts, and the local model with the path that it was made about."""
+
+    shooting: Shooting
+    model: object = None
+    x: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class BeliefSteps(Phase):
+    """Iterated messages with a damped belief.
+
+    A precision D about the last accepted belief is added to every state's message. D is divided by 5 where the rollout
+    of the belief's policy costs no more than the last accepted one, else multiplied by 10 and the belief restored.
+
+    Attributes:
+      lambda_transition: above 0; 1 for AICO.
+      tolerance: converged once no state or control changes by more; the model is made anew once the belief is further
+        from where it was made.
+    """
+
+    lambda_transition: float = 1.0
+    tolerance: float = 1e-5
+    name = "belief"
+
+    def begin(self, problem, x, u):
+        """Iterate at a guess."""
+        shooting = Shooting(problem, no_limits(problem.plant.nu), 1.0 / self.lambda_transition)
+        *_, cost = shooting.rollout(x, u, np.zeros((len(u), problem.plant.nu, problem.plant.nx)))
+        return Iterate(x, u, np.zeros((len(u), problem.plant.noise.columns)), cost, memory=Memory(shooting))
+
+    def expand(self, problem, iterate):
+        """Local model about the iterate, and bounds of the feedforward."""
+        return taylor(problem, iterate.x, iterate.u), None
+
+    def advance(self, problem, iterate, index):
+        """One backward and one forward message, and the verdict on the belief that they make."""
+        memory = iterate.memory
+        if memory.x is None or np.abs(memory.x - iterate.x).max() > 0.0:
+            memory = replace(memory, model=self.expand(problem, iterate)[0], x=iterate.x)
+        model, lS = memory.model, self.lambda_transition
+        sweep = backward(model, math.inf, lS, damping=(iterate.damping / lS, 0.0))
+        if sweep.breakdown is not None:
+            return replace(iterate, status=broke_down(sweep.breakdown), breakdown=sweep.breakdown), None
+        dx, du, w, _ = forward(model, sweep)
+        x, u = np.empty_like(dx), np.empty_like(du)
+        (dx_size, x_size), (du_size, u_size) = moved(iterate.x, dx, 1.0, x), moved(iterate.u, du, 1.0, u)
+        change = max(dx_size, du_size)
+        cost = self._evaluate(memory.shooting, model, sweep, x, u, w) if change < math.inf else math.inf
+        row = Iteration(index, self.name, cost, largest(model.d), change, 1.0, iterate.damping, 0.0)
+        if not cost <= iterate.cost * (1.0 + 1e-9):
+            return self._restore(replace(iterate, memory=memory), row)
+        if not x_size + u_size < DIVERGED:
+            return replace(iterate, status=Status.DIVERGED), None
+        status = Status.CONVERGED if change < self.tolerance else None
+        if status is not None:
+            row = replace(row, cost=objective(problem, x, u, w, lS))
+        return Iterate(x, u, w, cost, status, True, None, iterate.damping / 5, 0.0, memory), row
+
+    def _evaluate(self, shooting, model, sweep, x, u, w):
+        """Objective along the true dynamics, controls and disturbances both following the sweep's feedback."""
+        gain = np.swapaxes(-self.lambda_transition * model.G, 1, 2) @ sweep.P_ahead @ (model.A + model.B @ sweep.K)
+        follow = w, np.zeros_like(w), np.ascontiguousarray(gain), model.G
+        return shooting.search(np.zeros(1), math.inf, 0.0, 0.0, 0.0, x, u, sweep.K, np.zeros_like(u), follow)[1]
+
+    def _restore(self, iterate, row):
+        """The last accepted belief with more damping; growth counts the refusals in a row."""
+        if iterate.growth >= BACKTRACKS:
+            return replace(iterate, swept=True, status=Status.NO_DESCENT), replace(row, step=0.0)
+        damping = max(10.0 * iterate.damping, FIRST_DAMPING)
+        return replace(iterate, damping=damping, growth=iterate.growth + 1.0), replace(row, step=0.0)

@@ -1,0 +1,65 @@
+"""What a method amounts to on a problem: its phases; and the checks that methods share."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.soft_steps import SoftSteps
+
+BASELINES = ("flat", "posterior", "mean_only")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Phases of a method on a problem.
+
+    Attributes:
+      phases: run one after the other, each from where the one before ended.
+      fallback: run from the initial guess where the last phase does not serve: it does not converge, or its policy,
+        without noise, misses the problem's success criterion or a limit.
+      earlier: whether the path of an earlier phase takes the last one's place where that does not serve.
+    """
+
+    phases: tuple
+    fallback: tuple = ()
+    earlier: bool = False
+
+
+def soft_plan(problem, lambda_policy, lambda_transition, baseline, spread=None, tolerance=1e-6):
+    """Phases of an iterated soft policy.
+
+    Raises:
+      ProblemError: if the plant has limits, or `spread` does not fit it.
+    """
+    if is_limited(problem.plant):
+        raise ProblemError(f"baseline '{baseline}' knows no limits, and the plant has some; choose baseline 'flat'")
+    if np.size(spread) not in (1, problem.plant.nu):
+        raise ProblemError(f"spread has {np.size(spread)} entries; the plant has {problem.plant.nu} controls")
+    return Plan((SoftSteps(lambda_policy, lambda_transition, baseline == "mean_only", spread, tolerance),))
+
+
+def is_limited(plant):
+    """Whether any control or state has a limit."""
+    return bool(np.isfinite(plant.control_limits).any() or np.isfinite(plant.state_limits).any())
+
+
+def check_choice(name, value, choices):
+    if value not in choices:
+        raise ProblemError(f"{name} is {value!r}; choose from {', '.join(choices)}")
+
+
+def check_number(name, value):
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not number or not math.isfinite(value):
+        raise ProblemError(f"{name} is {value!r}; expected a finite number")
+
+
+def check_common(method):
+    count = method.max_iterations
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise ProblemError(f"max_iterations is {count!r}; expected a whole number, at least 1")
+    check_number("tolerance", method.tolerance)
+    if method.tolerance <= 0:
+        raise ProblemError(f"tolerance is {method.tolerance!r}; expected a positive number")
