@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import Gaussian
+from ppi_robotics.gaussian import Gaussian, covariance_factor
 from ppi_robotics.kernels.compiler import build
 
 NO_GROWTH = np.empty((0, 0, 0, 0))
@@ -92,9 +92,9 @@ class Breakdown:
     Attributes:
       kind: "risk" (I + lS G'PG is not positive definite), "indefinite" (the Hessian in the control is not), or
         "non-finite" (an entry of the model or of a value is infinite or not a number).
-      stage: at which stage.
-      bound: risk: largest eigenvalue of G'PG, and theta = -lS must stay below its inverse, or for lS > 0 its smallest
-        eigenvalue, which must exceed -1 / lS; indefinite: smallest eigenvalue of the Hessian in the control;
+      stage: at which stage; -1 for the belief over the initial state.
+      bound: risk: largest eigenvalue of G'PG, with the value P that this weight gives the stages ahead; theta = -lS would
+        have to be below its inverse; or for lS > 0 its smallest eigenvalue, which must exceed -1 / lS; indefinite: smallest eigenvalue of the Hessian in the control;
         non-finite: nan.
     """
 
@@ -107,9 +107,9 @@ class Breakdown:
             return f"the model is not finite at stage {self.stage}"
         if self.kind == "indefinite":
             return f"Hessian in the control indefinite at stage {self.stage}: smallest eigenvalue {self.bound:.4g}"
-        if self.bound > 0:
-            return f"risk breakdown at stage {self.stage}: theta must stay below {1 / self.bound:.4g} for this noise"
-        return f"risk breakdown at stage {self.stage}: eta must stay below {-1 / self.bound:.4g} for this noise"
+        place = f"stage {self.stage}" if self.stage >= 0 else "the initial state"
+        name, limit = ("theta", 1 / self.bound) if self.bound > 0 else ("eta", -1 / self.bound)
+        return f"risk breakdown at {place}: {name} exceeds {limit:.4g}, the limit there given the stages ahead"
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +240,28 @@ def forward(model, sweep, x0=None):
     how = sweep.lambda_transition, sweep.P_ahead, sweep.p_ahead, sweep.K, sweep.k
     model.kernels.forward(model.arrays(), *how, x, u, w, y)
     return x, u, w, y
+
+
+def initial_value(sweep, initial):
+    """Risk-weighted value of a belief over the deviation of the initial state, by one more risk step.
+
+    Args:
+      sweep: `Sweep`.
+      initial: `Gaussian` over the deviation of the initial state.
+
+    Returns:
+      R_lS[V_0] (float), or the `Breakdown` where it is infinite.
+    """
+    lS, P, p, m = sweep.lambda_transition, sweep.value.P[0], sweep.value.p[0], initial.mean
+    L = covariance_factor(initial.cov)
+    value, slope, curvature = 0.5 * m @ P @ m + p @ m + sweep.value.p0[0], L.T @ (P @ m + p), L.T @ P @ L
+    if lS == 0.0 or not L.size:
+        return float(value + 0.5 * np.trace(curvature))
+    eigenvalues, vectors = np.linalg.eigh(curvature)
+    M = 1.0 + lS * eigenvalues
+    if M.min() <= 0.0:
+        return Breakdown("risk", -1, float(eigenvalues[-1] if lS < 0 else eigenvalues[0]))
+    return float(value - 0.5 * lS * np.sum((vectors.T @ slope) ** 2 / M) + 0.5 * np.sum(np.log(M)) / lS)
 
 
 def marginals(model, sweep, initial):

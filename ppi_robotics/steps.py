@@ -11,7 +11,8 @@ import numpy as np
 
 from ppi_robotics.expansion import taylor
 from ppi_robotics.kernels.trajectories import costates, largest, moved
-from ppi_robotics.messages import Breakdown, backward, forward
+from ppi_robotics.gaussian import Gaussian
+from ppi_robotics.messages import Breakdown, backward, forward, initial_value
 from ppi_robotics.newton import Newton
 from ppi_robotics.rollouts import Shooting, no_limits
 from ppi_robotics.solution import Iteration, Status
@@ -310,7 +311,9 @@ class HalfSteps(Phase):
         if not math.isfinite(cost):
             return replace(iterate, status=Status.DIVERGED), None
         change = float(np.abs(sweep.k).max())
-        predicted = float(sweep.value.p0[0])
+        predicted = initial_value(sweep, Gaussian(np.zeros(problem.plant.nx), problem.initial.cov))
+        if isinstance(predicted, Breakdown):
+            return replace(iterate, status=broke_down(predicted), breakdown=predicted), None
         status = Status.CONVERGED if change < self.tolerance else None
         row = Iteration(index, self.name, predicted, 0.0, change, self.step, 0.0, 0.0)
         return replace(iterate, x=x, u=u, cost=predicted, swept=True, status=status), row

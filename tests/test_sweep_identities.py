@@ -582,7 +582,7 @@ def test_breakdown_reports_the_first_failing_stage_and_its_bound():
         assert breakdown.kind == "risk"
         close(breakdown.bound, bound)
         assert theta * bound >= 1
-        assert f"stage {t}: theta must stay below {1 / bound:.4g}" in str(breakdown)
+        assert f"stage {t}: theta exceeds {1 / bound:.4g}" in str(breakdown)
         stages.add(t)
     assert len(stages) > 2
 
