@@ -15,7 +15,7 @@ PACKAGE, PLANTS = Path(ppi.__file__).parent, Path(plants.__file__).parent
 LAYERS = [  # from the bottom; a module imports from its own layer and those above it in this list
     {"errors"},
     {"gaussian", "files", "kernels"},
-    {"noise", "problem", "policy", "costs"},
+    {"noise", "problem", "policy", "costs", "sigma_points"},
     {"symbolic", "mujoco_plant", "messages", "expansion", "rollouts", "estimation", "solution"},
     {"methods", "steps", "path_integral", "interior_point", "guesses"},
     {"solver"},
