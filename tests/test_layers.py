@@ -16,7 +16,7 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
     {"errors"},
     {"gaussian", "files", "kernels"},
     {"noise", "problem", "policy", "costs", "sigma_points"},
-    {"symbolic", "mujoco_plant", "messages", "expansion", "rollouts", "estimation", "solution"},
+    {"symbolic", "mujoco_plant", "messages", "expansion", "expansion_sigma", "rollouts", "estimation", "solution"},
     {"methods", "steps", "path_integral", "interior_point", "guesses"},
     {"solver"},
     {"distribution", "evaluation", "plotting", "animation", "mpc"},

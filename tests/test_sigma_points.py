@@ -1,14 +1,19 @@
 """Sigma points: exactness on polynomials, agreement with filterpy, and statistical linearization with them."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from filterpy.kalman import MerweScaledSigmaPoints
 from filterpy.kalman.CubatureKalmanFilter import spherical_radial_sigmas
-from oracles import close
+from oracles import close, sigma_model
 
+import ppi_robotics as ppi
+from ppi_robotics.costs import _project
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.expansion import taylor
+from ppi_robotics.expansion_sigma import statistical
 from ppi_robotics.sigma_points import SigmaPoints
 
 RULES = {
@@ -122,3 +127,181 @@ def test_sizes_that_a_rule_cannot_serve_are_refused():
     for n in (0, 2.0, True):
         with pytest.raises(ProblemError, match="expected a whole number of entries"):
             SigmaPoints().points(n)
+
+
+# -- statistical linearization -----------------------------------------------------------------------------------------
+
+
+class Wave(ppi.SymbolicPlant):
+    """Three states, two controls, Runge-Kutta, a nonlinearity in every entry."""
+
+    state_names, control_names, dt = ("a", "b", "c"), ("u", "v"), 0.1
+    noise = (0.01, 0.0, 0.02)
+
+    def derivative(self, x, u):
+        return ppi.vertcat(x[1] * ppi.cos(x[0]) + u[0] * u[1], ppi.sin(x[2]) * u[0], x[0] ** 2 * u[1] - x[2] ** 3)
+
+
+class Line(ppi.SymbolicPlant):
+    """An affine map of three states and two controls."""
+
+    state_names, control_names, dt = ("a", "b", "c"), ("u", "v"), 1.0
+    noise = (0.01, 0.0, 0.02)
+
+    def transition(self, x, u):
+        return ppi.vertcat(0.9 * x[0] + 0.2 * x[1] - u[1], x[1] - 0.3 * x[2] + u[0] + 0.7, 1.1 * x[2] - x[0])
+
+
+def bumpy(x, u):
+    return ppi.sin(x[0]) * x[1] ** 2 + ppi.exp(0.3 * x[2]) + u[0] ** 2 + u[1] ** 4 + x[0] * u[1]
+
+
+COSTS = {
+    "exact": ppi.SymbolicCost(bumpy, lambda x: ppi.cos(x[0]) * x[1] + x[2] ** 4, hessian="exact"),
+    "project": ppi.SymbolicCost(bumpy, lambda x: ppi.cos(x[0]) * x[1] + x[2] ** 4),
+    "residuals": ppi.LeastSquares(lambda x, u: ppi.vertcat(ppi.sin(x[0]), x[1] * x[2], u[0], u[1])),
+    "quadratic": ppi.Quadratic([1.0, 0.3, 2.0], [0.1, 0.2], terminal=[5.0, 1.0, 0.0], goal=[1.0, 0.0, 2.0]),
+}
+FIELDS = ("A", "B", "d", "Cxx", "Cux", "Cuu", "cx", "cu")  # of a local model, apart from values and noise
+
+
+def case(plant, cost="quadratic", T=40, seed=0):
+    """A problem and a random belief about its trajectory; T is no multiple of the lanes."""
+    rng, (nx, nu) = np.random.default_rng(seed), (plant.nx, plant.nu)
+    problem = ppi.Problem(plant, COSTS[cost], np.zeros(nx), T)
+    F = 0.2 * rng.normal(size=(T + 1, nx + nu, nx + nu))
+    S = F @ F.transpose(0, 2, 1)
+    return problem, rng.normal(size=(T + 1, nx)), rng.normal(size=(T, nu)), (S[:T], S[T, :nx, :nx])
+
+
+def same_models(a, b, tolerance, values=True):
+    for name in FIELDS + (("c0",) if values else ()):
+        close(getattr(a, name), getattr(b, name), tolerance)
+    close(a.G @ a.G.transpose(0, 2, 1), b.G @ b.G.transpose(0, 2, 1), tolerance)
+
+
+@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_compiled_linearization_equals_sums_over_points(rule, cost):
+    problem, x, u, S = case(Wave(), cost)
+    model = statistical(problem, x, u, S, rule)
+    if cost == "project":
+        # the mean Hessian is projected, not the Hessian of every point
+        exact = statistical(case(Wave(), "exact")[0], x, u, S, rule)
+        blocks = exact.Cxx.copy(), exact.Cux.copy(), exact.Cuu.copy()
+        _project(*blocks)
+        for actual, expected in zip((model.Cxx, model.Cux, model.Cuu), blocks, strict=True):
+            close(actual, expected, 1e-12)
+        return
+    A, B, y, W, *expansion = sigma_model(problem, x, u, S, rule)
+    for actual, expected in zip((model.A, model.B, model.d), (A, B, y - x[1:]), strict=True):
+        close(actual, expected, 1e-10)
+    for name, expected in zip(("c0", "cx", "cu", "Cxx", "Cux", "Cuu"), expansion, strict=True):
+        close(getattr(model, name), expected, 1e-10)
+    if rule.beta == 0.0:  # otherwise W + R can be indefinite, and its negative part is dropped
+        close(model.G @ model.G.transpose(0, 2, 1), W, 1e-10)
+
+
+@pytest.mark.parametrize("rule", [SigmaPoints(), SigmaPoints("gauss_hermite", order=4)], ids=["cubature", "hermite"])
+def test_singular_covariances_are_served_by_the_jacobian(rule):
+    """Rank 2 of 5, among them controls that follow the state without noise."""
+    problem, x, u, _ = case(Wave(), "exact")
+    rng = np.random.default_rng(5)
+    F = 0.2 * rng.normal(size=(41, 5, 2))
+    F[:20, 3:] = rng.normal(size=(2, 3)) @ F[:20, :3]
+    F[5, 0] = 0.0
+    S = F @ F.transpose(0, 2, 1)
+    S = S[:40], S[40, :3, :3]
+    model = statistical(problem, x, u, S, rule)
+    A, B, y, W, *expansion = sigma_model(problem, x, u, S, rule)
+    # a pivot of 1e-16 decides alike in both, but the directions left out are known to half the digits
+    for actual, expected in zip((model.A, model.B, model.d), (A, B, y - x[1:]), strict=True):
+        close(actual, expected, 1e-9)
+    close(model.G @ model.G.transpose(0, 2, 1), W, 1e-10)
+    for name, expected in zip(("c0", "cx", "cu", "Cxx", "Cux", "Cuu"), expansion, strict=True):
+        close(getattr(model, name), expected, 1e-9)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_without_variance_it_is_the_taylor_expansion(rule):
+    problem, x, u, S = case(Wave(), "exact")
+    model = statistical(problem, x, u, (0 * S[0], 0 * S[1]), rule)
+    same_models(model, taylor(problem, x, u), 1e-12)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_on_affine_dynamics_and_quadratic_cost_every_rule_is_the_taylor_expansion(rule):
+    problem, x, u, (S, last) = case(Line())
+    model, expected = statistical(problem, x, u, (S, last), rule), taylor(problem, x, u)
+    same_models(model, expected, 1e-12, values=False)
+    spread = [np.sum(expected.Cxx[t] * S[t, :3, :3]) + np.sum(expected.Cuu[t] * S[t, 3:, 3:]) for t in range(40)]
+    spread = np.r_[spread, np.sum(expected.Cxx[40] * last)] / 2
+    close(model.c0, expected.c0 + spread, 1e-12)
+
+
+def test_linearization_tends_to_taylors_quadratically():
+    """The second-order terms of the mean and of the slopes are proportional to the variance."""
+    problem, x, u, S = case(Wave(), "exact")
+    base = taylor(problem, x, u)
+    for name in ("A", "B", "d", "c0", "cx", "Cxx"):
+        errors = [
+            np.max(np.abs(getattr(statistical(problem, x, u, (a * S[0], a * S[1]), SigmaPoints()), name) - before))
+            for before in [getattr(base, name)]
+            for a in (1e-2, 1e-4)
+        ]
+        assert 0.005 < errors[1] / errors[0] < 0.02, name
+
+
+def test_gauss_hermite_rules_converge_to_the_mean_over_many_samples():
+    problem, x, u, S = case(Wave(), "exact", T=2)
+    fine, finer = (statistical(problem, x, u, S, SigmaPoints("gauss_hermite", order=q)) for q in (4, 5))
+    same_models(fine, finer, 1e-3)
+    rng, n = np.random.default_rng(6), 200_000
+    z = rng.multivariate_normal(np.r_[x[0], u[0]], S[0][0], size=n)
+    y = problem.plant.step(z[:, :3], z[:, 3:])
+    error = 5 * y.std(axis=0) / np.sqrt(n)  # five standard errors, seed 6
+    assert (np.abs(y.mean(axis=0) - x[1] - finer.d[0]) < error).all()
+    cost = problem.cost.stage(z[:, :3], z[:, 3:])
+    assert abs(cost.mean() - finer.c0[0]) < 5 * cost.std() / np.sqrt(n)
+
+
+def test_sizes_of_the_shipped_plants_work():
+    from plants import CartPole
+
+    plant = CartPole()
+    problem = ppi.Problem(plant, plant.swing_up_cost(wrapped=True), plant.hanging, 33)
+    rng = np.random.default_rng(7)
+    F = 0.1 * rng.normal(size=(34, 5, 5))
+    S, x, u = F @ F.transpose(0, 2, 1), rng.normal(size=(34, 4)), rng.normal(size=(33, 1))
+    S = S[:33], S[33, :4, :4]
+    model, expected = statistical(problem, x, u, S, SigmaPoints()), sigma_model(problem, x, u, S, SigmaPoints())
+    for name, value in zip(("A", "B"), expected[:2], strict=True):
+        close(getattr(model, name), value, 1e-10)
+    close(model.G @ model.G.transpose(0, 2, 1), expected[3], 1e-10)
+
+
+def test_wrong_covariances_are_refused():
+    problem, x, u, (S, last) = case(Wave())
+    with pytest.raises(ProblemError, match=r"shapes \(39, 5, 5\) and \(3, 3\)"):
+        statistical(problem, x, u, (S[:39], last), SigmaPoints())
+    bad = S.copy()
+    bad[33] -= 0.5 * np.eye(5)
+    with pytest.raises(ProblemError, match="covariance of stage 33 is indefinite"):
+        statistical(problem, x, u, (bad, last), SigmaPoints())
+    with pytest.raises(ProblemError, match="covariance of stage 40 is indefinite"):
+        statistical(problem, x, u, (S, last - np.eye(3)), SigmaPoints())
+
+
+def test_covariances_that_are_not_finite_give_models_that_are_not_finite():
+    problem, x, u, (S, last) = case(Wave())
+    S[7] = np.nan
+    model = statistical(problem, x, u, (S, last), SigmaPoints())
+    assert np.isnan(model.A[7]).all()
+    assert np.isfinite(model.A[[*range(7), *range(8, 40)]]).all()
+
+
+def test_plants_without_expressions_are_refused():
+    problem, x, u, S = case(Wave())
+    other = SimpleNamespace(plant=SimpleNamespace(name="robot"), cost=problem.cost)
+    with pytest.raises(ProblemError, match="plant robot .* expected a SymbolicPlant"):
+        statistical(other, x, u, S, SigmaPoints())
