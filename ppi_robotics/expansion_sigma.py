@@ -6,6 +6,7 @@ import numpy as np
 
 from ppi_robotics.costs import BoundCost, _project
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.kernels.algebra import semidefinite_roots
 from ppi_robotics.kernels.compiler import STAGE_LANES, build
 from ppi_robotics.messages import LocalModel
 from ppi_robotics.symbolic import SymbolicPlant
@@ -43,45 +44,40 @@ def statistical(problem, x, u, S, points):
             f"covariances have shapes {joint.shape} and {last.shape}; "
             f"expected {(T, nx + nu, nx + nu)} of states and controls and {(nx, nx)} of the last state"
         )
-    rule, end_rule = points.points(nx + nu), points.points(nx)
-    y, A, B, G = np.empty((T, nx)), np.empty((T, nx, nx)), np.empty((T, nx, nu)), np.empty((T, nx, nx))
-    c0, cx, cu = np.empty(T + 1), np.empty((T + 1, nx)), np.empty((T, nu))
-    Cxx, Cux, Cuu = np.empty((T + 1, nx, nx)), np.empty((T, nu, nx)), np.empty((T, nu, nu))
-    G[:] = plant.noise.process
-    scratch, kernels, model = np.empty((len(rule[0]), nx, STAGE_LANES)), sigma_kernels(plant, cost), plant.model
-    stage = kernels.linearize(
-        x,
-        u,
-        joint.reshape(T, -1),
-        rule,
-        model.constants,
-        model.dt,
-        cost.stage_constants,
-        scratch,
-        y,
-        A,
-        B,
-        G.reshape(T, -1),
-        c0,
-        cx,
-        cu,
-        Cxx,
-        Cux,
-        Cuu,
-    )
-    fine = kernels.finish(x[T], last.reshape(1, -1), end_rule, cost.terminal_constants, c0[T:], cx[T], Cxx[T:])
-    if stage >= 0 or not fine:
+    U, U_end = np.empty_like(joint), np.empty_like(last)
+    indefinite = semidefinite_roots(joint, U)
+    if indefinite < 0 <= semidefinite_roots(last[None], U_end[None]):
+        indefinite = T
+    if indefinite >= 0:
         raise ProblemError(
-            f"the covariance of stage {stage if stage >= 0 else T} is indefinite; "
+            f"the covariance of stage {indefinite} is indefinite; "
             "expected positive semidefinite covariances of states and controls"
         )
+    U, rule, end_rule = U.reshape(T, -1), points.points(nx + nu), points.points(nx)
+    y, A, B, G = np.empty((T, nx)), np.empty((T, nx, nx)), np.empty((T, nx, nu)), np.empty((T, nx, nx))
+    G[:] = plant.noise.process
+    scratch, model = np.empty((len(rule[0]), nx, STAGE_LANES)), plant.model
+    dynamics_kernels(plant).linearize(x, u, U, rule, model.constants, model.dt, scratch, y, A, B, G)
+    semidefinite_roots(G, G)
+    G = G.transpose(0, 2, 1).copy()
+    c0, cx, cu = np.empty(T + 1), np.empty((T + 1, nx)), np.empty((T, nu))
+    Cxx, Cux, Cuu = np.empty((T + 1, nx, nx)), np.empty((T, nu, nx)), np.empty((T, nu, nu))
+    constants = cost.stage_constants, cost.terminal_constants
+    cost_kernels(cost).quadratize(x, u, U, U_end, rule[:2], end_rule[:2], *constants, c0, cx, cu, Cxx, Cux, Cuu)
     if cost.project:
         _project(Cxx, Cux, Cuu)
     return LocalModel(A, B, y - x[1:], G, Cxx, Cux, Cuu, cx, cu, c0)
 
 
 @functools.lru_cache(maxsize=64)
-def sigma_kernels(plant, cost):
-    """Compiled statistical linearization of a plant under a cost."""
-    functions = (*plant.model.functions[:2], *cost.functions[2:])
-    return build(f"sigma points of {plant.name}", STAGE_LANES, plant.model.sizes, functions, ("integrate", "sigma"))
+def dynamics_kernels(plant):
+    """Compiled statistical linearization of a plant."""
+    model, templates = plant.model, ("integrate", "sigma", "sigma_dynamics")
+    return build(f"sigma points of {model.label}", STAGE_LANES, model.sizes, model.functions[:2], templates)
+
+
+@functools.lru_cache(maxsize=64)
+def cost_kernels(cost):
+    """Compiled means of a cost."""
+    sizes = {"NX": cost.nx, "NU": cost.nu, "NZ": cost.nx + cost.nu}
+    return build("sigma points of a cost", STAGE_LANES, sizes, cost.functions[2:], ("sigma", "sigma_cost"))
