@@ -9,6 +9,7 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels.algebra import semidefinite_roots
 from ppi_robotics.kernels.compiler import STAGE_LANES, build
 from ppi_robotics.messages import LocalModel
+from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.symbolic import SymbolicPlant
 
 
@@ -26,7 +27,8 @@ def statistical(problem, x, u, S, points):
       points: `SigmaPoints`.
 
     Returns:
-      `LocalModel` in deviations from (x, u), with nx noises.
+      `LocalModel` in deviations from (x, u), with nx noises. Negative weights of unscented points can make the
+      covariance of the noise indefinite; its negative part is then dropped.
 
     Raises:
       ProblemError: if the plant is not symbolic, a shape does not fit, or a covariance is indefinite.
@@ -37,16 +39,18 @@ def statistical(problem, x, u, S, points):
             f"plant {plant.name} and cost {type(cost).__name__} have no expressions to compile with sigma points; "
             "expected a SymbolicPlant and a cost of this package, or use the Taylor expansion"
         )
-    (T, nu), nx = u.shape, plant.nx
-    joint, last = (np.ascontiguousarray(part, dtype=float) for part in S)
-    if joint.shape != (T, nx + nu, nx + nu) or last.shape != (nx, nx):
+    if not isinstance(points, SigmaPoints):
+        raise ProblemError(f"points is {points!r}; expected SigmaPoints('cubature') or another rule")
+    nx, nu, T = plant.nx, plant.nu, len(u)
+    # copies, which become factors; and read-only arrays would compile the kernels once more
+    x, u, U, U_end = (np.array(part, dtype=float, order="C") for part in (x, u, *S))
+    if x.shape != (T + 1, nx) or u.shape != (T, nu) or U.shape != (T, nx + nu, nx + nu) or U_end.shape != (nx, nx):
         raise ProblemError(
-            f"covariances have shapes {joint.shape} and {last.shape}; "
-            f"expected {(T, nx + nu, nx + nu)} of states and controls and {(nx, nx)} of the last state"
+            f"states {x.shape}, controls {u.shape}, their covariances {U.shape} and the last state's {U_end.shape}; "
+            f"expected {(T + 1, nx)}, {(T, nu)}, {(T, nx + nu, nx + nu)} and {(nx, nx)}"
         )
-    U, U_end = np.empty_like(joint), np.empty_like(last)
-    indefinite = semidefinite_roots(joint, U)
-    if indefinite < 0 <= semidefinite_roots(last[None], U_end[None]):
+    indefinite = semidefinite_roots(U)
+    if indefinite < 0 <= semidefinite_roots(U_end[None]):
         indefinite = T
     if indefinite >= 0:
         raise ProblemError(
@@ -58,7 +62,7 @@ def statistical(problem, x, u, S, points):
     G[:] = plant.noise.process
     scratch, model = np.empty((len(rule[0]), nx, STAGE_LANES)), plant.model
     dynamics_kernels(plant).linearize(x, u, U, rule, model.constants, model.dt, scratch, y, A, B, G)
-    semidefinite_roots(G, G)
+    semidefinite_roots(G)
     G = G.transpose(0, 2, 1).copy()
     c0, cx, cu = np.empty(T + 1), np.empty((T + 1, nx)), np.empty((T, nu))
     Cxx, Cux, Cuu = np.empty((T + 1, nx, nx)), np.empty((T, nu, nx)), np.empty((T, nu, nu))

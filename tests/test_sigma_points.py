@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from filterpy.kalman import MerweScaledSigmaPoints
 from filterpy.kalman.CubatureKalmanFilter import spherical_radial_sigmas
-from oracles import close, sigma_model
+from oracles import close, semidefinite_root, sigma_model
 
 import ppi_robotics as ppi
 from ppi_robotics.costs import _project
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.expansion import taylor
 from ppi_robotics.expansion_sigma import statistical
+from ppi_robotics.kernels.algebra import semidefinite_roots
 from ppi_robotics.sigma_points import SigmaPoints
 
 RULES = {
@@ -239,6 +240,14 @@ def test_on_affine_dynamics_and_quadratic_cost_every_rule_is_the_taylor_expansio
     close(model.c0, expected.c0 + spread, 1e-12)
 
 
+def test_arguments_stay_as_they_were():
+    problem, x, u, S = case(Wave())
+    given = [part.copy() for part in (x, u, *S)]
+    statistical(problem, x, u, S, SigmaPoints())
+    for part, before in zip((x, u, *S), given, strict=True):
+        np.testing.assert_array_equal(part, before)
+
+
 def test_linearization_tends_to_taylors_quadratically():
     """The second-order terms of the mean and of the slopes are proportional to the variance."""
     problem, x, u, S = case(Wave(), "exact")
@@ -265,25 +274,30 @@ def test_gauss_hermite_rules_converge_to_the_mean_over_many_samples():
     assert abs(cost.mean() - finer.c0[0]) < 5 * cost.std() / np.sqrt(n)
 
 
-def test_sizes_of_the_shipped_plants_work():
-    from plants import CartPole
-
-    plant = CartPole()
-    problem = ppi.Problem(plant, plant.swing_up_cost(wrapped=True), plant.hanging, 33)
-    rng = np.random.default_rng(7)
-    F = 0.1 * rng.normal(size=(34, 5, 5))
-    S, x, u = F @ F.transpose(0, 2, 1), rng.normal(size=(34, 4)), rng.normal(size=(33, 1))
-    S = S[:33], S[33, :4, :4]
-    model, expected = statistical(problem, x, u, S, SigmaPoints()), sigma_model(problem, x, u, S, SigmaPoints())
-    for name, value in zip(("A", "B"), expected[:2], strict=True):
-        close(getattr(model, name), value, 1e-10)
-    close(model.G @ model.G.transpose(0, 2, 1), expected[3], 1e-10)
+def test_roots_of_covariances_multiply_back():
+    rng = np.random.default_rng(8)
+    F = rng.normal(size=(30, 5, 5))
+    F[:10, :, 2:] = 0.0
+    S = F @ F.transpose(0, 2, 1)
+    S[20:25] *= np.outer([1, 1e3, 1e-2, 1, 1e2], [1, 1e3, 1e-2, 1, 1e2])
+    U, before = S.copy(), S.copy()
+    assert semidefinite_roots(U) == -1
+    close(U.transpose(0, 2, 1) @ U, before, 1e-14)
+    assert (np.tril(U, -1) == 0).all()
+    for t in range(30):
+        close(U[t].T, semidefinite_root(S[t]), 1e-6 if t < 10 else 1e-12)  # half the digits of a pivot of rounding
+    S[13, 4, 4] = -1.0
+    assert semidefinite_roots(S) == 13
 
 
 def test_wrong_covariances_are_refused():
     problem, x, u, (S, last) = case(Wave())
-    with pytest.raises(ProblemError, match=r"shapes \(39, 5, 5\) and \(3, 3\)"):
+    with pytest.raises(ProblemError, match=r"covariances \(39, 5, 5\) .* expected \(41, 3\), \(40, 2\), \(40, 5, 5\)"):
         statistical(problem, x, u, (S[:39], last), SigmaPoints())
+    with pytest.raises(ProblemError, match=r"states \(40, 3\)"):
+        statistical(problem, x[:40], u, (S, last), SigmaPoints())
+    with pytest.raises(ProblemError, match="points is 'cubature'"):
+        statistical(problem, x, u, (S, last), "cubature")
     bad = S.copy()
     bad[33] -= 0.5 * np.eye(5)
     with pytest.raises(ProblemError, match="covariance of stage 33 is indefinite"):

@@ -147,8 +147,8 @@ def objective(H, g, k):
 
 
 @njit(**OPTIONS)
-def semidefinite_roots(S, U):
-    """U (N, n, n), upper triangular with U'U = S, for positive semidefinite S (N, n, n), which may be the same array.
+def semidefinite_roots(S):
+    """Replace positive semidefinite matrices S (N, n, n) by upper triangular U with U'U = S.
 
     A pivot of at most 1e-14 of the largest diagonal entry gives a row of zeros: a singular S has that many rows less,
     and a negative part is dropped. What is not finite stays so.
@@ -161,16 +161,16 @@ def semidefinite_roots(S, U):
         largest = 0.0
         for i in range(n):
             largest = max(largest, abs(S[t, i, i]))
-            for j in range(n):
-                U[t, i, j] = S[t, i, j] if i <= j else 0.0
+            for j in range(i):
+                S[t, i, j] = 0.0
         for j in range(n):
-            pivot = U[t, j, j]
+            pivot = S[t, j, j]
             if pivot < -1e-8 * largest and indefinite < 0:
                 indefinite = t
             scale = 0.0 if pivot <= 1e-14 * largest else 1.0 / np.sqrt(pivot)
             for i in range(j, n):
-                U[t, j, i] *= scale
+                S[t, j, i] *= scale
             for i in range(j + 1, n):
                 for r in range(i, n):
-                    U[t, i, r] -= U[t, j, i] * U[t, j, r]
+                    S[t, i, r] -= S[t, j, i] * S[t, j, r]
     return indefinite
