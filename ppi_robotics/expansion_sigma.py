@@ -17,8 +17,9 @@ def statistical(problem, x, u, S, points):
     """Expand a problem about a belief z_t ~ N((x_t, u_t), S_t): sigma points instead of derivatives.
 
     x' = A dx + B du + d + w: A and B are the regression of the next state on z, x_ref + d its mean, and the variance
-    that the regression leaves joins the process noise. Value, gradient and Hessian of the cost are their means.
-    Directions without variance get Taylor's derivatives, so S = 0 gives `expansion.taylor`.
+    that the regression leaves joins the process noise. The cost's model has its mean gradient and Hessian, and its mean
+    value: E C = c0 + tr(C S) / 2. Directions without variance get Taylor's derivatives. So S = 0, or affine dynamics
+    with a quadratic cost, give `expansion.taylor`.
 
     Args:
       problem: `Problem` of a `SymbolicPlant`.
@@ -42,13 +43,14 @@ def statistical(problem, x, u, S, points):
     if not isinstance(points, SigmaPoints):
         raise ProblemError(f"points is {points!r}; expected SigmaPoints('cubature') or another rule")
     nx, nu, T = plant.nx, plant.nu, len(u)
-    # copies, which become factors; and read-only arrays would compile the kernels once more
-    x, u, U, U_end = (np.array(part, dtype=float, order="C") for part in (x, u, *S))
-    if x.shape != (T + 1, nx) or u.shape != (T, nu) or U.shape != (T, nx + nu, nx + nu) or U_end.shape != (nx, nx):
+    # copies, for read-only arrays would compile the kernels once more
+    x, u, S, S_end = (np.array(part, dtype=float, order="C") for part in (x, u, *S))
+    if x.shape != (T + 1, nx) or u.shape != (T, nu) or S.shape != (T, nx + nu, nx + nu) or S_end.shape != (nx, nx):
         raise ProblemError(
-            f"states {x.shape}, controls {u.shape}, their covariances {U.shape} and the last state's {U_end.shape}; "
+            f"states {x.shape}, controls {u.shape}, their covariances {S.shape} and the last state's {S_end.shape}; "
             f"expected {(T + 1, nx)}, {(T, nu)}, {(T, nx + nu, nx + nu)} and {(nx, nx)}"
         )
+    U, U_end = S.copy(), S_end.copy()
     indefinite = semidefinite_roots(U)
     if indefinite < 0 <= semidefinite_roots(U_end[None]):
         indefinite = T
@@ -66,8 +68,9 @@ def statistical(problem, x, u, S, points):
     G = G.transpose(0, 2, 1).copy()
     c0, cx, cu = np.empty(T + 1), np.empty((T + 1, nx)), np.empty((T, nu))
     Cxx, Cux, Cuu = np.empty((T + 1, nx, nx)), np.empty((T, nu, nx)), np.empty((T, nu, nu))
+    belief, rules = (S.reshape(T, -1), S_end, U, U_end), (rule[:2], end_rule[:2])
     constants = cost.stage_constants, cost.terminal_constants
-    cost_kernels(cost).quadratize(x, u, U, U_end, rule[:2], end_rule[:2], *constants, c0, cx, cu, Cxx, Cux, Cuu)
+    cost_kernels(cost).quadratize(x, u, *belief, *rules, *constants, c0, cx, cu, Cxx, Cux, Cuu)
     if cost.project:
         _project(Cxx, Cux, Cuu)
     return LocalModel(A, B, y - x[1:], G, Cxx, Cux, Cuu, cx, cu, c0)

@@ -367,7 +367,7 @@ def semidefinite_root(S):
 
 
 def sigma_model(problem, x, u, S, points):
-    """A, B, mean next state, noise covariance W + R, and mean cost model c0, cx, cu, Cxx, Cux, Cuu by sums over points.
+    """A, B, mean next state, noise covariance W + R, and cost model c0, cx, cu, Cxx, Cux, Cuu by sums over points.
 
     Only `plant.expand` and `cost.quadratize` at single points are used.
     """
@@ -387,6 +387,8 @@ def sigma_model(problem, x, u, S, points):
         for row, k in zip(rows[4:], range(6), strict=True):
             if t < T or k not in (2, 4, 5):
                 row.append(average(w, np.array([m[k][0 if t < T else 1] for m in models])))
+        H = rows[7][t] if t == T else np.block([[rows[7][t], rows[8][t].T], [rows[8][t], rows[9][t]]])
+        rows[4][t] -= np.trace(H @ cov) / 2  # so that the model's own mean is the cost's
         if t == T:
             break
         y = plant.step(z[:, :nx], z[:, nx:])

@@ -2,7 +2,11 @@
 
     E F = F(m) + sum w_i (F(z_i) - F(m)),   z_i = m + U' xi_i,   sum w_i = 1
 
-A quadratic cost's gradient and Hessian come out as they are at the mean.
+A cost C becomes the quadratic model with the mean gradient g and Hessian H that has the cost's mean over the Gaussian,
+
+    C(m + dz) ~ E C - tr(H S) / 2 + g'dz + dz'H dz / 2,   S = U'U
+
+its projection on polynomials of degree 2. A quadratic cost comes out as it is.
 """
 
 from numba import njit
@@ -16,11 +20,12 @@ HESSIAN, CURVATURE = NZ * NZ, NX * NX
 
 
 @njit
-def quadratize(x, u, U, U_end, rule, end_rule, c, c_terminal, v, cx, cu, Cxx, Cux, Cuu):
+def quadratize(x, u, S, S_end, U, U_end, rule, end_rule, c, c_terminal, v, cx, cu, Cxx, Cux, Cuu):
     """Mean models about x (T + 1, NX), u (T, NU); the last rows of v, cx and Cxx are the terminal cost's.
 
     Args:
-      U, U_end: factors (T, NZ * NZ) and (NX, NX) of the covariances of (x, u) and of the last state.
+      S, S_end: covariances (T, NZ * NZ) of (x, u) and (NX, NX) of the last state.
+      U, U_end: their factors, (T, NZ * NZ) and (NX, NX).
       rule, end_rule: xi (m, NZ) and (m, NX), and weights (m,) of means.
     """
     T, (xi, weights) = u.shape[0], rule
@@ -44,6 +49,8 @@ def quadratize(x, u, U, U_end, rule, end_rule, c, c_terminal, v, cx, cu, Cxx, Cu
         for lane in range(min(LANES, T - first)):
             t = first + lane
             v[t] = vs[0, lane]
+            for i in range(HESSIAN):
+                v[t] -= 0.5 * Hs[i, lane] * S[t, i]
             for i in range(NX):
                 cx[t, i] = gs[i, lane]
                 for j in range(NX):
@@ -55,6 +62,9 @@ def quadratize(x, u, U, U_end, rule, end_rule, c, c_terminal, v, cx, cu, Cxx, Cu
                 for j in range(NU):
                     Cuu[t, i, j] = Hs[(NX + i) * NZ + NX + j, lane]
     terminal(vector(x, T, NX), U_end, end_rule, c_terminal, v[T:], vector(cx, T, NX), vector(Cxx, T, NX * NX))
+    for i in range(NX):
+        for j in range(NX):
+            v[T] -= 0.5 * Cxx[T, i, j] * S_end[i, j]
 
 
 @njit
