@@ -17,6 +17,7 @@ _WHERE = {
     "soft_methods": ("KLControl", "PsiIteration"),
     "solver": ("solve",),
     "solution": ("Solution", "Status", "Iteration"),
+    "sigma_points": ("SigmaPoints",),
     "critical": ("critical_theta",),
     "rollouts": ("rollout", "Rollouts"),
     "distribution": ("Evaluation",),

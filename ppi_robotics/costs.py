@@ -186,7 +186,7 @@ class BoundCost:
         )
         self.kernels.quadratize(x, u, self.stage_constants, self.terminal_constants, *out)
         if self.project:
-            _project(*out[3:])
+            project(*out[3:])
         return out
 
 
@@ -217,7 +217,7 @@ def _expand(expression, z, residuals, hessian):
     return value, gradient, matrix
 
 
-def _project(Cxx, Cux, Cuu):
+def project(Cxx, Cux, Cuu):
     """Raise the eigenvalues of every stage's Hessian to 1e-8 of the largest, in place."""
     T, nu, nx = Cux.shape
     H = np.empty((T, nx + nu, nx + nu))

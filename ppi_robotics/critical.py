@@ -16,9 +16,9 @@ LARGEST = 1e12
 def critical_theta(solution):
     """Largest theta for which the risk-averse sweep along a solution's path has a finite value.
 
-    It is found by bisection along the local model of the solution, for instance of ILQG; a solve with LEQG moves the path,
-    and so its limit, by a little. Uncertainty of the initial state counts as one more risk step. Where limits act, their
-    barriers are part of the model. (P. Whittle, *Risk-sensitive optimal control*, 1990.)
+    It is found by bisection along the local model of the solution, for instance of ILQG; a solve with LEQG moves the
+    path, and so its limit, by a little. Uncertainty of the initial state counts as one more risk step. Where limits
+    act, their barriers are part of the model. (P. Whittle, *Risk-sensitive optimal control*, 1990.)
 
     Args:
       solution: `Solution`, or a `LocalModel`, whose initial state is certain.

@@ -22,12 +22,14 @@ from ppi_robotics.kernels.trajectories import (
     push_inside,
     stationarity,
 )
-from ppi_robotics.messages import Sweep, backward, forward
+from ppi_robotics.messages import Sweep, backward, forward, joint_spread
 from ppi_robotics.rollouts import Shooting
+from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps import DIVERGED, Iterate, Phase, broke_down, objective
 
 DAMPING_FIRST, DAMPING_MAX = 1e-4, 1e12
+SETTLINGS, SETTLED = 20, 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +88,14 @@ class InteriorPoint(Phase):
     Noise that grows with state or control shapes the gains along the optimal path, not the path itself.
 
     Attributes:
-      lambda_transition: at least 0; with it the objective is PPI's merit.
+      lambda_transition: where positive, the objective is PPI's merit; where negative, its saddle point is approached by
+        Newton steps without a search, from a risk-neutral solution.
       exact: second derivatives of the dynamics, weighted by the multipliers, join the Hessian.
       tolerance: of the scaled optimality residuals.
       mu: first barrier weight.
       margin: state limits are kept with so much to spare, since the closed loop leaves the optimized path by a little.
+      points: `SigmaPoints` for the gains about the optimal path; None takes derivatives.
+      tilted: they stand for the belief; otherwise for the spread of rollouts.
     """
 
     lambda_transition: float = 0.0
@@ -98,6 +103,8 @@ class InteriorPoint(Phase):
     tolerance: float = 1e-7
     mu: float = 0.1
     margin: float = 1e-7
+    points: SigmaPoints | None = None
+    tilted: bool = True
     name = "interior point"
 
     def begin(self, problem, x, u):
@@ -122,6 +129,8 @@ class InteriorPoint(Phase):
         iterate = replace(iterate, swept=True, damping=damping, memory=replace(memory, sweep=sweep))
         here = self._point(problem, iterate.x, iterate.u, iterate.w, memory.mu)
         direction = self._direction(problem, model, sweep, iterate)
+        if self.lambda_transition < 0.0:
+            return self._newton(problem, iterate, here, direction, index)
         found, step, armijo = self._line_search(problem, model, iterate, here, direction)
         if found is None:
             return self._recover(problem, iterate, here, direction, index)
@@ -132,6 +141,20 @@ class InteriorPoint(Phase):
         model = taylor(problem, iterate.x, iterate.u, iterate.memory.y if self.exact else None)
         self._add_barriers(problem, model, iterate)
         return model, None
+
+    def conclude(self, problem, iterate, method):
+        """Local model about the optimal path and its sweep; with sigma points, both are repeated until they agree."""
+        model, sweep = super().conclude(problem, iterate, method)
+        for _ in range(SETTLINGS if self.points is not None else 0):
+            if sweep.breakdown is not None:
+                break
+            iterate = replace(iterate, spread=joint_spread(model, sweep, problem.initial.cov, self.tilted))
+            model, gains = self.local_model(problem, iterate), sweep.K
+            self._add_barriers(problem, model, iterate)
+            sweep = backward(model, method.lambda_policy, sweep.lambda_transition)
+            if np.abs(sweep.K - gains).max() < SETTLED * np.abs(gains).max():
+                break
+        return model, sweep
 
     # -- the barrier problem -------------------------------------------------------------------------------------------
 
@@ -197,12 +220,16 @@ class InteriorPoint(Phase):
         damping = 1e-4 * 10.0**iterate.memory.failures if iterate.memory.failures else 0.0
         while True:
             sweep = backward(model, math.inf, self.lambda_transition, damping=(damping, damping))
-            if sweep.breakdown is None or sweep.breakdown.kind == "non-finite" or damping > DAMPING_MAX:
+            if sweep.breakdown is None or self._hopeless(sweep.breakdown) or damping > DAMPING_MAX:
                 return sweep, damping
             if damping == 0.0:
                 damping = max(iterate.damping / 3, 1e-4)
             else:
                 damping *= 8.0 if iterate.damping else 100.0
+
+    def _hopeless(self, breakdown):
+        """Whether more damping cannot help."""
+        return breakdown.kind == "non-finite" or (breakdown.kind == "risk" and self.lambda_transition < 0.0)
 
     def _direction(self, problem, model, sweep, iterate):
         dx, du, w, y = forward(model, sweep)
@@ -240,6 +267,13 @@ class InteriorPoint(Phase):
             if step < 1e-6:
                 break
         return None, 0.0, False
+
+    def _newton(self, problem, iterate, here, direction, index):
+        """The longest step inside the limits: the averse objective is a saddle, along which nothing falls."""
+        found = self._move(problem, iterate, direction, direction.primal, iterate.memory.mu)
+        if not math.isfinite(found.theta + found.phi) or np.abs(found.x).max() > DIVERGED:
+            return replace(iterate, status=Status.DIVERGED), None
+        return self._accept(problem, iterate, here, direction, found, direction.primal, True, index)
 
     def _move(self, problem, iterate, direction, step, mu):
         x, u, w = iterate.x + step * direction.dx, iterate.u + step * direction.du, iterate.w + step * direction.dw

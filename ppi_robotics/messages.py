@@ -93,9 +93,9 @@ class Breakdown:
       kind: "risk" (I + lS G'PG is not positive definite), "indefinite" (the Hessian in the control is not), or
         "non-finite" (an entry of the model or of a value is infinite or not a number).
       stage: at which stage; -1 for the belief over the initial state.
-      bound: risk: largest eigenvalue of G'PG, with the value P that this weight gives the stages ahead; theta = -lS would
-        have to be below its inverse; or for lS > 0 its smallest eigenvalue, which must exceed -1 / lS; indefinite: smallest eigenvalue of the Hessian in the control;
-        non-finite: nan.
+      bound: risk: largest eigenvalue of G'PG, with the value P that this weight gives the stages ahead, and theta = -lS
+        would have to be below its inverse; or for lS > 0 its smallest eigenvalue, which must exceed -1 / lS;
+        indefinite: smallest eigenvalue of the Hessian in the control; non-finite: nan.
     """
 
     kind: str
@@ -283,8 +283,28 @@ def marginals(model, sweep, initial):
     # the initial belief is tilted like every transition
     S[0] = np.linalg.inv(np.eye(nx) + lS * initial.cov @ P) @ initial.cov
     x, _, _, _ = forward(model, sweep, initial.mean - lS * S[0] @ (P @ initial.mean + p))
-    model.kernels.spread(model.arrays(), lS, sweep.P_ahead, sweep.K, sweep.cov, S)
+    model.kernels.spread(model.arrays(), lS, sweep.P_ahead, sweep.K, sweep.cov, S, np.empty((0, 0, 0)))
     return Gaussian(x, S)
+
+
+def joint_spread(model, sweep, initial_cov, tilted):
+    """Covariances of state and control under the policy's mean.
+
+    Args:
+      model: `LocalModel`.
+      sweep: `Sweep` of the same model.
+      initial_cov: (nx, nx), of the initial state.
+      tilted: under the tilted dynamics, which is the belief; otherwise under the noise itself, which is what rollouts
+        of the policy show.
+
+    Returns:
+      covariances of (x_t, u_t), (T, nx + nu, nx + nu), and of x_T, (nx, nx).
+    """
+    T, nx, nu = model.B.shape
+    lS, S, Z = sweep.lambda_transition if tilted else 0.0, np.empty((T + 1, nx, nx)), np.empty((T, nx + nu, nx + nu))
+    S[0] = np.linalg.inv(np.eye(nx) + lS * initial_cov @ sweep.value.P[0]) @ initial_cov
+    model.kernels.spread(model.arrays(), lS, sweep.P_ahead, sweep.K, np.zeros((T, nu, nu)), S, Z)
+    return Z, S[T]
 
 
 def _prepare(baseline, T, nx, nu, lambda_policy):

@@ -22,6 +22,7 @@ from ppi_robotics.belief_steps import BeliefSteps
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.interior_point import InteriorPoint
 from ppi_robotics.plans import BASELINES, Plan, check_choice, check_common, check_number, is_limited, soft_plan
+from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.steps import DampedShooting, FullSteps, HalfSteps
 
 
@@ -95,12 +96,17 @@ class LEQG:
 
     def plan(self, problem):
         """Phases on a problem."""
-        if np.isfinite(problem.plant.state_limits).any():
-            raise ProblemError(
-                "LEQG and negative eta know control limits only, and the plant has state limits; choose PPI or ILQG"
-            )
-        neutral = ILQG(max_iterations=self.max_iterations).plan(problem).phases
-        return Plan((*neutral, HalfSteps(self.lambda_transition, self.tolerance))) if self.theta else Plan(neutral)
+        return relinearized(problem, self)
+
+
+def relinearized(problem, method, points=None, tilted=False):
+    """Phases that go on from the risk-neutral solution: local models about rollouts, or the interior point."""
+    weight, neutral = method.lambda_transition, ILQG(max_iterations=method.max_iterations).plan(problem).phases
+    if not weight and points is None:
+        return Plan(neutral)
+    if is_limited(problem.plant):
+        return Plan((*neutral, InteriorPoint(weight, points=points, tilted=tilted)))
+    return Plan((*neutral, HalfSteps(weight, method.tolerance, points=points)))
 
 
 @dataclass(frozen=True)
@@ -116,12 +122,19 @@ class PPI:
         optimum for eta to 0, risk-averse for negative eta.
       baseline: what the next policy stays close to: "flat" (nothing), the "posterior" policy before, or its mean with
         the first policy's covariance ("mean_only").
+      expansion: "taylor" for derivatives at the mean (extended Kalman filter), or `SigmaPoints` for means over the
+        spread (unscented, cubature or Gauss-Hermite filter).
+      about: "belief" (multiple shooting; sigma points stand for the smoothed belief), or "rollout" (from the
+        risk-neutral solution on; sigma points stand for the spread of rollouts). Where the plant has limits, sigma
+        points make the gains, and derivatives the path.
       max_iterations: of every phase.
       tolerance: converged once no state or control changes by more.
     """
 
     eta: float
     baseline: str = "flat"
+    expansion: str | SigmaPoints = "taylor"
+    about: str = "belief"
     max_iterations: int = 500
     tolerance: float = 1e-5
     name = "ppi"
@@ -129,6 +142,11 @@ class PPI:
     def __post_init__(self):
         check_number("eta", self.eta)
         check_choice("baseline", self.baseline, BASELINES)
+        check_choice("about", self.about, ("belief", "rollout"))
+        if self.expansion != "taylor" and not isinstance(self.expansion, SigmaPoints):
+            raise ProblemError(f"expansion is {self.expansion!r}; choose 'taylor' or SigmaPoints('cubature')")
+        if self.baseline != "flat" and (self.expansion, self.about) != ("taylor", "belief"):
+            raise ProblemError(f"baseline '{self.baseline}' has an expansion of its own; leave expansion and about out")
         if self.baseline != "flat" and self.eta == 0:
             raise ProblemError(f"eta is 0 and baseline '{self.baseline}'; choose 'flat', or eta other than 0")
         check_common(self)
@@ -147,17 +165,17 @@ class PPI:
         """Phases on a problem."""
         if self.baseline != "flat":
             return soft_plan(problem, self.lambda_policy, self.lambda_transition, self.baseline)
-        if self.eta < 0:
-            return LEQG(-self.eta, self.max_iterations, self.tolerance).plan(problem)
+        points = None if self.expansion == "taylor" else self.expansion
+        if self.eta < 0 or self.about == "rollout":
+            return relinearized(problem, self, points, self.about == "belief")
         if is_limited(problem.plant):
             # The relaxed dynamics of eta > 0 would leave good swings for bad ones: the risk-neutral path comes first.
             # A saturated motor cannot make up for helpful noise that the smoothed path may count on: where it fails
             # without noise, the risk-neutral path takes its place, with PPI's gains about it.
-            neutral = InteriorPoint(0.0)
-            return (
-                Plan((neutral, InteriorPoint(self.lambda_transition)), earlier=True) if self.eta else Plan((neutral,))
-            )
-        return Plan((FullSteps(self.lambda_transition, self.tolerance),), (DampedShooting(self.lambda_transition),))
+            neutral, last = InteriorPoint(0.0), InteriorPoint(self.lambda_transition, points=points)
+            return Plan((neutral, last), earlier=True) if self.eta else Plan((last,))
+        fallback = () if points else (DampedShooting(self.lambda_transition),)
+        return Plan((FullSteps(self.lambda_transition, self.tolerance, points),), fallback)
 
 
 @dataclass(frozen=True)

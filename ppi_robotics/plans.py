@@ -7,6 +7,7 @@ import numpy as np
 
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.soft_steps import SoftSteps
+from ppi_robotics.steps import DampedShooting
 
 BASELINES = ("flat", "posterior", "mean_only")
 
@@ -28,7 +29,7 @@ class Plan:
 
 
 def soft_plan(problem, lambda_policy, lambda_transition, baseline, spread=None, tolerance=1e-6):
-    """Phases of an iterated soft policy.
+    """Phases of an iterated soft policy; averse ones start from the risk-neutral solution.
 
     Raises:
       ProblemError: if the plant has limits, or `spread` does not fit it.
@@ -37,7 +38,8 @@ def soft_plan(problem, lambda_policy, lambda_transition, baseline, spread=None, 
         raise ProblemError(f"baseline '{baseline}' knows no limits, and the plant has some; choose baseline 'flat'")
     if np.size(spread) not in (1, problem.plant.nu):
         raise ProblemError(f"spread has {np.size(spread)} entries; the plant has {problem.plant.nu} controls")
-    return Plan((SoftSteps(lambda_policy, lambda_transition, baseline == "mean_only", spread, tolerance),))
+    steps = SoftSteps(lambda_policy, lambda_transition, baseline == "mean_only", spread, tolerance)
+    return Plan((DampedShooting(), steps) if lambda_transition < 0.0 else (steps,))
 
 
 def is_limited(plant):

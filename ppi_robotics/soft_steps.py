@@ -78,11 +78,14 @@ class SoftSteps(Phase):
     lambda_transition: float = 0.0
     mean_only: bool = False
     spread: tuple | None = None
-    tolerance: float = 1e-7
+    tolerance: float = 1e-6
     name = "soft steps"
 
     def begin(self, problem, x, u):
-        """Iterate on the rollout of the guess's controls, with open-loop noise."""
+        """Iterate on the rollout of the guess's controls and their noise; averse, with risk-neutral feedback.
+
+        Without feedback the noise may well have no finite averse cost.
+        """
         T, (nx, nu) = len(u), (problem.plant.nx, problem.plant.nu)
         shooting, w = Shooting(problem, no_limits(nu)), np.zeros((T, problem.plant.noise.columns))
         x, u, cost = shooting.rollout(x, u, np.zeros((T, nu, nx)))
@@ -92,8 +95,8 @@ class SoftSteps(Phase):
         cov = self._first_cov(model)
         if cov is None:
             return Iterate(x, u, w, status=Status.INDEFINITE)
-        baseline = Baseline(np.zeros((T, nu, nx)), np.zeros((T, nu)), cov)
-        stand = self._stand(model, baseline)
+        K = backward(model).K if self.lambda_transition < 0.0 else np.zeros((T, nu, nx))
+        stand = self._stand(model, Baseline(K, np.zeros((T, nu)), cov))
         broken = stand.evaluation.breakdown
         status = None if broken is None else broke_down(broken)
         return Iterate(x, u, w, stand.cost, status, broken is None, broken, memory=Memory(shooting, stand, 1.0, True))

@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ppi_robotics.expansion import taylor
-from ppi_robotics.kernels.trajectories import costates, largest, moved
 from ppi_robotics.gaussian import Gaussian
-from ppi_robotics.messages import Breakdown, backward, forward, initial_value
+from ppi_robotics.kernels.trajectories import costates, largest, moved
+from ppi_robotics.messages import Breakdown, backward, forward, initial_value, joint_spread
 from ppi_robotics.newton import Newton
 from ppi_robotics.rollouts import Shooting, no_limits
+from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.solution import Iteration, Status
+from ppi_robotics.statistical import statistical
 
 RATIO = 1e-4  # of the predicted decrease, which an accepted step must reach
 STEPS = 10.0 ** np.linspace(0.0, -3.0, 11)  # step lengths of Tassa's line search
@@ -35,6 +37,7 @@ class Iterate:
       swept: whether a backward sweep was completed.
       breakdown: of the last sweep that was not.
       damping, growth: Levenberg-Marquardt damping and the factor of its last change.
+      spread: covariances of (x_t, u_t) and of x_T, which sigma points stand for; None for none.
       memory: what else a phase carries.
     """
 
@@ -48,12 +51,20 @@ class Iterate:
     damping: float = 0.0
     growth: float = 1.0
     memory: object = None
+    spread: tuple | None = None
 
 
 class Phase:
     """What phases have in common: `begin` at a guess, `advance` until a status, and `conclude` with a policy."""
 
     lambda_transition = 0.0
+    points = None
+
+    def local_model(self, problem, iterate):
+        """Model about the iterate: by sigma points where the phase has some and the iterate a spread, else Taylor's."""
+        if self.points is None or iterate.spread is None:
+            return taylor(problem, iterate.x, iterate.u)
+        return statistical(problem, iterate.x, iterate.u, iterate.spread, self.points)
 
     def conclude(self, problem, iterate, method):
         """Local model about the last iterate and the sweep that makes the policy.
@@ -121,20 +132,23 @@ class FullSteps(Phase):
     Attributes:
       lambda_transition: at least 0.
       tolerance: converged once no state or control changes by more.
+      points: `SigmaPoints` that stand for the belief in the local models; None takes derivatives at its mean.
     """
 
     lambda_transition: float = 0.0
     tolerance: float = 1e-5
+    points: SigmaPoints | None = None
     name = "full steps"
 
     def begin(self, problem, x, u):
         """Iterate at a guess."""
         w = np.zeros((len(u), problem.plant.noise.columns))
-        return Iterate(x, u, w, memory=Newton(problem) if Newton.applies(problem) else None)
+        plain = self.points is None and Newton.applies(problem)
+        return Iterate(x, u, w, memory=Newton(problem) if plain else None)
 
     def expand(self, problem, iterate):
         """Local model about the iterate, and bounds of the feedforward."""
-        return taylor(problem, iterate.x, iterate.u), None
+        return self.local_model(problem, iterate), None
 
     def advance(self, problem, iterate, index):
         """Expand, sweep backward and forward, take the whole step."""
@@ -145,20 +159,20 @@ class FullSteps(Phase):
             step = self._step(problem, iterate)
         if isinstance(step, Breakdown):
             return replace(iterate, status=broke_down(step), breakdown=step), None
-        x, u, w, (cost, defect, dx_size, du_size, x_size, u_size) = step
+        x, u, w, (cost, defect, dx_size, du_size, x_size, u_size), *spread = step
         if not dx_size + du_size + u_size < math.inf or x_size > DIVERGED:
             return replace(iterate, status=Status.DIVERGED), None
         change = max(dx_size, du_size)
         # the cost is that of the path that was expanded: the next one's comes with its own expansion
         still = abs(cost - iterate.cost) < 1e-7 * abs(cost) and change < 100 * self.tolerance
         status = Status.CONVERGED if change < self.tolerance or still else None
-        if status is not None:
+        if status is not None and self.points is None:
             cost = objective(problem, x, u, w, self.lambda_transition)
         row = Iteration(index, self.name, cost, defect, change, 1.0, 0.0, 0.0)
-        return Iterate(x, u, w, cost, status, True, memory=newton), row
+        return Iterate(x, u, w, cost, status, True, None, 0.0, 1.0, newton, *spread), row
 
     def _step(self, problem, iterate):
-        """What `Newton.full_step` returns, or the `Breakdown` of the sweep."""
+        """What `Newton.full_step` returns and, with sigma points, the spread; or the `Breakdown` of the sweep."""
         model, _ = self.expand(problem, iterate)
         sweep = backward(model, math.inf, self.lambda_transition)
         if sweep.breakdown is not None:
@@ -167,7 +181,8 @@ class FullSteps(Phase):
         x, u = np.empty_like(dx), np.empty_like(du)
         (dx_size, x_size), (du_size, u_size) = moved(iterate.x, dx, 1.0, x), moved(iterate.u, du, 1.0, u)
         cost = float(model.c0.sum()) + price(iterate.w, self.lambda_transition)
-        return x, u, w, (cost, largest(model.d), dx_size, du_size, x_size, u_size)
+        spread = None if self.points is None else joint_spread(model, sweep, problem.initial.cov, True)
+        return x, u, w, (cost, largest(model.d), dx_size, du_size, x_size, u_size), spread
 
 
 @dataclass(frozen=True)
@@ -279,31 +294,30 @@ class HalfSteps(Phase):
       lambda_transition: any sign.
       tolerance: converged once the feedforward is smaller everywhere.
       step: fraction of the feedforward that is taken.
+      points: `SigmaPoints` that stand for the spread of rollouts in the local models; None takes derivatives.
     """
 
     lambda_transition: float
     tolerance: float = 1e-5
     step: float = 0.5
+    points: SigmaPoints | None = None
     name = "relinearization"
 
     def begin(self, problem, x, u):
         """Iterate on the rollout of the guess's controls."""
-        shooting = Shooting(problem, problem.plant.control_limits)
+        shooting = Shooting(problem, no_limits(problem.plant.nu))
         x, u, cost = shooting.rollout(x, u, np.zeros((len(u), problem.plant.nu, problem.plant.nx)))
         w = np.zeros((len(u), problem.plant.noise.columns))
         return Iterate(x, u, w, status=None if math.isfinite(cost) else Status.DIVERGED, memory=shooting)
 
     def expand(self, problem, iterate):
         """Local model about the iterate, and bounds of the feedforward."""
-        limits = problem.plant.control_limits
-        return taylor(problem, iterate.x, iterate.u), box_about(iterate.u, limits) if np.isfinite(
-            limits
-        ).any() else None
+        return self.local_model(problem, iterate), None
 
     def advance(self, problem, iterate, index):
         """Expand about the rollout, sweep with the risk weight, follow the new policy part of the way."""
-        model, box = self.expand(problem, iterate)
-        sweep = backward(model, math.inf, self.lambda_transition, box=box)
+        model, _ = self.expand(problem, iterate)
+        sweep = backward(model, math.inf, self.lambda_transition)
         if sweep.breakdown is not None:
             return replace(iterate, status=broke_down(sweep.breakdown), breakdown=sweep.breakdown), None
         path = (iterate.x, iterate.u, sweep.K, sweep.k)
@@ -316,4 +330,5 @@ class HalfSteps(Phase):
             return replace(iterate, status=broke_down(predicted), breakdown=predicted), None
         status = Status.CONVERGED if change < self.tolerance else None
         row = Iteration(index, self.name, predicted, 0.0, change, self.step, 0.0, 0.0)
-        return replace(iterate, x=x, u=u, cost=predicted, swept=True, status=status), row
+        spread = None if self.points is None else joint_spread(model, sweep, problem.initial.cov, False)
+        return replace(iterate, x=x, u=u, cost=predicted, swept=True, status=status, spread=spread), row

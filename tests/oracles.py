@@ -351,3 +351,57 @@ class Swing(ppi.SymbolicPlant):
 def swing(x, u):
     """Numpy counterpart of `Swing.derivative`."""
     return np.array([x[1], u[0] - 9.81 * np.sin(x[0]) - 0.2 * x[1] ** 3])
+
+
+# -- statistical linearization -----------------------------------------------------------------------------------------
+
+
+def semidefinite_root(S):
+    """Lower factor of a positive semidefinite matrix, with a column of zeros where a pivot vanishes."""
+    L, rest = np.zeros_like(S), S.copy()
+    for j in range(len(S)):
+        if rest[j, j] > 1e-14 * np.max(np.diag(S)):
+            L[j:, j] = rest[j:, j] / np.sqrt(rest[j, j])
+            rest -= np.outer(L[:, j], L[:, j])
+    return L
+
+
+def sigma_model(problem, x, u, S, points):
+    """A, B, mean next state, noise covariance W + R, and cost model c0, cx, cu, Cxx, Cux, Cuu by sums over points.
+
+    Only `plant.expand` and `cost.quadratize` at single points are used.
+    """
+    plant, cost, (joint, last) = problem.plant, problem.cost, S
+    T, nx = len(u), plant.nx
+    rows = [[] for _ in range(10)]
+
+    def average(w, values):
+        return np.tensordot(w, values, 1)
+
+    for t in range(T + 1):
+        cov = joint[t] if t < T else last
+        xi, w, v = points.points(len(cov))
+        L, mean = semidefinite_root(cov), np.r_[x[t], u[t]] if t < T else x[T]
+        z = mean + xi @ L.T
+        models = [cost.quadratize(np.vstack([z_i[:nx]] * 2), z_i[None, nx:] if t < T else u[:1]) for z_i in z]
+        for row, k in zip(rows[4:], range(6), strict=True):
+            if t < T or k not in (2, 4, 5):
+                row.append(average(w, np.array([m[k][0 if t < T else 1] for m in models])))
+        H = rows[7][t] if t == T else np.block([[rows[7][t], rows[8][t].T], [rows[8][t], rows[9][t]]])
+        rows[4][t] -= np.trace(H @ cov) / 2  # so that the model's own mean is the cost's
+        if t == T:
+            break
+        y = plant.step(z[:, :nx], z[:, nx:])
+        mean_next = w @ y
+        S_yy = np.einsum("i,ia,ib", v, y - mean_next, y - mean_next)
+        S_yz = np.einsum("i,ia,ib", v, y - mean_next, z - mean)
+        _, A, B = plant.expand(x[t : t + 1], u[t : t + 1])
+        J, free = np.hstack([A[0], B[0]]), np.diag(L) > 0
+        M = np.einsum("i,ia,ib", v, y - mean_next, xi) - J @ L
+        AB = J.copy()
+        AB[:, free] += np.linalg.solve(L[np.ix_(free, free)].T, M[:, free].T).T
+        close(AB @ cov, S_yz, 1e-9)  # the normal equations of the regression
+        for row, entry in zip(rows, (AB[:, :nx], AB[:, nx:], mean_next, S_yy - AB @ cov @ AB.T), strict=False):
+            row.append(entry)
+    A, B, y, R, c0, cx, cu, Cxx, Cux, Cuu = (np.array(row) for row in rows)
+    return A, B, y, plant.noise.process + R, c0, cx, cu, Cxx, Cux, Cuu

@@ -15,8 +15,8 @@ PACKAGE, PLANTS = Path(ppi.__file__).parent, Path(plants.__file__).parent
 LAYERS = [  # from the bottom; a module imports from its own layer and those above it in this list
     {"errors"},
     {"gaussian", "files", "kernels"},
-    {"noise", "problem", "policy", "costs"},
-    {"symbolic", "mujoco_plant", "messages", "expansion", "rollouts", "estimation", "solution"},
+    {"noise", "problem", "policy", "costs", "sigma_points"},
+    {"symbolic", "mujoco_plant", "messages", "expansion", "statistical", "rollouts", "estimation", "solution"},
     {"steps", "newton", "soft_steps", "belief_steps", "interior_point", "path_integral", "guesses", "critical"},
     {"methods", "soft_methods", "plans"},
     {"solver"},

@@ -143,12 +143,12 @@ def test_bad_weights_are_refused(problem, method, weights, words):
         ppi.sweep(problem, method, **weights)
 
 
-def test_averse_weights_with_state_limits_are_refused_before_any_work(monkeypatch):
+def test_methods_that_cannot_solve_the_problem_are_refused_before_any_work(monkeypatch):
     plant = CartPole(track_limit=2.0)
     problem = ppi.Problem(plant, plant.swing_up_cost(), plant.hanging, 150)
     monkeypatch.setattr(risk, "solve", lambda *_, **__: pytest.fail("solved"))
-    with pytest.raises(ppi.ProblemError, match="state limits"):
-        ppi.sweep(problem, ppi.PPI(0), eta=[0, 0.1, -0.1])
+    with pytest.raises(ppi.ProblemError, match="knows no limits"):
+        ppi.sweep(problem, ppi.PPI(1, baseline="posterior"), eta=[0.1, 1])
     with pytest.raises(ppi.ProblemError, match="expected a Problem"):
         ppi.sweep(plant, ppi.PPI(0), eta=[0])
 

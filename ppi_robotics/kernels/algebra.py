@@ -1,4 +1,4 @@
-"""Small dense algebra for the sweeps: factors H = U'DU, substitutions, a box-limited step."""
+"""Small dense algebra: factors H = U'DU and substitutions of the sweeps, a box-limited step, roots of covariances."""
 
 import numpy as np
 from numba import njit
@@ -145,3 +145,33 @@ def objective(H, g, k):
             row += 0.5 * H[i, j] * k[j]
         value += row * k[i]
     return value
+
+
+@njit(**OPTIONS)
+def semidefinite_roots(S):
+    """Replace positive semidefinite matrices S (N, n, n) by upper triangular U with U'U = S.
+
+    A pivot of at most 1e-14 of the largest diagonal entry gives a row of zeros: a singular S has that many rows less,
+    and a negative part is dropped. What is not finite stays so.
+
+    Returns:
+      index of the first S with a pivot below -1e-8 of the largest diagonal entry, or -1.
+    """
+    n, indefinite = S.shape[1], -1
+    for t in range(S.shape[0]):
+        largest = 0.0
+        for i in range(n):
+            largest = max(largest, abs(S[t, i, i]))
+            for j in range(i):
+                S[t, i, j] = 0.0
+        for j in range(n):
+            pivot = S[t, j, j]
+            if pivot < -1e-8 * largest and indefinite < 0:
+                indefinite = t
+            scale = 0.0 if pivot <= 1e-14 * largest else 1.0 / np.sqrt(pivot)
+            for i in range(j, n):
+                S[t, j, i] *= scale
+            for i in range(j + 1, n):
+                for r in range(i, n):
+                    S[t, i, r] -= S[t, j, i] * S[t, j, r]
+    return indefinite

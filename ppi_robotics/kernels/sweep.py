@@ -338,8 +338,11 @@ def forward(model, lS, P_ahead, p_ahead, K, k, x, u, w, y):
 
 
 @njit
-def spread(model, lS, P_ahead, K, cov, S):
-    """Covariances S (T + 1, NX, NX) of the states from S[0] on, under policy and tilted dynamics."""
+def spread(model, lS, P_ahead, K, cov, S, Z):
+    """Covariances S (T + 1, NX, NX) of the states from S[0] on, under policy and tilted dynamics.
+
+    Z (T, NZ, NZ), unless of 0 rows, takes the covariances of (x, u).
+    """
     A, B, _, G = model[:4]
     W, J, F, M, JF = new_matrix(NX, NX), new_matrix(NX, NX), new_matrix(NX, NX), new_matrix(NX, NX), new_matrix(NX, NX)
     BS, Gt, closed = new_matrix(NX, NU), new_matrix(NW, NX), new_matrix(NX, NX)
@@ -350,6 +353,8 @@ def spread(model, lS, P_ahead, K, cov, S):
                 Gt[j, i] = G[t, i, j]
         transposed_product(None, Gt, Gt, W, NX, NW, NX)
         product(At, Bt, matrix(K, t, NU, NX), closed, NX, NU, NX)
+        if Z.shape[0] > 0:
+            join_control(matrix(S, t, NX, NX), matrix(K, t, NU, NX), matrix(cov, t, NU, NU), matrix(Z, t, NZ, NZ))
         # covariance of the next state before the tilt
         product(None, closed, matrix(S, t, NX, NX), F, NX, NX, NX)
         times_transpose(F, closed, M, NX)
@@ -368,6 +373,23 @@ def spread(model, lS, P_ahead, K, cov, S):
         for i in range(NX):
             for j in range(NX):
                 Sn[i, j] = 0.5 * (M[i, j] + M[j, i])
+
+
+@inlined
+def join_control(S, K, cov, Z):
+    """Z = cov (x, u) for cov x = S and u = K x + N(0, cov)."""
+    KS = new_matrix(NU, NX)
+    product(None, K, S, KS, NU, NX, NX)
+    for i in range(NX):
+        for j in range(NX):
+            Z[i, j] = S[i, j]
+    for i in range(NU):
+        for j in range(NX):
+            Z[NX + i, j] = Z[j, NX + i] = KS[i, j]
+        for j in range(NU):
+            Z[NX + i, NX + j] = cov[i, j]
+            for r in range(NX):
+                Z[NX + i, NX + j] += KS[i, r] * K[j, r]
 
 
 @inlined
