@@ -63,7 +63,9 @@ class Quadratic:
         def terminal_cost(x):
             return _form(QT, qT, x - g)
 
-        return BoundCost(self, plant, stage, terminal_cost, "exact", parameters=(ca.vertcat(q, r, qT, g), values))
+        ranks = np.linalg.matrix_rank(Q) + np.linalg.matrix_rank(R), np.linalg.matrix_rank(QT)
+        parameters = ca.vertcat(q, r, qT, g), values
+        return BoundCost(self, plant, stage, terminal_cost, "exact", parameters=parameters, ranks=ranks)
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,10 @@ class BoundCost:
       given: the cost that it was made from.
       stage_constants, terminal_constants: numbers that the generated functions refer to.
       functions: texts of the generated functions.
+      ranks: numbers of squares that the stage and the terminal cost are sums of, None for costs that are no such sums.
     """
 
-    def __init__(self, given, plant, stage, terminal, hessian, residuals=False, parameters=None):
+    def __init__(self, given, plant, stage, terminal, hessian, residuals=False, parameters=None, ranks=None):
         if hessian not in HESSIANS:
             raise ProblemError(f"hessian is {hessian!r}; choose from {', '.join(HESSIANS)}")
         self.given, self.nx, self.nu = given, plant.nx, plant.nu
@@ -127,6 +130,7 @@ class BoundCost:
         known = () if parameters is None else (parameters[0],)
         at_stage = _trace("stage", stage, (x, u), residuals, known)
         at_end = _trace("terminal", terminal, (x,), residuals, known) if terminal is not None else ca.SX(0)
+        self.ranks = (at_stage.numel(), at_end.numel() if terminal is not None else 0) if residuals else ranks
         stage_constants, terminal_constants = [], []
         inputs, end = {"x": x, "u": u}, {"x": x}
         value, gradient, matrix = _expand(at_stage, z, residuals, hessian)
@@ -150,6 +154,16 @@ class BoundCost:
     def bind(self, plant):
         """The same cost for another plant."""
         return self if (plant.nx, plant.nu) == (self.nx, self.nu) else self.given.bind(plant)
+
+    def residuals(self, T):
+        """Number of squares that the cost of T stages is a sum of.
+
+        Raises:
+          ProblemError: if the cost is no sum of squares.
+        """
+        if self.ranks is None:
+            raise ProblemError("the cost is a SymbolicCost, no sum of squares; give Quadratic or LeastSquares")
+        return T * int(self.ranks[0]) + int(self.ranks[1])
 
     @functools.cached_property
     def kernels(self):

@@ -287,8 +287,8 @@ def marginals(model, sweep, initial):
     return Gaussian(x, S)
 
 
-def joint_spread(model, sweep, initial_cov, tilted):
-    """Covariances of state and control under the policy's mean.
+def joint_spread(model, sweep, initial_cov, tilted, own_noise=False):
+    """Covariances of state and control under a policy.
 
     Args:
       model: `LocalModel`.
@@ -296,6 +296,7 @@ def joint_spread(model, sweep, initial_cov, tilted):
       initial_cov: (nx, nx), of the initial state.
       tilted: under the tilted dynamics, which is the belief; otherwise under the noise itself, which is what rollouts
         of the policy show.
+      own_noise: whether the policy draws its controls; otherwise its mean acts.
 
     Returns:
       covariances of (x_t, u_t), (T, nx + nu, nx + nu), and of x_T, (nx, nx).
@@ -303,7 +304,8 @@ def joint_spread(model, sweep, initial_cov, tilted):
     T, nx, nu = model.B.shape
     lS, S, Z = sweep.lambda_transition if tilted else 0.0, np.empty((T + 1, nx, nx)), np.empty((T, nx + nu, nx + nu))
     S[0] = np.linalg.inv(np.eye(nx) + lS * initial_cov @ sweep.value.P[0]) @ initial_cov
-    model.kernels.spread(model.arrays(), lS, sweep.P_ahead, sweep.K, np.zeros((T, nu, nu)), S, Z)
+    cov = sweep.cov if own_noise else np.zeros((T, nu, nu))
+    model.kernels.spread(model.arrays(), lS, sweep.P_ahead, sweep.K, cov, S, Z)
     return Z, S[T]
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.adaptive_steps import AdaptiveSteps
 from ppi_robotics.belief_steps import BeliefSteps
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.interior_point import InteriorPoint
@@ -127,6 +128,8 @@ class PPI:
       about: "belief" (multiple shooting; sigma points stand for the smoothed belief), or "rollout" (from the
         risk-neutral solution on; sigma points stand for the spread of rollouts). Where the plant has limits, sigma
         points make the gains, and derivatives the path.
+      temperature: "fixed", or "adaptive": eta is where a fit to the cost starts from, as in input inference for
+        control; for costs that are sums of squares, on plants without limits.
       max_iterations: of every phase.
       tolerance: converged once no state or control changes by more.
     """
@@ -135,6 +138,7 @@ class PPI:
     baseline: str = "flat"
     expansion: str | SigmaPoints = "taylor"
     about: str = "belief"
+    temperature: str = "fixed"
     max_iterations: int = 500
     tolerance: float = 1e-5
     name = "ppi"
@@ -149,6 +153,12 @@ class PPI:
             raise ProblemError(f"baseline '{self.baseline}' has an expansion of its own; leave expansion and about out")
         if self.baseline != "flat" and self.eta == 0:
             raise ProblemError(f"eta is 0 and baseline '{self.baseline}'; choose 'flat', or eta other than 0")
+        check_choice("temperature", self.temperature, ("fixed", "adaptive"))
+        if self.temperature == "adaptive" and (self.eta <= 0 or (self.baseline, self.about) != ("flat", "belief")):
+            raise ProblemError(
+                f"temperature is 'adaptive' with eta {self.eta!r}, baseline '{self.baseline}', about '{self.about}'; "
+                "expected eta above 0, baseline 'flat' and about 'belief'"
+            )
         check_common(self)
 
     @property
@@ -166,6 +176,8 @@ class PPI:
         if self.baseline != "flat":
             return soft_plan(problem, self.lambda_policy, self.lambda_transition, self.baseline)
         points = None if self.expansion == "taylor" else self.expansion
+        if self.temperature == "adaptive":
+            return self._fitted(problem, points)
         if self.eta < 0 or self.about == "rollout":
             return relinearized(problem, self, points, self.about == "belief")
         if is_limited(problem.plant):
@@ -176,6 +188,12 @@ class PPI:
             return Plan((neutral, last), earlier=True) if self.eta else Plan((last,))
         fallback = () if points else (DampedShooting(self.lambda_transition),)
         return Plan((FullSteps(self.lambda_transition, self.tolerance, points),), fallback)
+
+    def _fitted(self, problem, points):
+        if is_limited(problem.plant):
+            raise ProblemError("temperature 'adaptive' knows no limits, and the plant has some; choose 'fixed'")
+        problem.cost.residuals(problem.horizon)
+        return Plan((AdaptiveSteps(self.eta, self.tolerance, points),))
 
 
 @dataclass(frozen=True)
