@@ -182,7 +182,7 @@ def backward(model, lambda_policy=math.inf, lambda_transition=0.0, baseline=None
       `Sweep`; where no finite value exists its `breakdown` says at which stage and which bound was crossed.
 
     Raises:
-      ProblemError: if a weight is out of range, or box and baseline are both given.
+      ProblemError: if a weight is out of range, a baseline's covariance is singular, or box and baseline are both given.
     """
     T, nx, nu = model.B.shape
     if not lambda_policy >= 0.0 or not math.isfinite(lambda_transition) or (lambda_policy == 0.0 and baseline is None):
@@ -313,11 +313,23 @@ def _prepare(baseline, T, nx, nu, lambda_policy):
     if baseline is None:
         log_weight = 0.0 if math.isinf(lambda_policy) else math.log(lambda_policy / (2 * math.pi))
         return _flat(T, nx, nu, log_weight)
+    _check_spread(baseline.cov)
     if lambda_policy == 0.0:
         return *(np.array(a) for a in (baseline.K, baseline.k, baseline.cov)), np.zeros(T)
     weighted = np.array(baseline.cov) * (1.0 if math.isinf(lambda_policy) else lambda_policy)
     precision = np.zeros_like(weighted) if math.isinf(lambda_policy) else np.linalg.inv(weighted)
     return np.array(baseline.K), np.array(baseline.k), precision, np.linalg.slogdet(weighted)[1]
+
+
+def _check_spread(cov):
+    try:
+        np.linalg.cholesky(cov)
+    except np.linalg.LinAlgError:
+        least = np.linalg.eigvalsh(cov)[:, 0]
+        raise ProblemError(
+            f"the baseline's covariance at stage {int(np.argmin(least))} has the eigenvalue {least.min():.3g}; expected "
+            "positive definite covariances, since no policy leaves a baseline without spread"
+        ) from None
 
 
 def _breakdown(how, stage, model, value, H, lambda_transition):

@@ -19,6 +19,7 @@ from ppi_robotics.soft_methods import KLControl, PsiIteration
 from ppi_robotics.solution import Solution, Start, Status
 
 METHODS = (PPI, ILQG, LEQG, AICO, KLControl, PsiIteration)
+LOST = (Status.DIVERGED, Status.RISK_BREAKDOWN, Status.INDEFINITE)
 MOST_STARTS = 24  # where the number is left open
 MARGIN_TRIALS = 5
 
@@ -68,9 +69,15 @@ def solve(problem, method, seed=0, starts=None, policy=None, trajectory=None, ca
 
 
 def lowest(runs):
-    """The runs whose answer is the best, to one part in a million, in their order."""
-    unsolved, nominal = min(run.outcome.rank for run in runs)
-    return [run for run in runs if run.outcome.rank <= (unsolved, nominal + 1e-6 * abs(nominal))]
+    """The runs whose answer is the best, to one part in a million, in their order.
+
+    Of answers within one part in a thousand those that converged come first.
+    """
+    lost, nominal = min(run.outcome.rank for run in runs)
+    near = [run for run in runs if run.outcome.rank <= (lost, nominal + 1e-3 * abs(nominal))]
+    near = [run for run in near if run.outcome.status.solved] or near
+    best = min(run.outcome.nominal for run in near)
+    return [run for run in near if run.outcome.nominal <= best + 1e-6 * abs(best)]
 
 
 def agreed(problem, runs):
@@ -100,8 +107,8 @@ class Outcome:
 
     @property
     def rank(self):
-        """Sorts solved before unsolved, then by nominal cost."""
-        return not self.status.solved, self.nominal
+        """Sorts answers of the method before what stands in for one, then by nominal cost."""
+        return self.status in LOST, self.nominal
 
 
 class Run:

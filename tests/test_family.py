@@ -11,7 +11,7 @@ from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.guesses import cold_guess
 from ppi_robotics.messages import Breakdown, backward, initial_value
 from ppi_robotics.soft_steps import SoftSteps
-from tests.oracles import close, random_model
+from tests.oracles import close, random_baseline, random_model
 
 T = 20
 
@@ -300,6 +300,14 @@ def test_averse_weights_keep_limits_and_lower_the_variance(plant):
 
 # -- bad input ---------------------------------------------------------------------------------------------------------
 
+
+def singular():
+    """A baseline with a singular covariance at one stage."""
+    baseline = random_baseline(0, random_model(0))
+    baseline.cov[2] = np.ones_like(baseline.cov[2])
+    return baseline
+
+
 BAD = {
     "negative lambda_policy": (lambda: ppi.KLControl(-1.0), "lambda_policy is -1.0"),
     "lambda_policy zero": (lambda: ppi.KLControl(0.0), "lambda_policy is 0.0"),
@@ -307,6 +315,7 @@ BAD = {
     "lambda_transition infinite": (lambda: ppi.KLControl(1.0, float("inf")), "lambda_transition is inf"),
     "unknown baseline": (lambda: ppi.KLControl(1.0, baseline="prior"), "choose from flat, posterior, mean_only"),
     "singular baseline": (lambda: ppi.KLControl(1.0, spread=0.0), "singular"),
+    "singular covariance": (lambda: backward(random_model(0), 1.0, 0.0, singular()), "covariance at stage 2"),
     "spread of the wrong size": (
         lambda: ppi.solve(linear(), ppi.KLControl(1.0, spread=(1.0, 1.0, 1.0))),
         "spread has 3 entries; the plant has 2 controls",
