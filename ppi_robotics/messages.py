@@ -182,7 +182,7 @@ def backward(model, lambda_policy=math.inf, lambda_transition=0.0, baseline=None
       `Sweep`; where no finite value exists its `breakdown` says at which stage and which bound was crossed.
 
     Raises:
-      ProblemError: if a weight is out of range, a baseline's covariance is singular, or box and baseline are both given.
+      ProblemError: if a weight is out of range, a baseline's covariance singular, or box and baseline are both given.
     """
     T, nx, nu = model.B.shape
     if not lambda_policy >= 0.0 or not math.isfinite(lambda_transition) or (lambda_policy == 0.0 and baseline is None):
@@ -240,6 +240,13 @@ def forward(model, sweep, x0=None):
     how = sweep.lambda_transition, sweep.P_ahead, sweep.p_ahead, sweep.K, sweep.k
     model.kernels.forward(model.arrays(), *how, x, u, w, y)
     return x, u, w, y
+
+
+def model_cost(model, x, u):
+    """Cost of deviations x (T + 1, nx), u (T, nu) by the quadratic model."""
+    curved = np.einsum("ti,tij,tj->", x, model.Cxx, x) + np.einsum("ti,tij,tj->", u, model.Cuu, u)
+    crossed = np.einsum("ti,tij,tj->", u, model.Cux, x[:-1])
+    return float(model.c0.sum() + np.vdot(model.cx, x) + np.vdot(model.cu, u) + 0.5 * curved + crossed)
 
 
 def initial_value(sweep, initial):
@@ -327,8 +334,8 @@ def _check_spread(cov):
     except np.linalg.LinAlgError:
         least = np.linalg.eigvalsh(cov)[:, 0]
         raise ProblemError(
-            f"the baseline's covariance at stage {int(np.argmin(least))} has the eigenvalue {least.min():.3g}; expected "
-            "positive definite covariances, since no policy leaves a baseline without spread"
+            f"the baseline's covariance at stage {int(np.argmin(least))} has the eigenvalue {least.min():.3g}; "
+            "expected positive definite covariances, since no policy leaves a baseline without spread"
         ) from None
 
 

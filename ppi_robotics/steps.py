@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ppi_robotics.expansion import taylor
-from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.kernels.trajectories import costates, largest, moved
-from ppi_robotics.messages import Breakdown, backward, forward, initial_value, joint_spread
+from ppi_robotics.messages import Breakdown, backward, forward, joint_spread
 from ppi_robotics.newton import Newton
 from ppi_robotics.rollouts import Shooting, no_limits
 from ppi_robotics.sigma_points import SigmaPoints
@@ -284,51 +283,3 @@ class DampedShooting(Phase):
         pushed = np.einsum("tri,ti->tr", G, change)
         curvature = np.vdot(change, change) / lS + np.einsum("tr,trs,ts->", pushed, sweep.value.P[1:], pushed)
         return (iterate.w, change, np.ascontiguousarray(gain), G), -float(curvature)
-
-
-@dataclass(frozen=True)
-class HalfSteps(Phase):
-    """Relinearization about the closed loop with a fixed step: for risk-averse weights, whose objective is a saddle.
-
-    Attributes:
-      lambda_transition: any sign.
-      tolerance: converged once the feedforward is smaller everywhere.
-      step: fraction of the feedforward that is taken.
-      points: `SigmaPoints` that stand for the spread of rollouts in the local models; None takes derivatives.
-    """
-
-    lambda_transition: float
-    tolerance: float = 1e-5
-    step: float = 0.5
-    points: SigmaPoints | None = None
-    name = "relinearization"
-
-    def begin(self, problem, x, u):
-        """Iterate on the rollout of the guess's controls."""
-        shooting = Shooting(problem, no_limits(problem.plant.nu))
-        x, u, cost = shooting.rollout(x, u, np.zeros((len(u), problem.plant.nu, problem.plant.nx)))
-        w = np.zeros((len(u), problem.plant.noise.columns))
-        return Iterate(x, u, w, status=None if math.isfinite(cost) else Status.DIVERGED, memory=shooting)
-
-    def expand(self, problem, iterate):
-        """Local model about the iterate, and bounds of the feedforward."""
-        return self.local_model(problem, iterate), None
-
-    def advance(self, problem, iterate, index):
-        """Expand about the rollout, sweep with the risk weight, follow the new policy part of the way."""
-        model, _ = self.expand(problem, iterate)
-        sweep = backward(model, math.inf, self.lambda_transition)
-        if sweep.breakdown is not None:
-            return replace(iterate, status=broke_down(sweep.breakdown), breakdown=sweep.breakdown), None
-        path = (iterate.x, iterate.u, sweep.K, sweep.k)
-        _, cost, x, u, _ = iterate.memory.search(np.array([self.step]), math.inf, 0.0, 0.0, 0.0, *path)
-        if not math.isfinite(cost):
-            return replace(iterate, status=Status.DIVERGED), None
-        change = float(np.abs(sweep.k).max())
-        predicted = initial_value(sweep, Gaussian(np.zeros(problem.plant.nx), problem.initial.cov))
-        if isinstance(predicted, Breakdown):
-            return replace(iterate, status=broke_down(predicted), breakdown=predicted), None
-        status = Status.CONVERGED if change < self.tolerance else None
-        row = Iteration(index, self.name, predicted, 0.0, change, self.step, 0.0, 0.0)
-        spread = None if self.points is None else joint_spread(model, sweep, problem.initial.cov, False)
-        return replace(iterate, x=x, u=u, cost=predicted, swept=True, status=status, spread=spread), row
