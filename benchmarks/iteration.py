@@ -18,7 +18,8 @@ def ours():
     import ppi_robotics as ppi
     from plants import CartPole
     from ppi_robotics.guesses import cold_guess
-    from ppi_robotics.steps import DampedShooting, FullSteps
+    from ppi_robotics.steps.damped import DampedShooting
+    from ppi_robotics.steps.full import FullSteps
 
     plant = CartPole()
     problem = ppi.Problem(plant, plant.swing_up_cost(), plant.hanging, HORIZON)

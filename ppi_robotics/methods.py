@@ -18,14 +18,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppi_robotics.adaptive_steps import AdaptiveSteps
-from ppi_robotics.belief_steps import BeliefSteps
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.half_steps import HalfSteps
-from ppi_robotics.interior_point import InteriorPoint
 from ppi_robotics.plans import BASELINES, Plan, check_choice, check_common, check_number, is_limited, soft_plan
 from ppi_robotics.sigma_points import SigmaPoints
-from ppi_robotics.steps import DampedShooting, FullSteps
+from ppi_robotics.steps.adaptive import AdaptiveSteps
+from ppi_robotics.steps.belief import BeliefSteps
+from ppi_robotics.steps.damped import DampedShooting
+from ppi_robotics.steps.full import FullSteps
+from ppi_robotics.steps.half import HalfSteps
+from ppi_robotics.steps.interior_point import InteriorPoint
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.soft_steps import SoftSteps
-from ppi_robotics.steps import DampedShooting
+from ppi_robotics.steps.damped import DampedShooting
+from ppi_robotics.steps.soft import SoftSteps
 
 BASELINES = ("flat", "posterior", "mean_only")
 

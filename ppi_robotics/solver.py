@@ -9,7 +9,6 @@ import numpy as np
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.guesses import cold_guess, warm_guess
-from ppi_robotics.interior_point import InteriorPoint
 from ppi_robotics.messages import Breakdown, LocalModel, Sweep
 from ppi_robotics.methods import AICO, ILQG, LEQG, PPI
 from ppi_robotics.policy import LinearGaussianPolicy
@@ -17,6 +16,7 @@ from ppi_robotics.problem import Problem
 from ppi_robotics.rollouts import check_count, nominal_rollout
 from ppi_robotics.soft_methods import KLControl, PsiIteration
 from ppi_robotics.solution import Solution, Start, Status
+from ppi_robotics.steps.interior_point import InteriorPoint
 
 METHODS = (PPI, ILQG, LEQG, AICO, KLControl, PsiIteration)
 LOST = (Status.DIVERGED, Status.RISK_BREAKDOWN, Status.INDEFINITE)

@@ -10,7 +10,7 @@ from plants import Acrobot, CartPole, DoubleCartPole, Pendulum
 from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.guesses import cold_guess
 from ppi_robotics.messages import Breakdown, backward, initial_value
-from ppi_robotics.soft_steps import SoftSteps
+from ppi_robotics.steps.soft import SoftSteps
 from tests.oracles import close, random_baseline, random_model
 
 T = 20

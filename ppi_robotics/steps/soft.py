@@ -17,7 +17,7 @@ from ppi_robotics.expansion import taylor
 from ppi_robotics.messages import Baseline, Sweep, backward
 from ppi_robotics.rollouts import Shooting, no_limits
 from ppi_robotics.solution import Iteration, Status
-from ppi_robotics.steps import DIVERGED, RATIO, Iterate, Phase, broke_down
+from ppi_robotics.steps.phase import DIVERGED, RATIO, Iterate, Phase, broke_down
 
 CLOSER = 0.25  # factor of lambda_policy after a step that failed
 TRIALS = 40

@@ -10,7 +10,7 @@ from ppi_robotics.messages import Breakdown, backward, forward, initial_value, j
 from ppi_robotics.rollouts import Shooting, no_limits
 from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.solution import Iteration, Status
-from ppi_robotics.steps import Iterate, Phase, broke_down, price
+from ppi_robotics.steps.phase import Iterate, Phase, broke_down, price
 
 
 @dataclass(frozen=True)

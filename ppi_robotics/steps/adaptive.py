@@ -12,7 +12,8 @@ import numpy as np
 
 from ppi_robotics.messages import backward, joint_spread
 from ppi_robotics.sigma_points import SigmaPoints
-from ppi_robotics.steps import FullSteps, Iterate, Phase, broke_down
+from ppi_robotics.steps.full import FullSteps
+from ppi_robotics.steps.phase import Iterate, Phase, broke_down
 
 SLOWEST, FASTEST = 0.9, 1.1  # factors of eta in one iteration
 

@@ -16,7 +16,7 @@ from ppi_robotics.kernels.trajectories import largest, moved
 from ppi_robotics.messages import backward, forward
 from ppi_robotics.rollouts import Shooting, no_limits
 from ppi_robotics.solution import Iteration, Status
-from ppi_robotics.steps import DIVERGED, Iterate, Phase, broke_down, objective
+from ppi_robotics.steps.phase import DIVERGED, Iterate, Phase, broke_down, objective
 
 FIRST_DAMPING = 1e-3
 BACKTRACKS = 10

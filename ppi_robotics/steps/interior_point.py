@@ -26,7 +26,7 @@ from ppi_robotics.messages import Sweep, backward, forward, joint_spread
 from ppi_robotics.rollouts import Shooting
 from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.solution import Iteration, Status
-from ppi_robotics.steps import DIVERGED, Iterate, Phase, broke_down, objective
+from ppi_robotics.steps.phase import DIVERGED, Iterate, Phase, broke_down, objective
 
 DAMPING_FIRST, DAMPING_MAX = 1e-4, 1e12
 SETTLINGS, SETTLED = 20, 1e-6

@@ -1,0 +1,144 @@
+"""Single shooting with damping and a line search."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ppi_robotics.expansion import taylor
+from ppi_robotics.kernels.trajectories import costates
+from ppi_robotics.messages import Breakdown, backward
+from ppi_robotics.rollouts import Shooting, no_limits
+from ppi_robotics.solution import Iteration, Status
+from ppi_robotics.steps.newton import Newton
+from ppi_robotics.steps.phase import RATIO, Iterate, Phase, broke_down, objective
+
+STEPS = 10.0 ** np.linspace(0.0, -3.0, 11)  # step lengths of Tassa's line search
+DAMPING_MAX = 1e10
+
+
+@dataclass(frozen=True)
+class DampedShooting(Phase):
+    """Single shooting with Levenberg-Marquardt damping and a line search: iLQG, and DDP with exact second derivatives.
+
+    With lambda_transition > 0 the disturbances are controls too, u and w both follow the sweep's feedback, and the
+    objective is PPI's merit.
+
+    Attributes:
+      lambda_transition: at least 0.
+      exact: second derivatives of the dynamics, weighted by the costates, join the cost's Hessian.
+      box: keep the control limits by box-constrained steps (Tassa, Mansard and Todorov, ICRA 2014).
+      tolerance: converged once an accepted step lowers the cost by a smaller fraction.
+    """
+
+    lambda_transition: float = 0.0
+    exact: bool = False
+    box: bool = False
+    tolerance: float = 1e-9
+    name = "damped shooting"
+
+    def begin(self, problem, x, u):
+        """Iterate on the rollout of the guess's controls; its states are not used."""
+        plant = problem.plant
+        limits = plant.control_limits if self.box else no_limits(plant.nu)
+        shooting = Shooting(problem, limits, 1.0 / self.lambda_transition if self.lambda_transition else 0.0)
+        x, u, cost = shooting.rollout(x, u, np.zeros((len(u), plant.nu, plant.nx)))
+        status = None if math.isfinite(cost) else Status.DIVERGED
+        plain = not (self.lambda_transition or self.exact or self.box) and Newton.applies(problem)
+        memory = Newton(problem) if plain else None, shooting
+        return Iterate(x, u, np.zeros((len(u), plant.noise.columns)), cost, status, damping=1.0, memory=memory)
+
+    def expand(self, problem, iterate):
+        """Local model about the iterate, and bounds of the feedforward."""
+        model = taylor(problem, iterate.x, iterate.u)
+        if self.exact:
+            adjoint = np.empty_like(model.d)
+            costates(model.A, model.cx, adjoint)
+            model = taylor(problem, iterate.x, iterate.u, adjoint)
+        return model, box_about(iterate.u, problem.plant.control_limits) if self.box else None
+
+    def advance(self, problem, iterate, index):
+        """Expand about the rollout, sweep, and search along the closed loop."""
+        newton, step = iterate.memory[0], None
+        if newton is not None:
+            limits = no_limits(problem.plant.nu)
+            step = newton.damped_step(iterate.x, iterate.u, iterate.cost, iterate.damping, STEPS, RATIO, limits)
+        if step is None:
+            step = self._step(problem, iterate)
+        if isinstance(step, Breakdown):
+            return self._retreat(replace(iterate, breakdown=step), index, broke_down(step))
+        n, merit, before, x, u, w, slope, change = step
+        small = -slope <= self.tolerance * abs(before)
+        if n < 0 and small and iterate.damping < 1e-5:
+            after = replace(iterate, cost=before, swept=True, status=Status.CONVERGED)
+            return after, self._row(index, before, 0.0, 0.0, iterate)
+        if n < 0:
+            return self._retreat(replace(iterate, cost=before, swept=True), index, Status.NO_DESCENT)
+        settled = before - merit < self.tolerance * abs(before) and iterate.damping < 1e-5
+        status = Status.CONVERGED if settled else None
+        growth, damping = less_damping(iterate)
+        after = Iterate(x, u, iterate.w if w is None else w, merit, status, True, None, damping, growth, iterate.memory)
+        return after, self._row(index, merit, change, STEPS[n], iterate)
+
+    def _step(self, problem, iterate):
+        """What `Newton.damped_step` returns, or the `Breakdown` of the sweep."""
+        model, box = self.expand(problem, iterate)
+        sweep = backward(model, math.inf, self.lambda_transition, damping=(0.0, iterate.damping), box=box)
+        if sweep.breakdown is not None:
+            return sweep.breakdown
+        disturbance, risk_slope = self._disturbance(model, sweep, iterate)
+        slope, curvature = sweep.slope + risk_slope, sweep.curvature - risk_slope
+        before = objective(problem, iterate.x, iterate.u, iterate.w, self.lambda_transition)
+        before += noise_cost(sweep.noise_price, iterate.x, iterate.u)
+        path = (iterate.x, iterate.u, sweep.K, sweep.k, disturbance, sweep.noise_price)
+        n, merit, x, u, w = iterate.memory[1].search(STEPS, before, slope, curvature, RATIO, *path)
+        change = float(max(np.abs(x - iterate.x).max(), np.abs(u - iterate.u).max())) if n >= 0 else 0.0
+        return n, merit, before, x, u, w if disturbance else None, slope, change
+
+    def _retreat(self, iterate, index, status):
+        iterate = more_damping(iterate)
+        ended = status in (Status.RISK_BREAKDOWN, Status.DIVERGED) or iterate.damping > DAMPING_MAX
+        return replace(iterate, status=status if ended else None), self._row(index, iterate.cost, 0.0, 0.0, iterate)
+
+    def _row(self, index, cost, change, step, iterate):
+        return Iteration(index, self.name, float(cost), 0.0, change, float(step), iterate.damping, 0.0)
+
+    def _disturbance(self, model, sweep, iterate):
+        """Affine law of the disturbances in the deviation of the state, and its part of the merit's slope."""
+        lS, G = self.lambda_transition, model.G
+        if lS == 0.0:
+            return None, 0.0
+        toward = np.swapaxes(-lS * G, 1, 2)
+        ahead = np.einsum("trm,tm->tr", model.B, sweep.k) + model.d
+        y = np.einsum("trs,ts->tr", sweep.P_ahead, ahead) + sweep.p_ahead
+        change = np.einsum("tir,tr->ti", toward, y) - iterate.w
+        gain = toward @ sweep.P_ahead @ (model.A + model.B @ sweep.K)
+        pushed = np.einsum("tri,ti->tr", G, change)
+        curvature = np.vdot(change, change) / lS + np.einsum("tr,trs,ts->", pushed, sweep.value.P[1:], pushed)
+        return (iterate.w, change, np.ascontiguousarray(gain), G), -float(curvature)
+
+
+def more_damping(iterate):
+    """The iterate with the damping raised, after the schedule of Tassa, Mansard and Todorov (2014)."""
+    growth = max(1.6 * iterate.growth, 1.6)
+    return replace(iterate, growth=growth, damping=max(growth * iterate.damping, 1e-6))
+
+
+def less_damping(iterate):
+    """Growth and damping after a success: lowered, to 0 below 1e-6."""
+    growth = min(iterate.growth / 1.6, 1 / 1.6)
+    damping = growth * iterate.damping
+    return growth, damping if damping > 1e-6 else 0.0
+
+
+def box_about(u, limits):
+    """Bounds (T, nu, 2) of changes of the controls u (T, nu)."""
+    return limits - u[:, :, None]
+
+
+def noise_cost(price, x, u):
+    """Expected cost of noise that grows with state and control, for its price N (T, nx + nu, nx + nu) or 0 rows."""
+    if not len(price):
+        return 0.0
+    z = np.hstack((x[:-1], u))
+    return 0.5 * float(np.einsum("ti,tij,tj->", z, price, z))

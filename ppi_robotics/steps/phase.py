@@ -1,0 +1,86 @@
+"""What phases have in common: where they stand, the local model about it, and how they end with a policy."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ppi_robotics.expansion import taylor
+from ppi_robotics.messages import Breakdown, backward
+from ppi_robotics.solution import Status
+from ppi_robotics.statistical import statistical
+
+RATIO = 1e-4  # of the predicted decrease, which an accepted step must reach
+DIVERGED = 1e5  # largest |x| of an iterate
+
+
+@dataclass(frozen=True, slots=True)
+class Iterate:
+    """Where a phase stands.
+
+    Attributes:
+      x, u: (T + 1, nx), (T, nu).
+      w: disturbances (T, nw), zero where lambda_transition is.
+      cost: the phase's objective, inf before the first evaluation.
+      status: why the phase ended, or None while it goes on.
+      swept: whether a backward sweep was completed.
+      breakdown: of the last sweep that was not.
+      damping, growth: Levenberg-Marquardt damping and the factor of its last change.
+      spread: covariances of (x_t, u_t) and of x_T, which sigma points stand for; None for none.
+      memory: what else a phase carries.
+    """
+
+    x: np.ndarray
+    u: np.ndarray
+    w: np.ndarray
+    cost: float = math.inf
+    status: Status | None = None
+    swept: bool = False
+    breakdown: Breakdown | None = None
+    damping: float = 0.0
+    growth: float = 1.0
+    memory: object = None
+    spread: tuple | None = None
+
+
+class Phase:
+    """What phases have in common: `begin` at a guess, `advance` until a status, and `conclude` with a policy."""
+
+    lambda_transition = 0.0
+    points = None
+
+    def local_model(self, problem, iterate):
+        """Model about the iterate: by sigma points where the phase has some and the iterate a spread, else Taylor's."""
+        if self.points is None or iterate.spread is None:
+            return taylor(problem, iterate.x, iterate.u)
+        return statistical(problem, iterate.x, iterate.u, iterate.spread, self.points)
+
+    def conclude(self, problem, iterate, method):
+        """Local model about the last iterate and the sweep that makes the policy.
+
+        The sweep has the method's weights, or the phase's own risk weight where the method's has no finite value.
+        """
+        model, box = self.expand(problem, iterate)
+        level = max(iterate.damping, 1e-6)
+        for weight in (method.lambda_transition, self.lambda_transition):
+            for more in (0.0, level):
+                sweep = backward(model, method.lambda_policy, weight, damping=(more, more), box=box)
+                if sweep.breakdown is None:
+                    return model, sweep
+        return model, sweep
+
+
+def broke_down(breakdown):
+    """Status of a sweep that broke down."""
+    by_kind = {"risk": Status.RISK_BREAKDOWN, "indefinite": Status.INDEFINITE, "non-finite": Status.DIVERGED}
+    return by_kind[breakdown.kind]
+
+
+def objective(problem, x, u, w, lambda_transition):
+    """Cost of a path and its disturbances: M = sum C_t + C_T + sum |w_t|^2 / 2 lambda_transition."""
+    return problem.cost.trajectory(x, u) + price(w, lambda_transition)
+
+
+def price(w, lambda_transition):
+    """Price of disturbances, |w|^2 / 2 lambda_transition."""
+    return 0.5 / lambda_transition * float(np.vdot(w, w)) if lambda_transition else 0.0
