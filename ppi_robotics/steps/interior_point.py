@@ -22,63 +22,15 @@ from ppi_robotics.kernels.trajectories import (
     push_inside,
     stationarity,
 )
-from ppi_robotics.messages import Sweep, backward, forward, joint_spread
+from ppi_robotics.messages import backward, forward, joint_spread
 from ppi_robotics.rollouts import Shooting
 from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.solution import Iteration, Status
+from ppi_robotics.steps.barrier import Direction, Memory, Point
 from ppi_robotics.steps.phase import DIVERGED, Iterate, Phase, broke_down, objective
 
 DAMPING_FIRST, DAMPING_MAX = 1e-4, 1e12
 SETTLINGS, SETTLED = 20, 1e-6
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What the interior point carries besides the trajectory.
-
-    Attributes:
-      y: multipliers of the dynamics (T, nx).
-      lower, upper: multipliers of the limits of u (T, nu) and of x_1 to x_T (T, nx), a pair of arrays each.
-      mu: barrier weight.
-      filter: pairs (infeasibility, barrier objective); no later iterate may be worse than one of them in both.
-      failures: line searches that failed in a row.
-      sweep: last backward sweep that was completed.
-    """
-
-    y: np.ndarray
-    lower: tuple
-    upper: tuple
-    mu: float
-    filter: tuple = ()
-    failures: int = 0
-    sweep: Sweep | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A candidate: trajectory, gaps c of the dynamics, infeasibility theta = sum |c|, barrier objective phi."""
-
-    x: np.ndarray
-    u: np.ndarray
-    w: np.ndarray
-    c: np.ndarray
-    theta: float
-    phi: float
-
-
-@dataclass(frozen=True, slots=True)
-class Direction:
-    """A Newton step: changes of the trajectory, new multipliers, and the longest steps inside the limits."""
-
-    dx: np.ndarray
-    du: np.ndarray
-    dw: np.ndarray
-    y: np.ndarray
-    d_lower: tuple
-    d_upper: tuple
-    slope: float
-    primal: float
-    dual: float
 
 
 @dataclass(frozen=True)
