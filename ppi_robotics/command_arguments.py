@@ -16,6 +16,7 @@ THETA = 0.05  # default of leqg [1/cost]
 EXPANSIONS = ("taylor", "cubature", "unscented", "gauss_hermite")
 MOST_STAGES = 1_000_000
 MOST_SEED = 2**64 - 1
+SIMILAR = 0.6  # share of a name that must match for a guess
 
 
 def whole(text):
@@ -143,8 +144,10 @@ def load_policies(plant, noise, paths, samples, seed):
 def check_choice(what, name, choices):
     """Raise `ProblemError` unless the name is one of the choices."""
     if name not in choices:
-        close = difflib.get_close_matches(name.lower().replace("-", "_"), choices, 1)
-        guess = f"; did you mean {close[0]}?" if close else ""
+        match = difflib.SequenceMatcher(b=name.lower().replace("-", "_"))
+        alike = {choice: match.set_seq1(choice) or match.ratio() for choice in choices}
+        close = max(alike, key=alike.get)  # of equal ones the first
+        guess = f"; did you mean {close}?" if alike[close] >= SIMILAR else ""
         raise ProblemError(f"unknown {what} '{name}'; choose from {', '.join(choices)}{guess}")
 
 
