@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.plotting import OTHER_COLORS, color, cost_distribution, style
@@ -17,6 +17,8 @@ CONFIDENCE = 1.96  # standard errors on either side of a 95 % interval
 WIDE = 20.0  # ratio of largest to smallest value from which an axis is logarithmic
 TICKS_APART = 0.075  # of the width of an axis
 UNSOLVED = "x"
+DECADES = 300.0  # ratio up to which a logarithmic axis marks 1, 2 and 5 of every decade
+MOST_HANDLES = 4  # of a legend within a panel; a larger one stands above it
 DASHES = ("-", "--", "-.", ":")  # of expansions
 LEGEND = {"frameon": True, "framealpha": 0.85, "edgecolor": "none"}  # lines may run behind it
 
@@ -42,7 +44,8 @@ def risk_dial(profile, axes=None):
             figure = Figure(figsize=(9.6, 7.2), dpi=120)
             FigureCanvasAgg(figure)
             axes = figure.subplots(2, 2, gridspec_kw={"wspace": 0.2, "hspace": 0.27}).ravel()
-            figure.subplots_adjust(left=0.075, right=0.985, bottom=0.07, top=0.96)
+            top = 0.96 if len(by_method(profile)) + 2 <= MOST_HANDLES else 0.9
+            figure.subplots_adjust(left=0.075, right=0.985, bottom=0.07, top=top)
             return risk_dial(profile, axes)
     if len(axes) != 4:
         raise ProblemError(f"{len(axes)} axes for four panels; give 4 axes")
@@ -186,9 +189,16 @@ def _finish(ax, title, values, handles):
     wide = len(values) > 0 and min(values) > 0 and max(values) > WIDE * min(values)
     if wide:
         ax.set_yscale("log")
-    ax.set_title(title + (", logarithmic" if wide else ""))
+        if max(values) < DECADES * min(values):
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _number(value)))
+            ax.yaxis.set_minor_locator(NullLocator())
+    crowded = len(handles) > MOST_HANDLES
+    ax.set_title(title + (", logarithmic" if wide else ""), pad=36.0 if crowded else None)
     ax.margins(y=0.08)
-    if values:
+    if values and crowded:
+        ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
+    elif values:
         ax.legend(handles=handles, loc="best", **LEGEND)
     else:
         ax.text(0.5, 0.5, "no finite value", transform=ax.transAxes, ha="center", va="center")
