@@ -22,7 +22,8 @@ _WHERE = {
     "rollouts": ("rollout", "Rollouts"),
     "distribution": ("Evaluation",),
     "evaluation": ("evaluate", "compare", "Comparison"),
-    "risk": ("sweep", "risk_profile", "RiskProfile", "RiskPoint"),
+    "risk": ("sweep",),
+    "profile": ("risk_profile", "RiskProfile", "RiskPoint"),
 }
 _CASADI = ("vertcat", "sin", "cos", "tan", "exp", "log", "sqrt", "tanh", "atan2", "fabs", "if_else", "dot", "sumsqr")
 _HOME = {name: module for module, names in _WHERE.items() for name in names}

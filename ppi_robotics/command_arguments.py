@@ -10,10 +10,13 @@ import typer
 import ppi_robotics as ppi
 from ppi_robotics.errors import ProblemError
 
-METHODS = ("ppi", "ilqg", "leqg")
-ETA, THETA = 0.1, 0.05  # defaults of ppi and leqg [1/cost]
+METHODS = ("ppi", "ilqg", "leqg", "aico", "psi")
+ETA = {"ppi": 0.1, "psi": 1.0}  # defaults [1/cost]
+THETA = 0.05  # default of leqg [1/cost]
+EXPANSIONS = ("taylor", "cubature", "unscented", "gauss_hermite")
 MOST_STAGES = 1_000_000
 MOST_SEED = 2**64 - 1
+SIMILAR = 0.6  # share of a name that must match for a guess
 
 
 def whole(text):
@@ -38,11 +41,17 @@ def option(flag, metavar, text, parser):
 
 
 PlantName = Annotated[str, typer.Argument(metavar="PLANT", help="A plant; `ppi-robotics plants` lists them.")]
-MethodName = Annotated[str, typer.Option("--method", metavar="NAME", help="ppi, ilqg or leqg.")]
-Eta = Annotated[float | None, option("--eta", "E", f"Weight of the cost for ppi; {ETA} by default.", real)]
+MethodName = Annotated[str, typer.Option("--method", metavar="NAME", help="ppi, ilqg, leqg, aico or psi.")]
+Eta = Annotated[
+    float | None,
+    option("--eta", "E", f"Weight of the cost for ppi, {ETA['ppi']:g} by default, or psi, {ETA['psi']:g}.", real),
+]
 Theta = Annotated[float | None, option("--theta", "TH", f"Risk aversion for leqg; {THETA} by default.", real)]
 Etas = Annotated[str | None, typer.Option("--eta", metavar="E1,E2,...", help="Weights of the cost for ppi.")]
 Thetas = Annotated[str | None, typer.Option("--theta", metavar="TH1,TH2,...", help="Risk aversions for leqg.")]
+Expansions = Annotated[
+    str, typer.Option("--expansion", metavar="NAME,...", help=f"Local models of ppi: {', '.join(EXPANSIONS)}.")
+]
 Horizon = Annotated[int | None, option("--horizon", "T", "Stages, not seconds; the plant's by default.", whole)]
 NoiseLevel = Annotated[float | None, option("--noise", "S", "The plant's sigma; the plant's own by default.", real)]
 Starts = Annotated[int | None, option("--starts", "K", "Number of initial guesses, of which the best is kept.", whole)]
@@ -84,14 +93,17 @@ def make_problem(plant, horizon):
 def make_method(name, eta, theta):
     """The method of a name."""
     check_choice("method", name, METHODS)
-    for flag, value, owner in (("--eta", eta, "ppi"), ("--theta", theta, "leqg")):
-        if value is not None and name != owner:
+    for flag, value, owners in (("--eta", eta, tuple(ETA)), ("--theta", theta, ("leqg",))):
+        if value is not None and name not in owners:
+            names = " and ".join(owners)
             raise ProblemError(
-                f"{flag} belongs to method {owner}, the method is {name}; leave it out or give --method {owner}"
+                f"{flag} belongs to method {names}, the method is {name}; leave it out or give --method {owners[0]}"
             )
-    if name == "ppi":
-        return ppi.PPI(ETA if eta is None else eta)
-    return ppi.ILQG() if name == "ilqg" else ppi.LEQG(THETA if theta is None else theta)
+    if name in ETA:
+        return (ppi.PPI if name == "ppi" else ppi.PsiIteration)(ETA[name] if eta is None else eta)
+    if name == "leqg":
+        return ppi.LEQG(THETA if theta is None else theta)
+    return ppi.ILQG() if name == "ilqg" else ppi.AICO()
 
 
 def weights_of(flag, text):
@@ -100,6 +112,16 @@ def weights_of(flag, text):
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise ProblemError(f"{flag} is '{text}'; expected numbers separated by commas, such as 0,0.1,1") from None
+
+
+def expansions_of(text):
+    """Names of expansions of a list that is separated by commas."""
+    names = text.split(",")
+    for i, name in enumerate(names):
+        check_choice("expansion", name, EXPANSIONS)
+        if name in names[:i]:
+            raise ProblemError(f"--expansion holds {name} twice; give every expansion once")
+    return names
 
 
 def load_policies(plant, noise, paths, samples, seed):
@@ -122,8 +144,10 @@ def load_policies(plant, noise, paths, samples, seed):
 def check_choice(what, name, choices):
     """Raise `ProblemError` unless the name is one of the choices."""
     if name not in choices:
-        close = difflib.get_close_matches(name.lower().replace("-", "_"), choices, 1)
-        guess = f"; did you mean {close[0]}?" if close else ""
+        match = difflib.SequenceMatcher(b=name.lower().replace("-", "_"))
+        alike = {choice: match.set_seq1(choice) or match.ratio() for choice in choices}
+        close = max(alike, key=alike.get)  # of equal ones the first
+        guess = f"; did you mean {close}?" if alike[close] >= SIMILAR else ""
         raise ProblemError(f"unknown {what} '{name}'; choose from {', '.join(choices)}{guess}")
 
 

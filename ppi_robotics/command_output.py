@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+WEIGHTS = {"eta": "η", "theta": "θ"}  # as methods and their labels call them
 OUTPUT = Console(markup=False, highlight=False)
 ERRORS = Console(stderr=True, markup=False, highlight=False)
 
@@ -75,6 +76,8 @@ def show_rows(title, rows, files):
     """Print a table from rows of texts, headings first, and where the files are."""
     OUTPUT.print(title, soft_wrap=True)
     table = Table(*rows[0])
+    for column in table.columns:
+        column.overflow = "fold"  # on a narrow terminal; nothing is cut off
     for column in table.columns[1:]:
         column.justify = "right"
     for row in rows[1:]:
@@ -100,9 +103,11 @@ def heading(problem, seed, samples=None):
 
 def label(method):
     """Name of a method in tables and figures."""
-    if method.name == "ilqg":
-        return "iLQG"
-    return f"PPI (η = {method.eta:g})" if method.name == "ppi" else f"LEQG (θ = {method.theta:g})"
+    name = {"ilqg": "iLQG", "psi": "Psi"}.get(method.name, method.name.upper())
+    weights = [f"{sign} = {getattr(method, key):g}" for key, sign in WEIGHTS.items() if hasattr(method, key)]
+    rule = getattr(getattr(method, "expansion", None), "rule", None)
+    details = [*weights, rule] if rule else weights
+    return f"{name} ({', '.join(details)})" if details else name
 
 
 def setting(problem, method, seed):

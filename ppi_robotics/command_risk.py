@@ -8,6 +8,7 @@ import ppi_robotics as ppi
 from ppi_robotics.command_arguments import (
     MOST_SEED,
     Etas,
+    Expansions,
     Horizon,
     Json,
     NoiseLevel,
@@ -18,6 +19,7 @@ from ppi_robotics.command_arguments import (
     Starts,
     Thetas,
     check_range,
+    expansions_of,
     make_plant,
     make_problem,
     weights_of,
@@ -32,6 +34,7 @@ from ppi_robotics.command_work import (
     stop_if,
     write_figure,
 )
+from ppi_robotics.errors import ProblemError
 from ppi_robotics.files import write_whole
 
 ETAS = "-0.3,-0.1,-0.03,0,0.01,0.03,0.1,0.2,0.3,0.5,0.7,1"
@@ -41,6 +44,7 @@ def risk(
     plant: PlantName,
     eta: Etas = None,
     theta: Thetas = None,
+    expansion: Expansions = "taylor",
     horizon: Horizon = None,
     noise: NoiseLevel = None,
     starts: Starts = None,
@@ -54,12 +58,12 @@ def risk(
     check_range("--samples", samples, 2)
     check_range("--seed", seed, 0, MOST_SEED)
     plant = make_plant(plant, noise)
-    methods = chosen_methods(ETAS if eta is None and theta is None else eta, theta)
+    methods = chosen_methods(ETAS if eta is None and theta is None else eta, theta, expansion)
     problem = make_problem(plant, horizon)
     with session(problem, out or Path("out", plant.name)) as files:
         solutions = solve_all(problem, methods, seed, starts)
         ilqg = run_solve(problem, ppi.ILQG(), seed, starts)
-        profile = evaluate_all(problem, methods, solutions, ilqg, samples, seed)
+        profile = evaluate_all(problem, solutions, ilqg, samples, seed)
         write_csv(profile, files)
         draw_risk(profile, files)
     if as_json:
@@ -70,31 +74,47 @@ def risk(
     return 0 if all(solution.status.solved for solution in solutions) else 1
 
 
-def chosen_methods(eta, theta):
-    """PPI at every eta and LEQG at every theta of two texts, of which one may be None."""
+def chosen_methods(eta, theta, expansion):
+    """PPI at every eta with every expansion and LEQG at every theta; one of both weights may be None."""
     from ppi_robotics.risk import methods_at
 
-    methods = [] if eta is None else methods_at(ppi.PPI(0), eta=weights_of("--eta", eta))
+    methods, names = [], expansions_of(expansion)
+    if eta is None and names != ["taylor"]:
+        raise ProblemError(f"--expansion {expansion} is for ppi, and no weight of it is given; give --eta")
+    for name in names if eta is not None else ():
+        method = ppi.PPI(0) if name == "taylor" else ppi.PPI(0, expansion=ppi.SigmaPoints(name))
+        methods += methods_at(method, eta=weights_of("--eta", eta))
     return methods if theta is None else methods + methods_at(ppi.LEQG(0), theta=weights_of("--theta", theta))
 
 
 def solve_all(problem, methods, seed, starts):
     """`Solution`s of the methods, with a live line of progress."""
+    from ppi_robotics.profile import expansion_name
     from ppi_robotics.risk import interrupted, sweep_methods
 
+    solutions, groups = [], {}
+    for method in methods:
+        groups.setdefault(expansion_name(method), []).append(method)
     with progress("solving") as say:
-        solutions = sweep_methods(problem, methods, seed, starts, lambda method: count_iterations(say, label(method)))
-    stop_if(any(map(interrupted, solutions)))
-    for method, solution in zip(methods, solutions, strict=True):
-        remark_unless_solved(solution, label(method))
+        for group in groups.values():
+            solutions += sweep_methods(problem, group, seed, starts, lambda m: count_iterations(say, label(m)))
+            stop_if(any(map(interrupted, solutions)))
+    for solution in solutions:
+        remark_unless_solved(solution, label(solution.method))
     return solutions
 
 
-def evaluate_all(problem, methods, solutions, ilqg, samples, seed):
+def evaluate_all(problem, solutions, ilqg, samples, seed):
     """`RiskProfile`, with a live line of progress."""
-    pairs = list(zip(methods, solutions, strict=True))
-    eta = {method.eta: solution for method, solution in pairs if method.name == "ppi"}
-    theta = {method.theta: solution for method, solution in pairs if method.name == "leqg"}
+    from ppi_robotics.profile import expansion_name
+
+    eta, theta = {}, {}
+    for solution in solutions:
+        method = solution.method
+        if method.name == "ppi":
+            eta.setdefault(expansion_name(method), {})[method.eta] = solution
+        else:
+            theta[method.theta] = solution
     with progress("evaluating") as say:
         count = count_rollouts(say, "all policies")
         profile = ppi.risk_profile(problem, ilqg, eta=eta, theta=theta, samples=samples, seed=seed, progress=count)
@@ -106,7 +126,8 @@ def write_csv(profile, files):
     """Write risk.csv: a line for every weight and one for iLQG."""
     rows = [{"method": "ppi"} | row for row in profile.rows()] + [{"method": "ilqg"} | profile.ilqg.row()]
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, ["method", *profile.ilqg.row()], extrasaction="ignore", lineterminator="\n")
+    names = ["method", *profile.ilqg.row(), *(("difference", "difference_se") if len(profile.expansions) > 1 else ())]
+    writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     files.write("risk.csv", lambda path: write_whole(path, text.getvalue().encode()))

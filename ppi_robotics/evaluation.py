@@ -65,7 +65,7 @@ def compare(problem, policies, samples=1000, seed=0, stochastic=False, threads=N
     evaluations = _evaluate(problem, policies, samples, seed, stochastic, threads, progress, first)
     reference = next(iter(evaluations))
     differences = {
-        name: _difference(evaluation.cost, evaluations[reference].cost)
+        name: difference_of(evaluation.cost, evaluations[reference].cost)
         for name, evaluation in evaluations.items()
         if name != reference
     }
@@ -213,7 +213,8 @@ def _succeeded(criterion, cost, final):
     return success
 
 
-def _difference(cost, reference):
+def difference_of(cost, reference):
+    """`Difference` of costs (N,) of the same samples; ones that diverged are infinite."""
     wins = float(np.mean(cost < reference))
     lost, lost_reference = np.isinf(cost).any(), np.isinf(reference).any()
     if lost or lost_reference:

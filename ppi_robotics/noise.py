@@ -81,7 +81,8 @@ class Noise:
         if len(self.state):
             E[:, split:, :, :nx] = self.state
         growing = np.einsum("tirj,tj->tri", E, np.hstack((x, u)))
-        return np.concatenate((np.broadcast_to(self.factor, (T, *self.factor.shape)), growing), axis=2), E
+        factor = np.broadcast_to(self.factor, (T, *self.factor.shape))
+        return np.ascontiguousarray(np.concatenate((factor, growing), axis=2)), E
 
 
 def _factors(given, name):

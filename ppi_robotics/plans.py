@@ -35,7 +35,10 @@ def soft_plan(problem, lambda_policy, lambda_transition, baseline, spread=None, 
       ProblemError: if the plant has limits, or `spread` does not fit it.
     """
     if is_limited(problem.plant):
-        raise ProblemError(f"baseline '{baseline}' knows no limits, and the plant has some; choose baseline 'flat'")
+        raise ProblemError(
+            f"baseline '{baseline}' knows no limits, and the plant has some; "
+            "choose a method without a baseline, such as PPI(eta) or ILQG()"
+        )
     if np.size(spread) not in (1, problem.plant.nu):
         raise ProblemError(f"spread has {np.size(spread)} entries; the plant has {problem.plant.nu} controls")
     steps = SoftSteps(lambda_policy, lambda_transition, baseline == "mean_only", spread, tolerance)

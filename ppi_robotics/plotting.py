@@ -17,8 +17,8 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator, NullLocator
 from ppi_robotics.distribution import with_error
 from ppi_robotics.errors import ProblemError
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; one per method in every figure
-COLORS = {"PPI": "#0072B2", "iLQG": "#D55E00", "LEQG": "#009E73"}
+# Okabe and Ito's colours and two of Tol's, which colour-blind readers can tell apart; one per method in every figure
+COLORS = {"PPI": "#0072B2", "iLQG": "#D55E00", "LEQG": "#009E73", "AICO": "#882255", "Psi": "#999933"}
 OTHER_COLORS = ("#CC79A7", "#56B4E9", "#E69F00", "#000000")
 LIMIT = {"color": "0.55", "linestyle": (0, (4, 3)), "linewidth": 1.0}
 # largest excess over the median, in interquartile ranges; of 1000 samples 2.4 if normal, 6 if exponential

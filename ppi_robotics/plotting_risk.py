@@ -8,15 +8,18 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.plotting import color, cost_distribution, style
+from ppi_robotics.plotting import OTHER_COLORS, color, cost_distribution, style
 
 CONFIDENCE = 1.96  # standard errors on either side of a 95 % interval
 WIDE = 20.0  # ratio of largest to smallest value from which an axis is logarithmic
 TICKS_APART = 0.075  # of the width of an axis
 UNSOLVED = "x"
+DECADES = 300.0  # ratio up to which a logarithmic axis marks 1, 2 and 5 of every decade
+MOST_HANDLES = 4  # of a legend within a panel; a larger one stands above it
+DASHES = ("-", "--", "-.", ":")  # of expansions
 LEGEND = {"frameon": True, "framealpha": 0.85, "edgecolor": "none"}  # lines may run behind it
 
 
@@ -24,7 +27,7 @@ def risk_dial(profile, axes=None):
     """Mean, variance, risk measures and three histograms of the cost over eta.
 
     Bars are 95 % intervals. Weights that were not solved are crosses off the lines of mean and variance, and left out
-    elsewhere; so are infinite numbers.
+    elsewhere; so are infinite numbers. Mean and variance are drawn for every expansion, the rest for the first.
 
     Args:
       profile: `RiskProfile`.
@@ -41,7 +44,8 @@ def risk_dial(profile, axes=None):
             figure = Figure(figsize=(9.6, 7.2), dpi=120)
             FigureCanvasAgg(figure)
             axes = figure.subplots(2, 2, gridspec_kw={"wspace": 0.2, "hspace": 0.27}).ravel()
-            figure.subplots_adjust(left=0.075, right=0.985, bottom=0.07, top=0.96)
+            top = 0.96 if len(by_method(profile)) + 2 <= MOST_HANDLES else 0.9
+            figure.subplots_adjust(left=0.075, right=0.985, bottom=0.07, top=top)
             return risk_dial(profile, axes)
     if len(axes) != 4:
         raise ProblemError(f"{len(axes)} axes for four panels; give 4 axes")
@@ -57,13 +61,16 @@ def risk_dial(profile, axes=None):
     for name, handle in zip((*evaluations, "mean", "CVaR 95 %"), handles, strict=True):  # their numbers stand beside
         handle.set_label(name)
     axes[3].legend(handles=handles, loc="best", **LEGEND)
-    axes[3].set_title(f"cost of {profile.ilqg.evaluation.samples} noisy rollouts")
+    of_first = f", {profile.expansions[0]}" if len(profile.expansions) > 1 else ""
+    axes[2].set_title(axes[2].get_title() + of_first)
+    axes[3].set_title(f"cost of {profile.ilqg.evaluation.samples} noisy rollouts{of_first}")
     return axes
 
 
 def chosen(profile):
     """`Evaluation`s of the weight nearest 0 and of the most seeking and the most averse one, by name."""
-    finite = [point for point in profile.points if point.evaluation.diverged < point.evaluation.samples]
+    points = [point for point in profile.points if point.expansion == profile.expansions[0]] or profile.points
+    finite = [point for point in points if point.evaluation.diverged < point.evaluation.samples]
     points = [point for point in finite if point.solution.status.solved] or finite
     if not points:
         raise ProblemError("every rollout at every weight diverged; give a sweep with costs to draw")
@@ -103,9 +110,12 @@ def tick_weights(eta, position):
 def _panel(ax, profile, title, measure):
     """A statistic over eta for every method, beside iLQG's."""
     values, handles = [], []
-    for name, points in by_method(profile).items():
-        values += _line(ax, points, measure, color(name))
-        handles.append(Line2D([], [], color=color(name), marker=".", markersize=7, label=f"{name}, 95 % intervals"))
+    curves = by_method(profile)
+    several = len(curves) > 1
+    for name, (points, shade, dash) in curves.items():
+        values += _line(ax, points, measure, shade, dash=dash)
+        label = name if several else f"{name}, 95 % intervals"
+        handles.append(Line2D([], [], color=shade, marker=".", markersize=7, linestyle=dash, label=label))
     level, error = measure(profile.ilqg)
     if np.isfinite(level):
         low, high, shade = level - CONFIDENCE * error, level + CONFIDENCE * error, color("iLQG")
@@ -114,7 +124,7 @@ def _panel(ax, profile, title, measure):
         values.append(level)
     if not all(point.solution.status.solved for point in profile.points):
         handles.append(Line2D([], [], color="0.3", marker=UNSOLVED, linestyle="", label="not solved"))
-    _finish(ax, title, values, handles)
+    _finish(ax, title + (", 95 % intervals" if several else ""), values, handles)
 
 
 def _risk_measures(ax, profile):
@@ -128,11 +138,13 @@ def _risk_measures(ax, profile):
         "merit": ("s", "--", lambda p: (p.solution.cost, 0.0), True),
         "predicted entropic cost": ("D", ":", lambda p: (p.solution.cost, 0.0), False),
     }
-    solved = {name: [p for p in points if p.solution.status.solved] for name, points in by_method(profile).items()}
+    first = [point for point in profile.points if point.theta is not None] + profile.of(profile.expansions[0])
+    solved = [point for point in first if point.solution.status.solved]
     values, handles = [], []
     for name, (marker, dash, measure, merit) in measures.items():
         size, drawn = 7 if marker == "." else 3.5, 0
-        for method, points in solved.items():
+        for method in ("PPI", "LEQG"):
+            points = [p for p in solved if (p.theta is None) == (method == "PPI")]
             some = [p for p in points if merit is None or merit == (method == "PPI" and p.eta >= 0)]
             values += _line(ax, some, measure, color(method), marker, dash, size)
             drawn += len(some)
@@ -146,12 +158,14 @@ def _entropic(point):
 
 
 def by_method(profile):
-    """The points of PPI and those of LEQG, without empty lists."""
-    points = {
-        "PPI": [point for point in profile.points if point.theta is None],
-        "LEQG": [point for point in profile.points if point.theta is not None],
-    }
-    return {name: some for name, some in points.items() if some}
+    """Points, color and dashes of PPI with every expansion and of LEQG, by name, without empty lists."""
+    several, curves = len(profile.expansions) > 1, {}
+    for i, expansion in enumerate(profile.expansions):
+        shade = OTHER_COLORS[(i - 1) % len(OTHER_COLORS)] if i else color("PPI")
+        name = f"PPI, {expansion}" if several else "PPI"
+        curves[name] = profile.of(expansion), shade, DASHES[i % len(DASHES)]
+    curves["LEQG"] = [point for point in profile.points if point.theta is not None], color("LEQG"), "-"
+    return {name: curve for name, curve in curves.items() if curve[0]}
 
 
 def _line(ax, points, measure, shade, marker=".", dash="-", size=7):
@@ -175,9 +189,16 @@ def _finish(ax, title, values, handles):
     wide = len(values) > 0 and min(values) > 0 and max(values) > WIDE * min(values)
     if wide:
         ax.set_yscale("log")
-    ax.set_title(title + (", logarithmic" if wide else ""))
+        if max(values) < DECADES * min(values):
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _number(value)))
+            ax.yaxis.set_minor_locator(NullLocator())
+    crowded = len(handles) > MOST_HANDLES
+    ax.set_title(title + (", logarithmic" if wide else ""), pad=36.0 if crowded else None)
     ax.margins(y=0.08)
-    if values:
+    if values and crowded:
+        ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
+    elif values:
         ax.legend(handles=handles, loc="best", **LEGEND)
     else:
         ax.text(0.5, 0.5, "no finite value", transform=ax.transAxes, ha="center", va="center")

@@ -92,6 +92,7 @@ class Solution:
       trace: `Iteration` rows of the start that was kept.
       starts: one `Start` per initial guess.
       seconds: wall time.
+      method: what it was solved with.
     """
 
     policy: LinearGaussianPolicy
@@ -107,6 +108,7 @@ class Solution:
     trace: tuple
     starts: tuple
     seconds: float
+    method: object = None
 
     @property
     def value(self):

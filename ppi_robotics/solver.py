@@ -234,4 +234,5 @@ def to_solution(problem, best, runs, seconds):
         trace=tuple(best.trace),
         starts=tuple(report(run) for run in runs),
         seconds=seconds,
+        method=best.method,
     )

@@ -26,7 +26,9 @@ ROOT = Path(__file__).parent.parent
 DEMOS = ROOT / "demos"
 SWINGUP_KEYS = {"plant", "method", "eta", "status", "iterations", "nominal_cost", "mean", "variance", "standard_error"}
 SWINGUP_KEYS |= {"success_rate", "solve_seconds", "evaluate_seconds", "policy"}
+METHOD_NAMES = "ppi, ilqg, leqg, aico, psi"
 RISK_KEYS = {"eta", "mean", "mean_se", "variance", "variance_se", "cvar95", "entropic", "merit", "iterations", "status"}
+RISK_KEYS |= {"expansion", "success_rate"}
 
 
 @pytest.fixture(autouse=True)
@@ -181,6 +183,47 @@ def test_risk_prints_a_table_and_goes_on_after_a_breakdown(capsys):
     assert "nan" not in Path("a/risk.csv").read_text(encoding="utf-8")
 
 
+def test_risk_compares_expansions_in_pairs(capsys):
+    arguments = ("--eta", "0,0.2", "--theta", 0.1, "--expansion", "cubature,taylor", "--noise", 1)
+    code, output, _ = run(capsys, "risk", "cartpole", *arguments, "--samples", 300, "--json")
+    facts = only_json(output)
+    assert code == 0
+    rows = {(row["eta"], row["expansion"]): row for row in facts["rows"]}
+    assert list(rows) == [(-0.1, "taylor"), (0.0, "cubature"), (0.0, "taylor"), (0.2, "cubature"), (0.2, "taylor")]
+    plant = CartPole(sigma=1.0)
+    problem = ppi.Problem(plant, plant.swing_up_cost(), plant.hanging, 150)
+    for eta in (0.0, 0.2):
+        ours, theirs = rows[eta, "cubature"], rows[eta, "taylor"]
+        assert theirs["difference"] == pytest.approx(theirs["mean"] - ours["mean"])
+        # the same noise under both: errors of the difference are far below those of either mean
+        assert 0 < theirs["difference_se"] < theirs["mean_se"] / 3
+        assert "difference" not in ours
+    sigma = ppi.sweep(problem, ppi.PPI(0, expansion=ppi.SigmaPoints()), eta=[0, 0.2])
+    result = ppi.evaluate(problem, sigma[1].policy, 300, 0)
+    row = rows[0.2, "cubature"]
+    assert (row["mean"], row["success_rate"], row["iterations"]) == (
+        result.mean,
+        result.success_rate,
+        sigma[1].iterations,
+    )
+    with open("out/cartpole/risk.csv", newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["method"] for line in lines] == ["leqg", "ppi", "ppi", "ppi", "ppi", "ilqg"]
+    for line, row in zip(lines[:-1], facts["rows"], strict=True):
+        assert {key: line[key] for key in row if key in line} == {key: str(row[key]) for key in row if key in line}
+        assert ("difference" in row) == bool(line["difference"])
+
+
+def test_risk_table_names_expansions_and_differences(capsys):
+    few = ("--samples", 20, "--horizon", 40)
+    code, output, _ = run(capsys, "risk", "cartpole", "--eta", 0, "--expansion", "taylor,unscented", *few)
+    assert code == 0
+    for text in ("expansion", "unscented", "difference to taylor ± se", "success"):
+        assert text in output
+    code, output, _ = run(capsys, "risk", "cartpole", "--eta", 0, *few)
+    assert "expansion" not in output
+
+
 def test_risk_has_weights_of_its_own(capsys):
     code, output, _ = run(capsys, "risk", "cartpole", "--samples", 20, "--horizon", 40, "--noise", 0.1, "--json")
     facts = only_json(output)
@@ -219,6 +262,18 @@ def test_plants_lists_every_plant(capsys):
     assert listed["cartpole"]["default_horizon"] == 150
 
 
+@pytest.mark.parametrize(("method", "eta", "name"), [("aico", None, "AICO"), ("psi", 1.0, "Psi (η = 1)")])
+def test_soft_methods_solve_too(capsys, method, eta, name):
+    arguments = ("cartpole", "--method", method, "--horizon", 40, "--starts", 1)
+    code, output, _ = run(capsys, "solve", *arguments, "--json")
+    facts = only_json(output)
+    assert (code, facts["method"], facts["eta"], facts["theta"]) == (0, method, eta, None)
+    code, output, _ = run(capsys, "swingup", *arguments, "--samples", 20)
+    assert code == 0
+    assert name in output
+    assert "difference to iLQG" in output
+
+
 def test_unsolved_is_exit_code_one_with_the_reason(capsys, monkeypatch):
     monkeypatch.setattr(ppi, "PPI", lambda eta, whole=ppi.PPI: whole(eta, max_iterations=2))
     code, output, errors = run(capsys, "solve", "cartpole", "--json")
@@ -247,13 +302,17 @@ def test_diverged_rollouts_are_null_in_json_and_leave_no_pictures(capsys, policy
         ("swngup cartpole", ["'swngup'", "Did you mean 'swingup'?", "hoose from plants"]),
         ("swingup", ["missing argument 'PLANT'", "--help"]),
         ("swingup cartpol", ["'cartpol'", "choose from pendulum, cartpole", "did you mean cartpole?"]),
-        ("swingup cartpole --method pii", ["'pii'", "choose from ppi, ilqg, leqg", "did you mean ppi?"]),
+        ("swingup cartpole --method pii", ["'pii'", f"choose from {METHOD_NAMES}", "did you mean ppi?"]),
         ("swingup cartpole --metod ppi", ["--metod", "--method", "--help"]),
         ("swingup cartpole extra", ["extra", "--help"]),
         ("swingup cartpole --eta", ["'--eta' requires an argument"]),
         ("swingup cartpole --eta x", ["'--eta'", "'x'", "expected a number"]),
         ("swingup cartpole --eta nan", ["eta is nan", "expected a finite number"]),
-        ("swingup cartpole --method ilqg --eta 0.1", ["--eta belongs to method ppi", "give --method ppi"]),
+        ("swingup cartpole --method ilqg --eta 0.1", ["--eta belongs to method ppi and psi", "give --method ppi"]),
+        ("solve cartpole --method aico --eta 1", ["--eta belongs to method ppi and psi", "method is aico"]),
+        ("solve cartpole --method psi --theta 1", ["--theta belongs to method leqg", "method is psi"]),
+        ("solve cartpole --method psi --eta 0", ["eta is 0", "expected a positive number"]),
+        ("solve pendulum --method psi", ["knows no limits", "the plant has some"]),
         ("solve cartpole --theta 0.1", ["--theta belongs to method leqg", "give --method leqg"]),
         ("swingup cartpole --horizon 0", ["--horizon is 0", "stages", "0.02 s each"]),
         ("swingup cartpole --horizon 1.5", ["'--horizon'", "'1.5'", "expected a whole number"]),
@@ -279,6 +338,14 @@ def test_diverged_rollouts_are_null_in_json_and_leave_no_pictures(capsys, policy
         ("risk cartpole --eta 0,nan", ["eta is nan", "expected a finite number"]),
         ("risk cartpole --theta 1e400", ["theta is inf", "expected a finite number"]),
         ("risk cartpole --eta 0.1,0,0.10", ["eta holds 0.1 twice", "once"]),
+        (
+            "risk cartpole --expansion tailor",
+            ["unknown expansion 'tailor'", "taylor, cubature", "did you mean taylor?"],
+        ),
+        ("risk cartpole --expansion=", ["unknown expansion ''", "choose from taylor"]),
+        ("risk cartpole --expansion taylor,", ["unknown expansion ''", "choose from taylor"]),
+        ("risk cartpole --expansion cubature,cubature", ["--expansion holds cubature twice", "once"]),
+        ("risk cartpole --theta 0.1 --expansion cubature", ["--expansion cubature is for ppi", "give --eta"]),
         ("risk cartpole --samples 1", ["--samples is 1", "at least 2"]),
         ("risk cartpole --seed -1", ["--seed is -1", "at least 0"]),
         ("risk cartpole --starts 0", ["--starts is 0", "at least 1"]),

@@ -381,9 +381,9 @@ def test_statistics_of_diverged_samples_are_infinite_where_they_are_and_finite_e
 def test_paired_differences_with_diverged_samples_say_so():
     fine, lost = Evaluation([1.0, 2.0, 3.0]).cost, Evaluation([0.5, np.inf, 4.0]).cost
     for cost, reference, mean, wins in ((lost, fine, math.inf, 1 / 3), (fine, lost, -math.inf, 2 / 3)):
-        assert evaluation._difference(cost, reference).mean == mean
-        assert evaluation._difference(cost, reference).wins == wins
-    both = evaluation._difference(lost, lost)
+        assert evaluation.difference_of(cost, reference).mean == mean
+        assert evaluation.difference_of(cost, reference).wins == wins
+    both = evaluation.difference_of(lost, lost)
     assert math.isnan(both.mean)
     assert math.isnan(both.p_value)
     assert both.interval == (-math.inf, math.inf)
@@ -531,7 +531,7 @@ def test_differences_are_the_paired_t_test():
     reference = rng.gamma(2.0, size=50)
     cost = reference + rng.normal(0.1, 0.5, size=50)
     test = scipy.stats.ttest_rel(cost, reference)
-    difference = evaluation._difference(cost, reference)
+    difference = evaluation.difference_of(cost, reference)
     assert difference.mean == pytest.approx(np.mean(cost - reference), rel=1e-12)
     assert difference.standard_error == pytest.approx(scipy.stats.sem(cost - reference), rel=1e-12)
     assert difference.p_value == pytest.approx(test.pvalue, rel=1e-9)
@@ -546,14 +546,14 @@ def test_equal_policies_do_not_differ(problem):
 
 def test_a_constant_difference_is_certain():
     cost = np.arange(8.0)
-    assert evaluation._difference(cost - 0.5, cost) == Difference(-0.5, 0.0, (-0.5, -0.5), 0.0, 1.0)
+    assert evaluation.difference_of(cost - 0.5, cost) == Difference(-0.5, 0.0, (-0.5, -0.5), 0.0, 1.0)
 
 
 def test_half_of_the_p_values_of_equal_means_lie_below_one_half():
     """And a twentieth below 0.05, within 4 standard errors over 2000 repetitions."""
     rng = np.random.default_rng(8)
     pairs = rng.normal(size=(2000, 2, 12))
-    p = np.array([evaluation._difference(cost, reference).p_value for cost, reference in pairs])
+    p = np.array([evaluation.difference_of(cost, reference).p_value for cost, reference in pairs])
     for level in (0.05, 0.5):
         assert abs(np.mean(p < level) - level) < 4 * np.sqrt(level * (1 - level) / len(p))
 
@@ -581,7 +581,7 @@ def test_a_comparison_prints_as_an_aligned_table(problem):
 
 def test_a_table_without_criterion_or_with_lost_samples_prints():
     fine, lost = Evaluation([1.0, 2.0, 3.0]), Evaluation([0.5, np.inf, 4.0])
-    difference = evaluation._difference(lost.cost, fine.cost)
+    difference = evaluation.difference_of(lost.cost, fine.cost)
     text = str(evaluation.Comparison({"fine": fine, "lost": lost}, "fine", {"lost": difference}))
     assert "inf" in text
     assert text.splitlines()[-1].endswith("lost 1")

@@ -133,6 +133,14 @@ def test_model_of_the_noise_is_its_derivative():
     close(moved.G[:, :, 2:] - model.G[:, :, 2:], np.einsum("tirj,j->tri", model.E, change), 1e-13)
 
 
+@pytest.mark.parametrize("process", [np.zeros(2), np.array([0.0, 0.1]), PROCESS])
+def test_factors_are_contiguous_for_any_rank_of_the_process_noise(process):
+    """The kernels take nothing else; how numpy lays joined arrays out depends on the number of columns."""
+    solution = ppi.solve(linear_problem(ppi.Noise(process, control=[0.2, 0.1], state=[0.0, 0.05])), ppi.ILQG())
+    assert solution.model.G.flags.c_contiguous
+    assert solution.status.solved
+
+
 def test_predicted_cost_is_the_sampled_one():
     problem = linear_problem(ppi.Noise(PROCESS, control=CONTROL, state=STATE))
     solution = ppi.solve(problem, ppi.ILQG(), starts=1)

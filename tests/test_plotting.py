@@ -102,7 +102,7 @@ def test_given_axes_are_used_and_settings_stay(plant, rollouts):
 
 def test_colors_are_one_per_method():
     assert plotting.color("PPI (η = 0.1)") == plotting.color("ppi") == plotting.COLORS["PPI"]
-    assert len({plotting.color(name) for name in ("PPI", "iLQG", "LEQG")}) == 3
+    assert len({plotting.color(name) for name in ("PPI", "iLQG", "LEQG", "AICO", "Psi")}) == 5
     assert plotting.color("policy", 0) != plotting.color("policy", 1)
 
 

@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 import ppi_robotics as ppi
 from plants import CartPole, Pendulum
 from ppi_robotics import plotting_risk, risk
-from ppi_robotics.risk import RiskPoint, RiskProfile
+from ppi_robotics.profile import RiskPoint, RiskProfile
 
 ETAS = [1, -0.1, 0.1, 0, -2, 0.3, -0.3, -3]
 ROW = ["eta", "mean", "mean_se", "variance", "variance_se", "cvar95", "entropic", "merit", "iterations", "status"]
+ROW += ["expansion", "success_rate"]
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +121,24 @@ def test_interruption_keeps_what_is_solved(problem):
     assert missed.status is ppi.Status.INTERRUPTED
 
 
+def test_sigma_points_start_warm_like_derivatives(problem):
+    """A cold solve takes dozens of iterations, a warm one as few as with Taylor's expansion, and both agree."""
+    method = ppi.PPI(0, expansion=ppi.SigmaPoints())
+    neutral, *warm = ppi.sweep(problem, method, eta=[0, 0.1, 0.3])
+    for eta, solution in zip([0.1, 0.3], warm, strict=True):
+        cold = ppi.solve(problem, replace(method, eta=eta))
+        assert solution.status is ppi.Status.CONVERGED
+        assert solution.iterations <= 10 < neutral.iterations
+        assert solution.cost == pytest.approx(cold.cost, rel=1e-6)
+
+
+def test_paths_start_single_shooting_from_rollouts(swept):
+    solution = swept[0.1]
+    for method in (ppi.PPI(0.2, about="rollout"), ppi.PPI(0.2, baseline="posterior"), ppi.PPI(-0.2), ppi.LEQG(-0.2)):
+        assert risk.warm_path(solution, method)[1] is solution.u
+    assert risk.warm_path(solution, ppi.PPI(0.2))[1] is solution.policy.u_ref
+
+
 @pytest.mark.parametrize(
     ("method", "weights", "words"),
     [
@@ -200,6 +219,21 @@ def test_rows_of_leqg_say_so(problem, swept, ilqg):
         assert word in text
 
 
+def test_expansions_are_compared_at_the_same_weight(problem, swept, ilqg):
+    points = dict(zip([0, 0.3], ppi.sweep(problem, ppi.PPI(0, expansion=ppi.SigmaPoints()), eta=[0, 0.3]), strict=True))
+    by_name = {"derivatives": {eta: swept[eta] for eta in (0, 0.1, 0.3)}, "points": points}
+    profile = ppi.risk_profile(problem, ilqg, eta=by_name, theta={0.1: swept[-0.1]}, samples=100, seed=1)
+    assert profile.expansions == ("derivatives", "points")
+    assert [(p.eta, p.expansion) for p in profile.points if p.difference] == [(0.0, "points"), (0.3, "points")]
+    table = ppi.compare(problem, {"a": swept[0.3].policy, "b": points[0.3].policy}, samples=100, seed=1)
+    assert profile.points[-1].difference == table.differences["b"]
+    assert "difference to derivatives" in str(profile)
+    alone = ppi.risk_profile(problem, ilqg, eta=points, samples=100)
+    assert alone.expansions == ("cubature",)
+    assert [row["expansion"] for row in alone.rows()] == ["cubature"] * 2
+    assert not any("difference" in row for row in alone.rows())
+
+
 def test_bad_profiles_are_refused(problem, swept, ilqg):
     with pytest.raises(ppi.ProblemError, match="eta and theta hold no weight"):
         ppi.risk_profile(problem, ilqg)
@@ -208,7 +242,11 @@ def test_bad_profiles_are_refused(problem, swept, ilqg):
             ppi.risk_profile(problem, ilqg, **bad)
     with pytest.raises(ppi.ProblemError, match="samples is 1"):
         ppi.risk_profile(problem, ilqg, eta={0.1: swept[0.1]}, samples=1)
-    with pytest.raises(ppi.ProblemError, match="eta is 'a'; expected dict"):
+    with pytest.raises(ppi.ProblemError, match="expansion is named 0; expected a printable name"):
+        ppi.risk_profile(problem, ilqg, eta={0: {0.1: swept[0.1]}})
+    with pytest.raises(ppi.ProblemError, match="eta is a Solution; expected dict"):
+        ppi.risk_profile(problem, ilqg, eta={"taylor": {0.1: swept[0.1]}, "cubature": swept[0.1]})
+    with pytest.raises(ppi.ProblemError, match="eta is a str; expected dict"):
         ppi.risk_profile(problem, ilqg, eta="a")
     with pytest.raises(ppi.ProblemError, match="eta"):
         ppi.risk_profile(problem, ilqg, eta={"a": swept[0.1]})
@@ -249,6 +287,19 @@ def test_panels_show_rows_with_intervals_and_ilqg(profile):
     texts = [text.get_text() for text in axes[3].get_legend().get_texts()]
     minus = "\N{MINUS SIGN}"
     assert texts == ["neutral, η = 0", "seeking, η = 1", f"averse, η = {minus}0.3", "mean", "CVaR 95 %"]
+
+
+def test_every_expansion_has_a_line_of_its_own():
+    one, other = made_up([0, 1]), made_up([0, 1])
+    points = [*one.points, *(replace(point, expansion="cubature") for point in other.points)]
+    axes = plotting_risk.risk_dial(replace(one, points=tuple(points), expansions=("taylor", "cubature")))
+    first, second = (container.lines[0] for container in axes[0].containers)
+    assert (first.get_linestyle(), second.get_linestyle()) == ("-", "--")
+    assert first.get_color() != second.get_color()
+    texts = [text.get_text() for text in axes[0].get_legend().get_texts()]
+    assert texts == ["PPI, taylor", "PPI, cubature", "iLQG"]
+    assert all(ax.get_title().endswith(", taylor") for ax in axes[2:])
+    assert len(axes[2].containers) == 3
 
 
 @pytest.mark.parametrize(
