@@ -303,7 +303,7 @@ def joint_spread(model, sweep, initial_cov, tilted):
     T, nx, nu = model.B.shape
     lS, S, Z = sweep.lambda_transition if tilted else 0.0, np.empty((T + 1, nx, nx)), np.empty((T, nx + nu, nx + nu))
     S[0] = tilt(initial_cov, lS, sweep.value.P[0])
-    model.kernels.spread(model.arrays(), lS, sweep.P_ahead, sweep.K, np.zeros((T, nu, nu)), S, Z)
+    model.kernels.spread(model.arrays(), lS, sweep.P_ahead, sweep.K, np.empty((0, nu, nu)), S, Z)
     return Z, S[T]
 
 

@@ -45,7 +45,7 @@ def load_means(x, u, first, z):
 def load_upper(S, first, Sl):
     """Upper triangles of the matrices S (T, NZ * NZ) from `first` on into Sl (NZ * NZ, LANES), the last one repeated.
 
-    Row by row, for columns are far apart, and many of them displace each other from the cache.
+    Row by row: with many columns written in turn it takes four times as long.
     """
     count = min(LANES, S.shape[0] - first)
     for i in range(NZ):

@@ -43,30 +43,28 @@ def residuals(e, rule, change, M, R, lanes):
 
 @njit
 def correct(J, U, M, lanes):
-    """J += (M - J U') U'^-, where J and M (NZ * NX, LANES) are laid out by columns; M is lost; lanes as above."""
-    column, scale = new_matrix(NX, LANES), new_vector(LANES)  # no part of M, which loops read
+    """J += (M - J U') U'^-, where J and M (NZ * NX, LANES) are laid out by columns; lanes as above.
+
+    From the last column on: those behind it are corrected already.
+    """
+    column, scale = new_matrix(NX, LANES), new_vector(LANES)  # no part of J, which loops read
     for j in range(NZ - 1, -1, -1):
         copy(matrix(M, j, NX, LANES), column, NX)
         for r in range(j, NZ):
             for i in range(NX):
                 for lane in range(lanes):
                     column[i, lane] -= J[r * NX + i, lane] * U[j * NZ + r, lane]
-        for r in range(j + 1, NZ):
-            for i in range(NX):
-                for lane in range(lanes):
-                    column[i, lane] -= M[r * NX + i, lane] * U[j * NZ + r, lane]
         for lane in range(lanes):
             pivot = U[j * NZ + j, lane]
             scale[lane] = 0.0 if pivot == 0.0 else 1.0 / pivot
         for i in range(NX):
             for lane in range(lanes):
-                M[j * NX + i, lane] = column[i, lane] * scale[lane]
-    add(J, 1.0, M, JACOBIAN)
+                J[j * NX + i, lane] += column[i, lane] * scale[lane]
 
 
 @njit
 def linearize(x, u, S, rule, process, c, dt, e, d, A, B, G):
-    """Defects d (T, NX) of the mean next states, slopes A (T, NX, NX) and B (T, NX, NU), factors G (T, NX, NX) of R + W.
+    """Defects d (T, NX) of the mean next states, slopes A (T, NX, NX), B (T, NX, NU), factors G (T, NX, NX) of R + W.
 
     Args:
       x, u: means (T + 1, NX) and (T, NU).
