@@ -288,7 +288,7 @@ def marginals(model, sweep, initial):
     lS, P, p = sweep.lambda_transition, sweep.value.P[0], sweep.value.p[0]
     S = np.empty((T + 1, nx, nx))
     # the initial belief is tilted like every transition
-    S[0] = np.linalg.inv(np.eye(nx) + lS * initial.cov @ P) @ initial.cov
+    S[0] = tilt(initial.cov, lS, P)
     x, _, _, _ = forward(model, sweep, initial.mean - lS * S[0] @ (P @ initial.mean + p))
     model.kernels.spread(model.arrays(), lS, sweep.P_ahead, sweep.K, sweep.cov, S, np.empty((0, 0, 0)))
     return Gaussian(x, S)
@@ -310,10 +310,15 @@ def joint_spread(model, sweep, initial_cov, tilted, own_noise=False):
     """
     T, nx, nu = model.B.shape
     lS, S, Z = sweep.lambda_transition if tilted else 0.0, np.empty((T + 1, nx, nx)), np.empty((T, nx + nu, nx + nu))
-    S[0] = np.linalg.inv(np.eye(nx) + lS * initial_cov @ sweep.value.P[0]) @ initial_cov
-    cov = sweep.cov if own_noise else np.zeros((T, nu, nu))
+    S[0] = tilt(initial_cov, lS, sweep.value.P[0])
+    cov = sweep.cov if own_noise else np.empty((0, nu, nu))
     model.kernels.spread(model.arrays(), lS, sweep.P_ahead, sweep.K, cov, S, Z)
     return Z, S[T]
+
+
+def tilt(cov, lS, P):
+    """Covariance of N(., cov) times exp(-lS x'Px / 2)."""
+    return np.linalg.inv(np.eye(len(cov)) + lS * cov @ P) @ cov if cov.any() else cov
 
 
 def _prepare(baseline, T, nx, nu, lambda_policy):

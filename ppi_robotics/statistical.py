@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from ppi_robotics.costs import BoundCost, project
+from ppi_robotics.costs import BoundCost, Quadratic, project
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels.algebra import semidefinite_roots
 from ppi_robotics.kernels.compiler import STAGE_LANES, build
@@ -43,41 +43,50 @@ def statistical(problem, x, u, S, points):
     if not isinstance(points, SigmaPoints):
         raise ProblemError(f"points is {points!r}; expected SigmaPoints('cubature') or another rule")
     nx, nu, T = plant.nx, plant.nu, len(u)
-    # copies, for read-only arrays would compile the kernels once more
-    x, u, S, S_end = (np.array(part, dtype=float, order="C") for part in (x, u, *S))
+    x, u, S, S_end = (writable(part) for part in (x, u, *S))
     if x.shape != (T + 1, nx) or u.shape != (T, nu) or S.shape != (T, nx + nu, nx + nu) or S_end.shape != (nx, nx):
         raise ProblemError(
             f"states {x.shape}, controls {u.shape}, their covariances {S.shape} and the last state's {S_end.shape}; "
             f"expected {(T + 1, nx)}, {(T, nu)}, {(T, nx + nu, nx + nu)} and {(nx, nx)}"
         )
-    U, U_end = S.copy(), S_end.copy()
-    indefinite = semidefinite_roots(U)
-    if indefinite < 0 <= semidefinite_roots(U_end[None]):
+    S, U_end, rule, end_rule = S.reshape(T, -1), S_end.copy(), points.points(nx + nu), points.points(nx)
+    d, A, B, G = np.empty((T, nx)), np.empty((T, nx, nx)), np.empty((T, nx, nu)), np.empty((T, nx, nx))
+    scratch, model, noise = np.empty((len(rule[0]), nx, STAGE_LANES)), plant.model, plant.noise
+    constants = noise.process, model.constants, model.dt
+    indefinite = dynamics_kernels(plant).linearize(x, u, S, rule, *constants, scratch, d, A, B, G)
+    if semidefinite_roots(U_end.reshape(-1, 1), nx, 1) >= 0 > indefinite:
         indefinite = T
     if indefinite >= 0:
         raise ProblemError(
             f"the covariance of stage {indefinite} is indefinite; "
             "expected positive semidefinite covariances of states and controls"
         )
-    U, rule, end_rule = U.reshape(T, -1), points.points(nx + nu), points.points(nx)
-    y, A, B, G = np.empty((T, nx)), np.empty((T, nx, nx)), np.empty((T, nx, nu)), np.empty((T, nx, nx))
-    G[:] = plant.noise.process
-    scratch, model = np.empty((len(rule[0]), nx, STAGE_LANES)), plant.model
-    dynamics_kernels(plant).linearize(x, u, U, rule, model.constants, model.dt, scratch, y, A, B, G)
-    semidefinite_roots(G)
-    G = G.transpose(0, 2, 1).copy()
+    c0, cx, cu, Cxx, Cux, Cuu = mean_cost(cost, x, u, (S, S_end, U_end, STAGE_LANES), (rule[:2], end_rule[:2]))
+    if not noise.growing:
+        return LocalModel(A, B, d, G, Cxx, Cux, Cuu, cx, cu, c0)
+    columns, E = noise.local(x[:-1], u, B)
+    G = np.concatenate((G, columns[:, :, -noise.growing :]), axis=2)
+    return LocalModel(A, B, d, G, Cxx, Cux, Cuu, cx, cu, c0, E)
+
+
+def writable(array):
+    """The array, or a copy that the compiled code takes: read-only arrays would compile it once more."""
+    array = np.asarray(array, dtype=float)
+    return array if array.flags.carray else array.copy()
+
+
+def mean_cost(cost, x, u, belief, rules):
+    """What `BoundCost.quadratize` returns, of means over a belief; for a quadratic cost they are the same."""
+    if isinstance(cost.given, Quadratic):
+        return cost.quadratize(x, u)
+    T, nx, nu = len(u), cost.nx, cost.nu
     c0, cx, cu = np.empty(T + 1), np.empty((T + 1, nx)), np.empty((T, nu))
     Cxx, Cux, Cuu = np.empty((T + 1, nx, nx)), np.empty((T, nu, nx)), np.empty((T, nu, nu))
-    belief, rules = (S.reshape(T, -1), S_end, U, U_end), (rule[:2], end_rule[:2])
     constants = cost.stage_constants, cost.terminal_constants
     cost_kernels(cost).quadratize(x, u, *belief, *rules, *constants, c0, cx, cu, Cxx, Cux, Cuu)
     if cost.project:
         project(Cxx, Cux, Cuu)
-    if not plant.noise.growing:
-        return LocalModel(A, B, y - x[1:], G, Cxx, Cux, Cuu, cx, cu, c0)
-    columns, E = plant.noise.local(x[:-1], u, B)
-    G = np.concatenate((G, columns[:, :, -plant.noise.growing :]), axis=2)
-    return LocalModel(A, B, y - x[1:], G, Cxx, Cux, Cuu, cx, cu, c0, E)
+    return c0, cx, cu, Cxx, Cux, Cuu
 
 
 @functools.lru_cache(maxsize=64)

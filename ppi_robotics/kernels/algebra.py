@@ -148,30 +148,32 @@ def objective(H, g, k):
 
 
 @njit(**OPTIONS)
-def semidefinite_roots(S):
-    """Replace positive semidefinite matrices S (N, n, n) by upper triangular U with U'U = S.
+def semidefinite_roots(S, n, lanes):
+    """Replace the upper triangles of positive semidefinite S (n * n, lanes) by U with U'U = S, a matrix in every lane.
 
     A pivot of at most 1e-14 of the largest diagonal entry gives a row of zeros: a singular S has that many rows less,
-    and a negative part is dropped. What is not finite stays so.
+    and a negative part is dropped. What is not finite stays so. Below the diagonals S keeps what it holds.
 
     Returns:
-      index of the first S with a pivot below -1e-8 of the largest diagonal entry, or -1.
+      the first lane with a pivot below -1e-8 of the largest diagonal entry, or -1.
     """
-    n, indefinite = S.shape[1], -1
-    for t in range(S.shape[0]):
-        largest = 0.0
-        for i in range(n):
-            largest = max(largest, abs(S[t, i, i]))
-            for j in range(i):
-                S[t, i, j] = 0.0
-        for j in range(n):
-            pivot = S[t, j, j]
-            if pivot < -1e-8 * largest and indefinite < 0:
-                indefinite = t
-            scale = 0.0 if pivot <= 1e-14 * largest else 1.0 / np.sqrt(pivot)
-            for i in range(j, n):
-                S[t, j, i] *= scale
-            for i in range(j + 1, n):
-                for r in range(i, n):
-                    S[t, i, r] -= S[t, j, i] * S[t, j, r]
-    return indefinite
+    largest, scale, lowest = np.zeros(lanes), np.empty(lanes), np.zeros(lanes)
+    for i in range(n):
+        for lane in range(lanes):
+            largest[lane] = max(largest[lane], abs(S[i * n + i, lane]))
+    for j in range(n):
+        for lane in range(lanes):
+            pivot = S[j * n + j, lane]
+            lowest[lane] = -1.0 if pivot < -1e-8 * largest[lane] else lowest[lane]
+            scale[lane] = 0.0 if pivot <= 1e-14 * largest[lane] else 1.0 / np.sqrt(pivot)
+        for i in range(j, n):
+            for lane in range(lanes):
+                S[j * n + i, lane] *= scale[lane]
+        for i in range(j + 1, n):
+            for r in range(i, n):
+                for lane in range(lanes):
+                    S[i * n + r, lane] -= S[j * n + i, lane] * S[j * n + r, lane]
+    for lane in range(lanes):
+        if lowest[lane] < 0.0:
+            return lane
+    return -1

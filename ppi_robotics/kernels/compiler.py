@@ -38,6 +38,7 @@ from ppi_robotics.kernels.algebra import (
     forward_substitute,
     log_pivots,
     mirror,
+    semidefinite_roots,
 )
 from ppi_robotics.kernels.lanes import add_product, load, normals
 from ppi_robotics.kernels.scalar import cos, sin

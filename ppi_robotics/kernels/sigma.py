@@ -42,6 +42,24 @@ def load_means(x, u, first, z):
 
 
 @inlined
+def load_upper(S, first, Sl):
+    """Upper triangles of the matrices S (T, NZ * NZ) from `first` on into Sl (NZ * NZ, LANES), the last one repeated.
+
+    Row by row: with many columns written in turn it takes four times as long.
+    """
+    count = min(LANES, S.shape[0] - first)
+    for i in range(NZ):
+        for m in range(i * NZ, i * NZ + i):
+            for lane in range(LANES):
+                Sl[m, lane] = 0.0
+        for m in range(i * NZ + i, i * NZ + NZ):
+            for lane in range(count):
+                Sl[m, lane] = S[first + lane, m]
+            for lane in range(count, LANES):
+                Sl[m, lane] = S[first + count - 1, m]
+
+
+@inlined
 def displace(z, U, xi, p, zp):
     """zp (NZ, LANES) = z + U' xi_p for factors U (NZ * NZ, LANES)."""
     copy(z, zp, NZ)

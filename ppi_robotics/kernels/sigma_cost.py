@@ -11,21 +11,22 @@ its projection on polynomials of degree 2. A quadratic cost comes out as it is.
 
 from numba import njit
 
+from ppi_robotics.kernels.algebra import semidefinite_roots
 from ppi_robotics.kernels.generated import LANES, NU, NX, NZ, stage_quadratic, terminal_quadratic
-from ppi_robotics.kernels.lanes import load
-from ppi_robotics.kernels.sigma import ROOT, add_change, copy, displace, load_means
+from ppi_robotics.kernels.sigma import ROOT, add_change, copy, displace, load_means, load_upper
 from ppi_robotics.kernels.tiles import new_matrix, vector
 
 HESSIAN, CURVATURE = NZ * NZ, NX * NX
 
 
 @njit
-def quadratize(x, u, S, S_end, U, U_end, rule, end_rule, c, c_terminal, v, cx, cu, Cxx, Cux, Cuu):
+def quadratize(x, u, S, S_end, U_end, lanes, rule, end_rule, c, c_terminal, v, cx, cu, Cxx, Cux, Cuu):
     """Mean models about x (T + 1, NX), u (T, NU); the last rows of v, cx and Cxx are the terminal cost's.
 
     Args:
       S, S_end: covariances (T, NZ * NZ) of (x, u) and (NX, NX) of the last state.
-      U, U_end: their factors, (T, NZ * NZ) and (NX, NX).
+      U_end: the last one's factor (NX, NX).
+      lanes: LANES, unknown to the compiler, see `sigma_dynamics`.
       rule, end_rule: xi (m, NZ) and (m, NX), and weights (m,) of means.
     """
     T, (xi, weights) = u.shape[0], rule
@@ -35,7 +36,8 @@ def quadratize(x, u, S, S_end, U, U_end, rule, end_rule, c, c_terminal, v, cx, c
     vs, gs, Hs = new_matrix(1, LANES), new_matrix(NZ, LANES), new_matrix(HESSIAN, LANES)
     for first in range(0, T, LANES):
         load_means(x, u, first, z)
-        load(U, first, Ul)
+        load_upper(S, first, Ul)
+        semidefinite_roots(Ul, NZ, lanes)
         stage_quadratic(z[:NX], z[NX:], c, vm, gm, Hm)
         copy(vm, vs, 1)
         copy(gm, gs, NZ)
