@@ -20,7 +20,8 @@ def iterations(swing):
     """Functions that advance iLQG, PPI, cubature PPI and plain PPI by one iteration."""
     import ppi_robotics as ppi
     from ppi_robotics.guesses import cold_guess
-    from ppi_robotics.steps import DampedShooting, FullSteps
+    from ppi_robotics.steps.damped import DampedShooting
+    from ppi_robotics.steps.full import FullSteps
 
     phases = {
         "iLQG": (DampedShooting(), 106),

@@ -8,7 +8,7 @@ from plain_ppi import DT, NOISE, expand, iteration
 import ppi_robotics as ppi
 from plants import CartPole
 from ppi_robotics.guesses import cold_guess
-from ppi_robotics.steps import FullSteps
+from ppi_robotics.steps.full import FullSteps
 
 
 @pytest.fixture(scope="module")

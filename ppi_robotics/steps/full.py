@@ -9,7 +9,7 @@ from ppi_robotics.kernels.trajectories import largest, moved
 from ppi_robotics.messages import Breakdown, backward, forward, joint_spread
 from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.solution import Iteration, Status
-from ppi_robotics.steps.newton import Newton
+from ppi_robotics.steps.newton import Newton, swept_step
 from ppi_robotics.steps.phase import DIVERGED, Iterate, Phase, broke_down, objective, price
 
 
@@ -64,6 +64,11 @@ class FullSteps(Phase):
     def _step(self, problem, iterate):
         """What `Newton.full_step` returns and, with sigma points, the spread; or the `Breakdown` of the sweep."""
         model, _ = self.expand(problem, iterate)
+        spread = self.points is not None
+        if not (spread and problem.initial.cov.any()):
+            step = swept_step(model, iterate.x, iterate.u, iterate.w, self.lambda_transition, spread)
+            if step is not None:
+                return step
         sweep = backward(model, math.inf, self.lambda_transition)
         if sweep.breakdown is not None:
             return sweep.breakdown
