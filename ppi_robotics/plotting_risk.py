@@ -128,27 +128,21 @@ def _panel(ax, profile, title, measure):
 
 
 def _risk_measures(ax, profile):
-    """CVaR and entropic cost over eta, and what the solver minimized, which is computed and not sampled.
-
-    The merit leaves out the logarithms that the averse prediction of the entropic cost holds, so they do not join.
-    """
-    measures = {  # marker, line, value and error, of which points
-        "CVaR 95 %": ("^", "-", lambda p: (p.evaluation.cvar(), p.evaluation.cvar_standard_error()), None),
-        "entropic cost": (".", "-", _entropic, None),
-        "merit": ("s", "--", lambda p: (p.solution.cost, 0.0), True),
-        "predicted entropic cost": ("D", ":", lambda p: (p.solution.cost, 0.0), False),
+    """CVaR and entropic cost over eta, and the merit, which is computed and not sampled."""
+    measures = {  # marker, line, value and error
+        "CVaR 95 %": ("^", "-", lambda p: (p.evaluation.cvar(), p.evaluation.cvar_standard_error())),
+        "entropic cost": (".", "-", _entropic),
+        "merit": ("s", "--", lambda p: (p.solution.cost, 0.0)),
     }
     first = [point for point in profile.points if point.theta is not None] + profile.of(profile.expansions[0])
     solved = [point for point in first if point.solution.status.solved]
     values, handles = [], []
-    for name, (marker, dash, measure, merit) in measures.items():
-        size, drawn = 7 if marker == "." else 3.5, 0
+    for name, (marker, dash, measure) in measures.items():
+        size = 7 if marker == "." else 3.5
         for method in ("PPI", "LEQG"):
             points = [p for p in solved if (p.theta is None) == (method == "PPI")]
-            some = [p for p in points if merit is None or merit == (method == "PPI" and p.eta >= 0)]
-            values += _line(ax, some, measure, color(method), marker, dash, size)
-            drawn += len(some)
-        if drawn:
+            values += _line(ax, points, measure, color(method), marker, dash, size)
+        if solved:
             handles.append(Line2D([], [], color="0.3", marker=marker, markersize=size, linestyle=dash, label=name))
     _finish(ax, "risk measures and objective", values, handles)
 

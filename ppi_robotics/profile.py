@@ -33,8 +33,8 @@ class RiskPoint:
     def row(self):
         """The numbers of a table, a dict.
 
-        "merit" is what the solver minimized: for PPI with eta >= 0 its merit, for averse weights the prediction of the
-        entropic cost, which also holds the log-determinants that a merit leaves out; "entropic" is that cost sampled.
+        "merit" is the objective of the path and of the disturbances that the solver chose; "entropic", sampled, is the
+        objective of the policy, from which the merit differs by the log-determinants that it leaves out.
         """
         result = self.evaluation
         row = {
