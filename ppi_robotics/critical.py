@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 
+from ppi_robotics.beliefs import initial_value
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Gaussian
-from ppi_robotics.messages import Breakdown, LocalModel, backward, initial_value
+from ppi_robotics.messages import Breakdown, LocalModel, backward
 from ppi_robotics.solution import Solution
 
 HALVINGS = 60

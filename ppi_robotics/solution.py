@@ -6,9 +6,10 @@ from functools import cached_property
 
 import numpy as np
 
+from ppi_robotics.beliefs import marginals
 from ppi_robotics.errors import Diverged, RiskBreakdown, SolveError
 from ppi_robotics.gaussian import Gaussian
-from ppi_robotics.messages import Breakdown, LocalModel, Sweep, marginals
+from ppi_robotics.messages import Breakdown, LocalModel, Sweep
 from ppi_robotics.policy import LinearGaussianPolicy
 
 

@@ -17,11 +17,12 @@ from oracles import (
 )
 
 import ppi_robotics as ppi
+from ppi_robotics.beliefs import marginals
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.estimation import smooth
 from ppi_robotics.expansion import taylor
 from ppi_robotics.gaussian import Gaussian
-from ppi_robotics.messages import Baseline, LocalModel, backward, forward, marginals
+from ppi_robotics.messages import Baseline, LocalModel, backward, forward
 from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.statistical import statistical
 

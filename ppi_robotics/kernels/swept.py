@@ -7,7 +7,8 @@ import numpy as np
 from numba import njit
 
 from ppi_robotics.kernels.generated import NM, NU, NW, NX, NZ
-from ppi_robotics.kernels.sweep import DONE, backward, forward, spread
+from ppi_robotics.kernels.spread import spread
+from ppi_robotics.kernels.sweep import DONE, backward, forward
 from ppi_robotics.kernels.trajectories import largest, moved
 
 

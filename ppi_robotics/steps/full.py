@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ppi_robotics.beliefs import joint_spread
 from ppi_robotics.kernels.trajectories import largest, moved
-from ppi_robotics.messages import Breakdown, backward, forward, joint_spread
+from ppi_robotics.messages import Breakdown, backward, forward
 from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps.newton import Newton, swept_step

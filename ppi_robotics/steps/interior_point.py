@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ppi_robotics.beliefs import joint_spread
 from ppi_robotics.expansion import taylor
 from ppi_robotics.kernels.trajectories import (
     add_barrier,
@@ -22,7 +23,7 @@ from ppi_robotics.kernels.trajectories import (
     push_inside,
     stationarity,
 )
-from ppi_robotics.messages import backward, forward, joint_spread
+from ppi_robotics.messages import backward, forward
 from ppi_robotics.rollouts import Shooting
 from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.solution import Iteration, Status
