@@ -51,6 +51,7 @@ def solve(problem, method, seed=0, starts=None, policy=None, trajectory=None, ca
         names = ", ".join(cls.__name__ for cls in METHODS)
         raise ProblemError(f"method is {method!r}; choose from {names}, for instance PPI(eta=0.1)")
     check_count(seed, "seed", 0)
+    method.plan(problem)  # refuses what it cannot solve, before any work
     warm = policy is not None or trajectory is not None
     if starts is not None:
         check_count(starts, "starts", 1)

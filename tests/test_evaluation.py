@@ -240,6 +240,14 @@ def test_progress_counts_finished_samples(problem, monkeypatch):
         assert calls == [(1024, 2500), (2048, 2500), (2500, 2500)]
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C raises KeyboardInterrupt, also in a test process that ignores the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def press_ctrl_c_after(samples):
     def progress(done, _):
         if done >= samples:
@@ -248,6 +256,7 @@ def press_ctrl_c_after(samples):
     return progress
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_keeps_the_finished_samples_and_the_rest_can_follow(problem):
     policy, samples = make_policy(), 200_000
     part = ppi.evaluate(problem, policy, samples, seed=9, threads=2, progress=press_ctrl_c_after(3000))
@@ -260,6 +269,7 @@ def test_ctrl_c_keeps_the_finished_samples_and_the_rest_can_follow(problem):
     assert "interrupted" in str(part)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_leaves_a_comparison_with_the_same_samples_of_every_policy(problem):
     policies = {"a": make_policy(), "b": make_policy(gain=0.5)}
     table = ppi.compare(problem, policies, samples=200_000, seed=9, progress=press_ctrl_c_after(3000))
