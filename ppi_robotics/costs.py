@@ -1,4 +1,4 @@
-"""Costs: quadratic, sums of squared residuals, and any CasADi expression. All are minimised.
+"""Costs: quadratic, sums of squared residuals, and any CasADi expression. All are minimized.
 
     sum_{t<T} C_t(x_t, u_t) + C_T(x_T)
 

@@ -71,9 +71,9 @@ class ILQG:
 
 @dataclass(frozen=True)
 class LEQG:
-    """Linear-exponential-quadratic Gaussian: minimises (1/theta) log E exp(theta C) about the closed loop.
+    """Linear-exponential-quadratic Gaussian: minimizes (1/theta) log E exp(theta C) about the closed loop.
 
-    Starts from the risk-neutral solution (P. Whittle, *Risk-sensitive optimal control*, 1990; MATH sections F.6, F.7).
+    Starts from the risk-neutral solution (P. Whittle, *Risk-sensitive optimal control*, 1990).
 
     Attributes:
       theta: [1/cost]; positive averse, negative seeking, 0 neutral.

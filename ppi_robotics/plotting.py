@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator, NullLocator
 from ppi_robotics.distribution import with_error
 from ppi_robotics.errors import ProblemError
 
-# Okabe and Ito's colours and two of Tol's, which colour-blind readers can tell apart; one per method in every figure
+# Okabe and Ito's colors and two of Tol's, which color-blind readers can tell apart; one per method in every figure
 COLORS = {"PPI": "#0072B2", "iLQG": "#D55E00", "LEQG": "#009E73", "AICO": "#882255", "Psi": "#999933"}
 OTHER_COLORS = ("#CC79A7", "#56B4E9", "#E69F00", "#000000")
 LIMIT = {"color": "0.55", "linestyle": (0, (4, 3)), "linewidth": 1.0}
@@ -50,7 +50,7 @@ def style():
 
 
 def color(name, index=0):
-    """Colour of a method by the beginning of its name; other names take one of the remaining colours by index."""
+    """Color of a method by the beginning of its name; other names take one of the remaining colors by index."""
     for method, value in COLORS.items():
         if name.lower().startswith(method.lower()):
             return value
@@ -64,7 +64,7 @@ def trajectory(plant, rollouts, nominal=None, name="PPI", axes=None):
       plant: names, units, limits and the length of a stage.
       rollouts: `Rollouts` of one policy.
       nominal: noise-free states (T + 1, nx) and controls (T, nu); left out if None.
-      name: method that made the policy, for the colour.
+      name: method that made the policy, for the color.
       axes: nx + nu axes, states first; a new figure if None.
 
     Returns:

@@ -1,6 +1,6 @@
 """The optimal control problem, and the one place where its shapes are checked.
 
-minimise  E[ sum_{t<T} C_t(x_t, u_t) + C_T(x_T) ]   with   x_{t+1} = f(x_t, u_t) + w_t,   x_0 given
+minimize  E[ sum_{t<T} C_t(x_t, u_t) + C_T(x_T) ]   with   x_{t+1} = f(x_t, u_t) + w_t,   x_0 given
 """
 
 from collections.abc import Callable
@@ -56,7 +56,7 @@ class Plant(Protocol):
 
 @runtime_checkable
 class Cost(Protocol):
-    """What a cost offers; it is minimised. `bind` fixes the plant's sizes and checks the weights against them."""
+    """What a cost offers; it is minimized. `bind` fixes the plant's sizes and checks the weights against them."""
 
     def bind(self, plant):
         """The cost compiled for a plant: `stage`, `terminal`, `quadratize`."""

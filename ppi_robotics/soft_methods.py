@@ -46,7 +46,7 @@ class KLControl:
         check_number("lambda_policy", self.lambda_policy)
         if self.lambda_policy <= 0:
             raise ProblemError(
-                f"lambda_policy is {self.lambda_policy!r}; expected a positive number (a negative one would maximise)"
+                f"lambda_policy is {self.lambda_policy!r}; expected a positive number (a negative one would maximize)"
             )
         check_number("lambda_transition", self.lambda_transition)
         check_choice("baseline", self.baseline, BASELINES)
