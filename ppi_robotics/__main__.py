@@ -12,7 +12,6 @@ from rich.table import Table
 
 import ppi_robotics as ppi
 from ppi_robotics.command_arguments import (
-    MOST_SEED,
     Eta,
     Horizon,
     Json,
@@ -27,7 +26,7 @@ from ppi_robotics.command_arguments import (
     Starts,
     Theta,
     catalog,
-    check_range,
+    check_counts,
     load_policies,
     make_method,
     make_plant,
@@ -100,8 +99,7 @@ def solve(
     """Find a feedback policy for a swing-up and write it to policy.npz."""
     method = make_method(method, eta, theta)
     problem = make_problem(make_plant(plant, noise), horizon)
-    check_range("--starts", starts, 1)
-    check_range("--seed", seed, 0, MOST_SEED)
+    check_counts(seed, starts)
     with session(problem, out or Path("out", plant)) as files:
         solution = run_solve(problem, method, seed, starts, files)
     if as_json:
@@ -188,9 +186,7 @@ def swingup(
     """Solve a swing-up, evaluate it under noise beside iLQG, and draw trajectory.png, cost.png and animation.gif."""
     method = make_method(method, eta, theta)
     problem = make_problem(make_plant(plant, noise), horizon)
-    check_range("--starts", starts, 1)
-    check_range("--samples", samples, 2)
-    check_range("--seed", seed, 0, MOST_SEED)
+    check_counts(seed, starts, samples)
     methods, name = {label(m): m for m in (method, ppi.ILQG())}, label(method)
     with session(problem, out or Path("out", plant)) as files:
         solutions = {n: run_solve(problem, m, seed, starts, files if n == name else None) for n, m in methods.items()}

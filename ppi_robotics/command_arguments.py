@@ -126,8 +126,7 @@ def expansions_of(text):
 
 def load_policies(plant, noise, paths, samples, seed):
     """The problem that policies were made for, and the policies by a short name each."""
-    check_range("--samples", samples, 2)
-    check_range("--seed", seed, 0, MOST_SEED)
+    check_counts(seed, samples=samples)
     plant = make_plant(plant, noise)
     twice = next((path for i, path in enumerate(paths) if path in paths[:i]), None)
     if twice is not None:
@@ -149,6 +148,13 @@ def check_choice(what, name, choices):
         close = max(alike, key=alike.get)  # of equal ones the first
         guess = f"; did you mean {close}?" if alike[close] >= SIMILAR else ""
         raise ProblemError(f"unknown {what} '{name}'; choose from {', '.join(choices)}{guess}")
+
+
+def check_counts(seed, starts=None, samples=None):
+    """Raise `ProblemError` if one of the numbers that commands share is out of range."""
+    check_range("--starts", starts, 1)
+    check_range("--samples", samples, 2)
+    check_range("--seed", seed, 0, MOST_SEED)
 
 
 def check_range(flag, value, least, most=math.inf):

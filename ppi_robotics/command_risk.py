@@ -6,7 +6,6 @@ from pathlib import Path
 
 import ppi_robotics as ppi
 from ppi_robotics.command_arguments import (
-    MOST_SEED,
     Etas,
     Expansions,
     Horizon,
@@ -18,7 +17,7 @@ from ppi_robotics.command_arguments import (
     Seed,
     Starts,
     Thetas,
-    check_range,
+    check_counts,
     expansions_of,
     make_plant,
     make_problem,
@@ -54,9 +53,7 @@ def risk(
     as_json: Json = False,
 ):
     """Solve a swing-up at many risk weights, evaluate them beside iLQG, and draw risk.png and write risk.csv."""
-    check_range("--starts", starts, 1)
-    check_range("--samples", samples, 2)
-    check_range("--seed", seed, 0, MOST_SEED)
+    check_counts(seed, starts, samples)
     plant = make_plant(plant, noise)
     methods = chosen_methods(ETAS if eta is None and theta is None else eta, theta, expansion)
     problem = make_problem(plant, horizon)

@@ -71,7 +71,7 @@ def from_controls(problem, u):
     plant = problem.plant
     still = np.zeros((problem.horizon, plant.nx))
     u = np.clip(u, plant.control_limits[:, 0], plant.control_limits[:, 1])
-    x, _, cost = Shooting(problem, plant.control_limits).rollout(still, u, np.zeros((len(u), plant.nu, plant.nx)))
+    x, _, cost = Shooting(problem, plant.control_limits).rollout(still, u)
     if not math.isfinite(cost) or np.abs(x).max() > 1e4:
         x = np.tile(problem.initial.mean, (problem.horizon + 1, 1))
     return x, u

@@ -130,8 +130,9 @@ class Shooting:
         self.constants = (limits, plant.model.dt, *constants)
         self.still, self.calm = np.zeros((self.T, self.nu)), _calm(self.nx)
 
-    def rollout(self, x_ref, u_ref, K):
-        """x (T + 1, nx), u (T, nu) and cost under u_ref + K (x - x_ref)."""
+    def rollout(self, x_ref, u_ref, K=None):
+        """x (T + 1, nx), u (T, nu) and cost under u_ref + K (x - x_ref), or under u_ref alone."""
+        K = np.zeros((self.T, self.nu, self.nx)) if K is None else K
         _, cost, x, u, _ = self.search(np.zeros(1), np.inf, 0.0, 0.0, 0.0, x_ref, u_ref, K, self.still)
         return x, u, cost
 

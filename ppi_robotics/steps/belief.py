@@ -16,7 +16,7 @@ from ppi_robotics.kernels.trajectories import largest, moved
 from ppi_robotics.messages import backward, forward
 from ppi_robotics.rollouts import Shooting, no_limits
 from ppi_robotics.solution import Iteration, Status
-from ppi_robotics.steps.phase import DIVERGED, Iterate, Phase, broke_down, objective
+from ppi_robotics.steps.phase import DIVERGED, Iterate, Phase, broke_down, disturbance_gain, objective
 
 FIRST_DAMPING = 1e-3
 BACKTRACKS = 10
@@ -40,8 +40,7 @@ class BeliefSteps(Phase):
 
     Attributes:
       lambda_transition: above 0; 1 for AICO.
-      tolerance: converged once no state or control changes by more; the model is made anew once the belief is further
-        from where it was made.
+      tolerance: converged once no state or control changes by more. The model is made anew once the belief has moved.
     """
 
     lambda_transition: float = 1.0
@@ -51,7 +50,7 @@ class BeliefSteps(Phase):
     def begin(self, problem, x, u):
         """Iterate at a guess."""
         shooting = Shooting(problem, no_limits(problem.plant.nu), 1.0 / self.lambda_transition)
-        *_, cost = shooting.rollout(x, u, np.zeros((len(u), problem.plant.nu, problem.plant.nx)))
+        *_, cost = shooting.rollout(x, u)
         return Iterate(x, u, np.zeros((len(u), problem.plant.noise.columns)), cost, memory=Memory(shooting))
 
     def expand(self, problem, iterate):
@@ -61,7 +60,7 @@ class BeliefSteps(Phase):
     def advance(self, problem, iterate, index):
         """One backward and one forward message, and the verdict on the belief that they make."""
         memory = iterate.memory
-        if memory.x is None or np.abs(memory.x - iterate.x).max() > 0.0:
+        if memory.x is not iterate.x:
             memory = replace(memory, model=self.expand(problem, iterate)[0], x=iterate.x)
         model, lS = memory.model, self.lambda_transition
         sweep = backward(model, math.inf, lS, damping=(iterate.damping / lS, 0.0))
@@ -84,8 +83,7 @@ class BeliefSteps(Phase):
 
     def _evaluate(self, shooting, model, sweep, x, u, w):
         """Objective along the true dynamics, controls and disturbances both following the sweep's feedback."""
-        gain = np.swapaxes(-self.lambda_transition * model.G, 1, 2) @ sweep.P_ahead @ (model.A + model.B @ sweep.K)
-        follow = w, np.zeros_like(w), np.ascontiguousarray(gain), model.G
+        follow = w, np.zeros_like(w), disturbance_gain(model, sweep), model.G
         return shooting.search(np.zeros(1), math.inf, 0.0, 0.0, 0.0, x, u, sweep.K, np.zeros_like(u), follow)[1]
 
     def _restore(self, iterate, row):

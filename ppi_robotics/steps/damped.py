@@ -11,7 +11,7 @@ from ppi_robotics.messages import Breakdown, backward
 from ppi_robotics.rollouts import Shooting, no_limits
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps.newton import Newton
-from ppi_robotics.steps.phase import RATIO, Iterate, Phase, broke_down, objective
+from ppi_robotics.steps.phase import RATIO, Iterate, Phase, broke_down, disturbance_gain, objective
 
 STEPS = 10.0 ** np.linspace(0.0, -3.0, 11)  # step lengths of Tassa's line search
 DAMPING_MAX = 1e10
@@ -42,7 +42,7 @@ class DampedShooting(Phase):
         plant = problem.plant
         limits = plant.control_limits if self.box else no_limits(plant.nu)
         shooting = Shooting(problem, limits, 1.0 / self.lambda_transition if self.lambda_transition else 0.0)
-        x, u, cost = shooting.rollout(x, u, np.zeros((len(u), plant.nu, plant.nx)))
+        x, u, cost = shooting.rollout(x, u)
         status = None if math.isfinite(cost) else Status.DIVERGED
         plain = not (self.lambda_transition or self.exact or self.box) and Newton.applies(problem)
         memory = Newton(problem) if plain else None, shooting
@@ -108,14 +108,12 @@ class DampedShooting(Phase):
         lS, G = self.lambda_transition, model.G
         if lS == 0.0:
             return None, 0.0
-        toward = np.swapaxes(-lS * G, 1, 2)
         ahead = np.einsum("trm,tm->tr", model.B, sweep.k) + model.d
         y = np.einsum("trs,ts->tr", sweep.P_ahead, ahead) + sweep.p_ahead
-        change = np.einsum("tir,tr->ti", toward, y) - iterate.w
-        gain = toward @ sweep.P_ahead @ (model.A + model.B @ sweep.K)
+        change = -lS * np.einsum("tri,tr->ti", G, y) - iterate.w
         pushed = np.einsum("tri,ti->tr", G, change)
         curvature = np.vdot(change, change) / lS + np.einsum("tr,trs,ts->", pushed, sweep.value.P[1:], pushed)
-        return (iterate.w, change, np.ascontiguousarray(gain), G), -float(curvature)
+        return (iterate.w, change, disturbance_gain(model, sweep), G), -float(curvature)
 
 
 def more_damping(iterate):

@@ -34,7 +34,7 @@ class HalfSteps(Phase):
     def begin(self, problem, x, u):
         """Iterate on the rollout of the guess's controls."""
         shooting = Shooting(problem, no_limits(problem.plant.nu))
-        x, u, cost = shooting.rollout(x, u, np.zeros((len(u), problem.plant.nu, problem.plant.nx)))
+        x, u, cost = shooting.rollout(x, u)
         w = np.zeros((len(u), problem.plant.noise.columns))
         return Iterate(x, u, w, status=None if math.isfinite(cost) else Status.DIVERGED, memory=shooting)
 

@@ -76,6 +76,12 @@ def broke_down(breakdown):
     return by_kind[breakdown.kind]
 
 
+def disturbance_gain(model, sweep):
+    """Gain (T, nw, nx) of the disturbances w = -lS G'(P~m + p~) in the deviation of the state, under the policy."""
+    toward = np.swapaxes(-sweep.lambda_transition * model.G, 1, 2)
+    return np.ascontiguousarray(toward @ sweep.P_ahead @ (model.A + model.B @ sweep.K))
+
+
 def objective(problem, x, u, w, lambda_transition):
     """Cost of a path and its disturbances: M = sum C_t + C_T + sum |w_t|^2 / 2 lambda_transition."""
     return problem.cost.trajectory(x, u) + price(w, lambda_transition)

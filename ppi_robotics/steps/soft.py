@@ -88,7 +88,7 @@ class SoftSteps(Phase):
         """
         T, (nx, nu) = len(u), (problem.plant.nx, problem.plant.nu)
         shooting, w = Shooting(problem, no_limits(nu)), np.zeros((T, problem.plant.noise.columns))
-        x, u, cost = shooting.rollout(x, u, np.zeros((T, nu, nx)))
+        x, u, cost = shooting.rollout(x, u)
         if not math.isfinite(cost):
             return Iterate(x, u, w, status=Status.DIVERGED)
         model = taylor(problem, x, u)
