@@ -33,12 +33,14 @@ class Task:
       parts: function of plant and goal to (cost, initial state (nx,), success), the last a function of final states
         (N, nx) to booleans (N,).
       horizon: stages.
+      noise: of the controls by default, relative to their size.
       goal: position of the tip [m] that is reached by default; None where the task takes no goal.
       check: function of a goal that says what is wrong with it, or nothing.
     """
 
     parts: Callable
     horizon: int
+    noise: float = 0.05
     goal: tuple | None = None
     check: Callable | None = None
 
@@ -66,13 +68,13 @@ def plant(body, noise=0.0):
     return ppi.MujocoPlant(MODELS / f"{body}.xml", substeps=SUBSTEPS[body], noise=level)
 
 
-def task(body, name, goal=None, noise=0.05, horizon=None):
+def task(body, name, goal=None, noise=None, horizon=None):
     """A problem ready to be solved.
 
     Args:
       body, name: a key of `TASKS`.
       goal: where the tip is to be [m], for reaching: (x, y) for arm2, (x, y, z) for arm7; the task's own by default.
-      noise: standard deviation of every control relative to its size.
+      noise: standard deviation of every control relative to its size; the task's own by default.
       horizon: stages of 20 ms; the task's own by default.
 
     Raises:
@@ -82,7 +84,7 @@ def task(body, name, goal=None, noise=0.05, horizon=None):
         known = ", ".join(f"{one} {other}" for one, other in TASKS)
         raise ppi.ProblemError(f"unknown task {body!r} {name!r}; choose from {known}")
     chosen = TASKS[body, name]
-    moved = plant(body, noise)
+    moved = plant(body, chosen.noise if noise is None else noise)
     cost, initial, success = chosen.parts(moved, _goal(chosen, f"{body} {name}", goal))
     return ppi.Problem(moved, cost, initial, chosen.horizon if horizon is None else horizon, success)
 
@@ -190,11 +192,11 @@ def stand(hopper, _):
 def hop(hopper, _):
     """Up and down: the center of mass is drawn to where only a jump can bring it, and has to be home at the end."""
     home = hopper.state("home")
-    weights = np.array([1.0, 0.0, 5.0, 0.3, 0.3, 0.1, 0.0, 0.1, 0.01, 0.01])
+    weights = np.array([3.0, 0.0, 15.0, 1.0, 1.0, 1.0, 0.0, 1.0, 0.1, 0.1])
     end = np.array([1.0, 3.0, 3.0, 1.0, 1.0, 0.3, 0.3, 0.3, 0.1, 0.1])
-    height = ppi.CenterOfMass("trunk", np.array([0.0, 0.0, 1.2]), np.array([0.0, 0.0, 100.0]))
+    height = ppi.CenterOfMass("trunk", np.array([0.0, 0.0, 1.4]), np.array([0.0, 0.0, 100.0]))
     cost = ppi.TaskCost(
-        stage=[height, ppi.StateError(home, weights), ppi.Effort(1e-3)],
+        stage=[height, ppi.StateError(home, weights), ppi.Effort(5e-3)],
         terminal=[ppi.StateError(home, 1000 * end)],
     )
     return cost, home, landed(home)
@@ -230,9 +232,9 @@ def stand_up(quadruped, _):
 TASKS = {
     ("cartpole", "swingup"): Task(swingup, 150),
     ("double_pendulum", "balance"): Task(balance_links, 50),
-    ("arm2", "reach"): Task(reach, 50, (0.1, 0.5), beyond_arm2),
-    ("arm7", "reach"): Task(reach, 50, (0.4, 0.2, 0.5), beyond_arm7),
+    ("arm2", "reach"): Task(reach, 50, goal=(0.1, 0.5), check=beyond_arm2),
+    ("arm7", "reach"): Task(reach, 50, goal=(0.4, 0.2, 0.5), check=beyond_arm7),
     ("hopper", "balance"): Task(stand, 50),
-    ("hopper", "hop"): Task(hop, 45),
+    ("hopper", "hop"): Task(hop, 45, noise=0.02),
     ("quadruped", "stand"): Task(stand_up, 50),
 }
