@@ -180,10 +180,10 @@ def beyond_arm7(goal):
 
 
 def stand(hopper, _):
-    """Still and upright in the pose "home", after a push of 0.4 m/s."""
+    """Still and upright in the pose "home", after a push of 0.3 m/s."""
     home = hopper.state("home")
     pushed = home.copy()
-    pushed[hopper.state_names.index("x velocity")] = 0.4
+    pushed[hopper.state_names.index("x velocity")] = 0.3
     weights = np.array([1.0, 10.0, 10.0, 1.0, 1.0, 0.1, 0.1, 0.3, 0.03, 0.03])
     cost = ppi.Quadratic(state=weights, control=[1e-3, 1e-3], terminal=30 * weights, goal=home)
     return cost, pushed, landed(home)
