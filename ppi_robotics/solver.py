@@ -187,7 +187,7 @@ class Run:
         if sweep.breakdown is not None:
             return replace(outcome, breakdown=sweep.breakdown)
         plant = self.problem.plant
-        names = plant.name, plant.state_names, plant.control_names
+        names = plant.name, plant.state_names, plant.control_names, plant.quaternions
         policy = LinearGaussianPolicy(iterate.x[:-1], iterate.u, sweep.K, sweep.cov, plant.dt, *names)
         x, u, nominal = nominal_rollout(self.problem, policy)
         if not math.isfinite(nominal):
@@ -200,7 +200,7 @@ class Run:
         K, cov, names = (
             np.zeros((T, nu, plant.ndx)),
             np.zeros((T, nu, nu)),
-            (plant.name, plant.state_names, plant.control_names),
+            (plant.name, plant.state_names, plant.control_names, plant.quaternions),
         )
         policy = LinearGaussianPolicy(x[:-1], u, K, cov, plant.dt, *names)
         x, u, nominal = nominal_rollout(self.problem, policy)
