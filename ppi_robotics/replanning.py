@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.problem import Problem
 from ppi_robotics.solution import Solution
 from ppi_robotics.solver import LOST, solve
@@ -106,7 +105,7 @@ def improved(request, method, seed, callback):
 
 def started_at(problem, x, success=None):
     """The problem from a measured state (nx,), with another success criterion if one is given."""
-    return replace(problem, initial=Gaussian(x, problem.initial.cov), success=success or problem.success)
+    return replace(problem, initial=replace(problem.initial, mean=x), success=success or problem.success)
 
 
 def any_end(x):
