@@ -6,7 +6,7 @@ A plan made at stage s from the state x_s acts at stage t >= s as
 
 and warm-starts the next one by its closed loop, shifted by the stages that have passed: Y. Tassa, T. Erez, E. Todorov,
 *Synthesis and stabilization of complex behaviors through online trajectory optimization* (IROS 2012). With few
-iterations a replan this is the real-time iteration of M. Diehl, H. G. Bock and J. P. Schloder (SIAM Journal on Control
+iterations a replan this is the real-time iteration of M. Diehl, H. G. Bock and J. P. Schlöder (SIAM Journal on Control
 and Optimization 43, 2005).
 """
 
@@ -105,9 +105,9 @@ class RecedingHorizon:
           ProblemError: if the state cannot be used.
           SolveError: if no policy is found.
         """
+        x = self._problem.initial.mean if x is None else self._checked(x)
         self.reset()
         began = time.perf_counter()
-        x = self._problem.initial.mean if x is None else self._checked(x)
         full = max(self._method.max_iterations, type(self._method).max_iterations)
         problem, method = started_at(self._problem, x), replace(self._method, max_iterations=full)
         solution = solve(problem, method, self._seed, policy=self._first)

@@ -467,6 +467,9 @@ def test_bad_states_are_refused_and_do_not_count_as_stages(balance, method, x):
     mpc.prepare()
     with pytest.raises(ppi.ProblemError, match="x "):
         mpc.command(x)
+    if x is not None:
+        with pytest.raises(ppi.ProblemError, match="x "):
+            mpc.prepare(x)
     good = states(1)[0]
     np.testing.assert_array_equal(mpc.command(good), np.clip(mpc.policy.mean(0, good), -5, 5))
     assert mpc.report().replans == 0
