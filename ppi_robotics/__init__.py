@@ -38,6 +38,7 @@ _WHERE = {
     "evaluation": ("evaluate", "compare", "Comparison"),
     "risk": ("sweep",),
     "profile": ("risk_profile", "RiskProfile", "RiskPoint"),
+    "mpc": ("RecedingHorizon",),
 }
 _CASADI = ("vertcat", "sin", "cos", "tan", "exp", "log", "sqrt", "tanh", "atan2", "fabs", "if_else", "dot", "sumsqr")
 _HOME = {name: module for module, names in _WHERE.items() for name in names}

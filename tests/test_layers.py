@@ -31,7 +31,7 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
     {"steps"},
     {"methods", "soft_methods", "plans", "guesses", "critical"},
     {"solver"},
-    {"distribution", "evaluation", "risk", "profile", "plotting", "plotting_risk", "animation", "mpc"},
+    {"distribution", "evaluation", "risk", "profile", "plotting", "plotting_risk", "animation", "mpc", "replanning"},
     {"__main__", "command_arguments", "command_output", "command_work", "command_risk"},
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
