@@ -14,11 +14,12 @@ import ppi_robotics as ppi
 PACKAGE, PLANTS = Path(ppi.__file__).parent, Path(plants.__file__).parent
 LAYERS = [  # from the bottom; a module imports from its own layer and those above it in this list
     {"errors"},
-    {"gaussian", "files", "kernels"},
-    {"noise", "problem", "policy", "costs", "sigma_points"},
+    {"gaussian", "files", "kernels", "manifold"},
+    {"noise", "problem", "policy", "residuals", "costs", "sigma_points"},
     {
         "symbolic",
-        "mujoco_plant",
+        "symbolic_rollouts",
+        "multibody",
         "messages",
         "beliefs",
         "expansion",
@@ -30,7 +31,7 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
     {"steps"},
     {"methods", "soft_methods", "plans", "guesses", "critical"},
     {"solver"},
-    {"distribution", "evaluation", "risk", "profile", "plotting", "plotting_risk", "animation", "mpc"},
+    {"distribution", "evaluation", "risk", "profile", "plotting", "plotting_risk", "animation", "mpc", "replanning"},
     {"__main__", "command_arguments", "command_output", "command_work", "command_risk"},
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
@@ -40,7 +41,7 @@ HOMES = {  # third-party packages that are slow to import or replaceable, and th
     "llvmlite": {"kernels"},
     "matplotlib": {"plotting", "plotting_risk", "animation"},
     "PIL": {"plotting", "animation"},
-    "mujoco": {"mujoco_plant"},
+    "mujoco": {"multibody"},
     "filterpy": {"estimation"},
     "typer": {"__main__", "command_arguments"},
     "rich": {"__main__", "command_output"},
