@@ -154,8 +154,8 @@ def reach(arm, goal):
         return (distance < 0.01) & (np.abs(x[:, arm.nu :]) < 0.3).all(axis=1)
 
     cost = ppi.TaskCost(
-        stage=[ppi.SitePosition("tip", place, 1.0), ppi.StateError(home, 0.01 * moving), ppi.Effort(0.1 * effort)],
-        terminal=[ppi.SitePosition("tip", place, 1000.0), ppi.StateError(home, moving)],
+        stage=[ppi.SensorValue("tip", place, 1.0), ppi.StateDeviation(home, 0.01 * moving), ppi.Effort(0.1 * effort)],
+        terminal=[ppi.SensorValue("tip", place, 1000.0), ppi.StateDeviation(home, moving)],
     )
     return cost, home, success
 
@@ -163,7 +163,9 @@ def reach(arm, goal):
 def beyond_arm2(goal):
     """Why the tip of arm2 cannot be at (x, y)."""
     distance = np.hypot(*goal)
-    return f"is {distance:.3g} m from the shoulder, which reaches 0.16 to 0.74 m" * (not 0.16 <= distance <= 0.74)
+    if not 0.16 <= distance <= 0.74:
+        return f"is {distance:.3g} m from the shoulder, which reaches 0.16 to 0.74 m"
+    return None
 
 
 def beyond_arm7(goal):
@@ -173,7 +175,7 @@ def beyond_arm7(goal):
         return f"is {distance:.3g} m from the shoulder at {tuple(SHOULDER.tolist())}, which reaches 0.25 to 0.78 m"
     if goal[2] < 0.03:
         return "is in the floor or less than 0.03 m above it"
-    return "is in the arm's own column" * (column < 0.15 and goal[2] < 0.5)
+    return "is in the arm's own column" if column < 0.15 and goal[2] < 0.5 else None
 
 
 # -- legs --------------------------------------------------------------------------------------------------------------
@@ -194,10 +196,10 @@ def hop(hopper, _):
     home = hopper.state("home")
     weights = np.array([3.0, 0.0, 15.0, 1.0, 1.0, 1.0, 0.0, 1.0, 0.1, 0.1])
     end = np.array([1.0, 3.0, 3.0, 1.0, 1.0, 0.3, 0.3, 0.3, 0.1, 0.1])
-    height = ppi.CenterOfMass("trunk", np.array([0.0, 0.0, 1.4]), np.array([0.0, 0.0, 100.0]))
+    height = ppi.SensorValue("center of mass", np.array([0.0, 0.0, 1.4]), np.array([0.0, 0.0, 100.0]))
     cost = ppi.TaskCost(
-        stage=[height, ppi.StateError(home, weights), ppi.Effort(5e-3)],
-        terminal=[ppi.StateError(home, 1000 * end)],
+        stage=[height, ppi.StateDeviation(home, weights), ppi.Effort(5e-3)],
+        terminal=[ppi.StateDeviation(home, 1000 * end)],
     )
     return cost, home, landed(home)
 
