@@ -78,14 +78,14 @@ def log_pivots(U, n):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def box_step(H, g, limits, k, free, U):
-    """Minimise g'k + k'Hk/2 over limits[:, 0] <= k <= limits[:, 1] by projected Newton steps.
+    """Minimize g'k + k'Hk/2 over limits[:, 0] <= k <= limits[:, 1] by projected Newton steps.
 
     Y. Tassa, N. Mansard, E. Todorov, *Control-limited differential dynamic programming* (ICRA 2014).
 
     Args:
       H, g: positive definite (n, n) and (n,).
       limits: (n, 2).
-      k: start on entry, minimiser on return.
+      k: start on entry, minimizer on return.
       free: on return 1 for entries off their bounds, else 0.
       U: on return the factors of H with the rows and columns of clamped entries replaced by the identity's.
 

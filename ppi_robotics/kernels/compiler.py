@@ -22,7 +22,7 @@ from ppi_robotics.errors import PPIError
 from ppi_robotics.files import write_whole
 
 OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "forceinline": True}
-ROLLOUT_LANES = 64  # enough for the compiler to vectorise, few enough to stay in the first-level cache
+ROLLOUT_LANES = 64  # enough for the compiler to vectorize, few enough to stay in the first-level cache
 STAGE_LANES = 32
 HEADER = """import math
 
@@ -104,6 +104,11 @@ def join(label, sizes, sources, name):
     return build(label, 1, sizes, (imports,), (name,))
 
 
+def build_whole(label, name):
+    """Import the file of this name beside this one as a kernel module, compiling at once."""
+    return load_module(label, (Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8"))
+
+
 @functools.cache
 def load_module(label, text):
     """The module with this text, from the cache if it is there."""
@@ -126,7 +131,7 @@ def environment():
     digest = hashlib.sha256()
     for item in (sys.version, np.__version__, numba.__version__, llvmlite.__version__):
         digest.update(item.encode())
-    for name in ("algebra", "lanes", "scalar", "tiles", "trajectories"):
+    for name in ("algebra", "foreign", "lanes", "manifold", "scalar", "tiles", "trajectories"):
         digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
     return digest.hexdigest()
 

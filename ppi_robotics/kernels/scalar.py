@@ -1,4 +1,4 @@
-"""Elementary functions that vectorise over lanes: no calls, no branches, the same bits on every machine.
+"""Elementary functions that vectorize over lanes: no calls, no branches, the same bits on every machine.
 
 Polynomials and argument reduction after W. J. Cody and W. Waite, *Software Manual for the Elementary Functions*
 (1980), with the minimax coefficients of FreeBSD's msun (e_log.c, k_sin.c, k_cos.c). Errors stay below 1e-14 for |x| up

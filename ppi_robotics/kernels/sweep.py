@@ -144,7 +144,7 @@ def rebase(K, k, Qxx, Qux, Quu, qx, qu):
 
 @njit
 def clamp(H, qu, limits, k, free, U):
-    """Minimiser k of qu'k + k'Hk/2 within limits, and factors U of H on the free entries; False if there are none.
+    """Minimizer k of qu'k + k'Hk/2 within limits, and factors U of H on the free entries; False if there are none.
 
     What the solver sees are copies, so that the arrays of the other stages' path can stay in registers.
     """

@@ -35,13 +35,13 @@ def vector(typingctx, array, t, n):
 
 @intrinsic(prefer_literal=True)
 def new_matrix(typingctx, n, m):
-    """Uninitialised scratch (n, m) for literal n and m, valid until the calling function returns."""
+    """Uninitialized scratch (n, m) for literal n and m, valid until the calling function returns."""
     return types.Array(types.float64, 2, "C")(n, m), _scratch((n.literal_value, m.literal_value))
 
 
 @intrinsic(prefer_literal=True)
 def new_vector(typingctx, n):
-    """Uninitialised scratch (n,) for a literal n, valid until the calling function returns."""
+    """Uninitialized scratch (n,) for a literal n, valid until the calling function returns."""
     return types.Array(types.float64, 1, "C")(n), _scratch((n.literal_value,))
 
 

@@ -1,0 +1,82 @@
+"""States with unit quaternions: differences and moves in the tangent space, compiled.
+
+A state (nx,) holds scalars and unit quaternions (w, x, y, z); the tangent (ndx,) has three entries, a rotation vector in
+the local frame, for the four of a quaternion: q * exp(w / 2). `quaternions` (k,) are the indices at which they start.
+"""
+
+import math
+
+from numba import njit
+
+OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
+
+
+@njit(**OPTIONS)
+def subtract(x, y, quaternions, dx):
+    """dx: the tangent that leads from y to x."""
+    i, j, k = 0, 0, 0
+    while i < x.shape[0]:
+        if k < quaternions.shape[0] and i == quaternions[k]:
+            quaternion_log(x[i : i + 4], y[i : i + 4], dx[j : j + 3])
+            i, j, k = i + 4, j + 3, k + 1
+        else:
+            dx[j] = x[i] - y[i]
+            i, j = i + 1, j + 1
+
+
+@njit(**OPTIONS)
+def quaternion_log(a, b, w):
+    """w: the rotation vector with b * exp(w / 2) = a, of length pi at most."""
+    c = b[0] * a[0] + b[1] * a[1] + b[2] * a[2] + b[3] * a[3]
+    w[0] = b[0] * a[1] - b[1] * a[0] - b[2] * a[3] + b[3] * a[2]
+    w[1] = b[0] * a[2] + b[1] * a[3] - b[2] * a[0] - b[3] * a[1]
+    w[2] = b[0] * a[3] - b[1] * a[2] + b[2] * a[1] - b[3] * a[0]
+    s = math.sqrt(w[0] * w[0] + w[1] * w[1] + w[2] * w[2])
+    if s < 1e-10:
+        scale = 2.0 if c > 0.0 else -2.0
+    else:
+        # a quaternion and its negative are the same rotation: the shorter way round counts
+        scale = 2.0 * math.atan2(s, c) / s if c >= 0.0 else -2.0 * math.atan2(s, -c) / s
+    for n in range(3):
+        w[n] *= scale
+
+
+@njit(**OPTIONS)
+def add(x, dx, quaternions, out):
+    """out: the state reached from x along the tangent dx; may be x itself."""
+    i, j, k = 0, 0, 0
+    while i < x.shape[0]:
+        if k < quaternions.shape[0] and i == quaternions[k]:
+            turn(x[i : i + 4], dx[j : j + 3], out[i : i + 4])
+            i, j, k = i + 4, j + 3, k + 1
+        else:
+            out[i] = x[i] + dx[j]
+            i, j = i + 1, j + 1
+
+
+@njit(**OPTIONS)
+def turn(q, w, out):
+    """out: q * exp(w / 2), normalized; may be q itself."""
+    angle = math.sqrt(w[0] * w[0] + w[1] * w[1] + w[2] * w[2])
+    scale = 0.5 if angle < 1e-10 else math.sin(0.5 * angle) / angle
+    c, u, v, z = math.cos(0.5 * angle), scale * w[0], scale * w[1], scale * w[2]
+    a = q[0] * c - q[1] * u - q[2] * v - q[3] * z
+    b = q[0] * u + q[1] * c + q[2] * z - q[3] * v
+    d = q[0] * v - q[1] * z + q[2] * c + q[3] * u
+    e = q[0] * z + q[1] * v - q[2] * u + q[3] * c
+    length = math.sqrt(a * a + b * b + d * d + e * e)
+    out[0], out[1], out[2], out[3] = a / length, b / length, d / length, e / length
+
+
+@njit(**OPTIONS)
+def subtract_rows(x, y, quaternions, dx):
+    """`subtract` of rows x (N, nx) and y (N, nx) into dx (N, ndx)."""
+    for n in range(x.shape[0]):
+        subtract(x[n], y[n], quaternions, dx[n])
+
+
+@njit(**OPTIONS)
+def add_rows(x, dx, quaternions, out):
+    """`add` of rows x (N, nx) and dx (N, ndx) into out (N, nx)."""
+    for n in range(x.shape[0]):
+        add(x[n], dx[n], quaternions, out[n])

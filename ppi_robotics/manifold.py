@@ -1,0 +1,64 @@
+"""States with unit quaternions: differences and moves in the tangent space.
+
+A state (nx,) holds scalars and unit quaternions (w, x, y, z), which start at the indices `quaternions`; its tangent
+(ndx,) has three entries for the four of a quaternion, a rotation vector in the local frame. Without quaternions both
+are the same flat space.
+"""
+
+import numpy as np
+
+NONE = ()
+
+
+def tangent_size(nx, quaternions):
+    """Entries ndx of the tangent of a state with nx entries."""
+    return nx - len(quaternions)
+
+
+def difference(x, y, quaternions=NONE):
+    """Tangents (..., ndx) that lead from states y to states x (..., nx), which broadcast."""
+    if not len(quaternions):
+        return np.asarray(x, dtype=float) - np.asarray(y, dtype=float)
+    from ppi_robotics.kernels.manifold import subtract_rows
+
+    x, y = np.broadcast_arrays(np.asarray(x, dtype=float), np.asarray(y, dtype=float))
+    out = np.empty((x.size // x.shape[-1], tangent_size(x.shape[-1], quaternions)))
+    subtract_rows(rows(x), rows(y), np.asarray(quaternions, dtype=np.int64), out)
+    return out.reshape(*x.shape[:-1], out.shape[1])
+
+
+def retract(x, dx, quaternions=NONE):
+    """States (..., nx) reached from states x (..., nx) along tangents dx (..., ndx), which broadcast."""
+    if not len(quaternions):
+        return np.asarray(x, dtype=float) + np.asarray(dx, dtype=float)
+    from ppi_robotics.kernels.manifold import add_rows
+
+    x, dx = np.asarray(x, dtype=float), np.asarray(dx, dtype=float)
+    leading = np.broadcast_shapes(x.shape[:-1], dx.shape[:-1])
+    x, dx = np.broadcast_to(x, (*leading, x.shape[-1])), np.broadcast_to(dx, (*leading, dx.shape[-1]))
+    out = np.empty((x.size // x.shape[-1], x.shape[-1]))
+    add_rows(rows(x), rows(dx), np.asarray(quaternions, dtype=np.int64), out)
+    return out.reshape(*leading, x.shape[-1])
+
+
+def retract_jacobian(x, quaternions=NONE):
+    """Derivative (..., nx, ndx) of `retract(x, dx)` at dx = 0."""
+    nx, ndx = x.shape[-1], tangent_size(x.shape[-1], quaternions)
+    J = np.zeros((*x.shape[:-1], nx, ndx))
+    starts, i, j = set(quaternions), 0, 0
+    while i < nx:
+        if i in starts:
+            w, a, b, c = (x[..., i + n] / 2 for n in range(4))
+            columns = [(-a, -b, -c), (w, -c, b), (c, w, -a), (-b, a, w)]
+            J[..., i : i + 4, j : j + 3] = np.stack([np.stack(row, axis=-1) for row in columns], axis=-2)
+            i, j = i + 4, j + 3
+        else:
+            J[..., i, j] = 1.0
+            i, j = i + 1, j + 1
+    return J
+
+
+def rows(array):
+    """The array as writable, contiguous rows, which is what the compiled code takes."""
+    flat = np.ascontiguousarray(array, dtype=float).reshape(-1, array.shape[-1])
+    return flat if flat.flags.writeable else flat.copy()

@@ -1,0 +1,1 @@
+"""Plants simulated by MuJoCo: loading, batched steps and rollouts, derivatives, costs on sensors."""

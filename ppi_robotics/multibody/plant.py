@@ -1,0 +1,278 @@
+"""Plants given by a MuJoCo model."""
+
+import functools
+
+import mujoco
+import numpy as np
+
+from ppi_robotics import manifold
+from ppi_robotics.errors import PlantError, ProblemError
+from ppi_robotics.gaussian import frozen
+from ppi_robotics.multibody import loading, portable
+from ppi_robotics.multibody.simulation import EXECUTORS, Simulations
+from ppi_robotics.noise import Noise
+
+
+class MujocoPlant:
+    """Any MuJoCo model as a plant; its state is x = (qpos, qvel, act).
+
+    Tangents are (dq, dv, da), with rotation vectors in the local frame for quaternions, as in `mj_integratePos`.
+    A stage holds the control over `substeps` physics steps.
+
+    Args:
+      source: path of an MJCF file, MJCF text, MjSpec or MjModel.
+      substeps: physics steps a stage, 1 by default; or give dt.
+      dt: seconds a stage, a multiple of the model's timestep.
+      noise: `Noise`, or variances (ndx,) added to the tangent of the state per stage; None for none. Its control part
+        is relative to the size of the controls.
+      control_limits: (nu, 2); the model's ctrlrange by default.
+      state_limits: (nx, 2), for models without quaternions; none by default. Joint ranges are the model's own matter.
+      name: for messages and files; the model's name by default.
+      success: function of final states (N, nx) to booleans (N,); optional.
+      executor: "compiled", "portable" (public interface of MuJoCo's Python package; same numbers), or "auto".
+      differences: "centered" or "one_sided" differences for derivatives.
+      assets: dict from file name to bytes, for MJCF text that includes files.
+
+    Attributes:
+      model: the MjModel.
+      quaternions: indices in the state at which quaternions start.
+      others: as `Plant`.
+
+    Raises:
+      PlantError: if the model cannot be read or controlled, or an argument does not fit it.
+    """
+
+    def __init__(
+        self,
+        source,
+        substeps=None,
+        dt=None,
+        noise=None,
+        control_limits=None,
+        state_limits=None,
+        name=None,
+        success=None,
+        executor="auto",
+        differences="centered",
+        assets=None,
+    ):
+        self.model, self.spec = loading.load(source, assets)
+        model = self.model
+        self.name = str(name or _name(model))
+        loading.check(model, f"model '{self.name}'")
+        self.substeps = _substeps(model, substeps, dt)
+        self.dt = self.substeps * model.opt.timestep
+        self.nx, self.ndx, self.nu = model.nq + model.nv + model.na, 2 * model.nv + model.na, model.nu
+        self.state_names, self.control_names = loading.names_of(model)
+        self.units, self.quaternions = loading.units_of(model), loading.quaternions_of(model)
+        given = loading.control_limits_of(model) if control_limits is None else control_limits
+        self.control_limits = _limits(given, self.control_names, "control_limits")
+        self.state_limits = self._state_limits(state_limits)
+        self.noise = self._noise(noise)
+        if success is not None and not callable(success):
+            raise PlantError(f"success is {success!r}; expected a function of final states (N, nx)")
+        for what, value, choices in (
+            ("executor", executor, EXECUTORS),
+            ("differences", differences, ("centered", "one_sided")),
+        ):
+            if value not in choices:
+                raise PlantError(f"{what} is {value!r}; choose from {', '.join(choices)}")
+        self.success, self.executor, self.differences = success, executor, differences
+        self._sealed = True
+
+    @classmethod
+    def from_xml(cls, source, **options):
+        """The plant of an MJCF file or text; options as for the class."""
+        if not isinstance(source, mujoco.MjModel | mujoco.MjSpec):
+            return cls(source, **options)
+        raise PlantError(f"from_xml takes a path or MJCF text, not {source!r}; call MujocoPlant(...) with it")
+
+    def with_sensors(self, sensors):
+        """This plant with further sensors, which do not change how it moves.
+
+        Args:
+          sensors: dict from name to the keyword arguments of `MjSpec.add_sensor`.
+
+        Raises:
+          PlantError: if the model was given compiled, so that nothing can be added.
+        """
+        wanted = {name: what for name, what in sensors.items() if name not in self.sensor_names}
+        if not wanted:
+            return self
+        if self.spec is None:
+            raise PlantError(
+                f"model '{self.name}' was given as an MjModel, to which no sensors can be added; give its MJCF or "
+                f"MjSpec, or add them yourself: {', '.join(wanted)}"
+            )
+        spec = self.spec.copy()
+        for name, what in wanted.items():
+            spec.add_sensor(name=name, **what)
+        options = {"noise": self.noise, "control_limits": self.control_limits, "executor": self.executor}
+        options |= {"name": self.name, "success": self.success, "differences": self.differences}
+        limits = None if self.quaternions else self.state_limits
+        return MujocoPlant(spec, substeps=self.substeps, state_limits=limits, **options)
+
+    # -- construction --------------------------------------------------------------------------------------------------
+
+    def _state_limits(self, given):
+        free = np.tile([-np.inf, np.inf], (self.nx, 1))
+        if given is None:
+            return frozen(free)
+        if self.quaternions:
+            raise PlantError("state_limits are for models without quaternions; leave them out")
+        return _limits(given, self.state_names, "state_limits")
+
+    def _noise(self, given):
+        try:
+            noise = given if isinstance(given, Noise) else Noise(np.zeros(self.ndx) if given is None else given)
+            noise.check(self.ndx, self.nu)
+        except ProblemError as error:
+            raise PlantError(f"noise of '{self.name}': {error}") from error
+        if len(noise.state):
+            raise PlantError("noise that grows with the state is for symbolic plants; give process and control noise")
+        return noise
+
+    def __setattr__(self, name, value):
+        if self.__dict__.get("_sealed") and name not in ("simulations", "sensor_names"):
+            raise PlantError(f"a plant cannot be changed; construct another MujocoPlant with another {name}")
+        object.__setattr__(self, name, value)
+
+    def __repr__(self):
+        return f"<MujocoPlant '{self.name}': {self.nx} states, {self.nu} controls, dt {self.dt:g} s>"
+
+    # -- the plant protocol --------------------------------------------------------------------------------------------
+
+    def step(self, x, u):
+        """Next states (N, nx), without noise, from states (N, nx) and controls (N, nu); nan where one diverges."""
+        x, u = self._rows(x, u)
+        law = self.simulations.law(np.zeros((1, self.nx)), u[:, None])
+        return self.simulations.roll(law, x)[0][:, 1]
+
+    def linearize(self, x, u):
+        """A (T, ndx, ndx) and B (T, ndx, nu), derivatives of the next state at T pairs of state and control."""
+        return self.expand(x, u)[1:]
+
+    def expand(self, x, u):
+        """Next states, A and B."""
+        xn, _, A, B, _, _ = self.differentiate(x, u)
+        return xn, A, B
+
+    def differentiate(self, x, u):
+        """Next states, sensors and derivatives at T pairs of state and control, all at once on all processors.
+
+        Returns:
+          xn (T, nx), y (T, ns), A (T, ndx, ndx), B (T, ndx, nu), C (T, ns, ndx) and D (T, ns, nu): differences through
+          `mjd_transitionFD` chained over the substeps, or of whole stages where MuJoCo refuses (RK4, sleeping islands).
+        """
+        x, u = self._rows(x, u)
+        centered = self.differences == "centered"
+        return self.simulations.linearize(x, u, self.control_limits, centered, native=self.has_transition_derivatives)
+
+    def sense(self, x, u=None):
+        """Sensors (N, ns) at states (N, nx) and controls (N, nu), zero by default."""
+        x, u = self._rows(x, np.zeros((len(x), self.nu)) if u is None else u)
+        return self.simulations.sense(x, u)
+
+    def difference(self, x, y):
+        """Tangents (N, ndx) that lead from y to x."""
+        return manifold.difference(x, y, self.quaternions)
+
+    def retract(self, x, dx):
+        """States (N, nx) reached from x along the tangents dx."""
+        return manifold.retract(x, dx, self.quaternions)
+
+    # -- MuJoCo's side -------------------------------------------------------------------------------------------------
+
+    def state(self, keyframe=None):
+        """State (nx,) of a keyframe given by name or number, or the model's default.
+
+        Raises:
+          ProblemError: if there is no such keyframe.
+        """
+        data = mujoco.MjData(self.model)
+        if keyframe is not None:
+            mujoco.mj_resetDataKeyframe(self.model, data, self._keyframe(keyframe))
+        return self.read(data)
+
+    def _keyframe(self, given):
+        names = [self.model.key(i).name or str(i) for i in range(self.model.nkey)]
+        if isinstance(given, str) and given in names:
+            return names.index(given)
+        if str(given).isdecimal() and int(given) < len(names):
+            return int(given)
+        raise ProblemError(f"'{self.name}' has no keyframe {given!r}; it has {', '.join(names) or 'none'}")
+
+    def read(self, data):
+        """State (nx,) of an MjData."""
+        return np.concatenate((data.qpos, data.qvel, data.act))
+
+    def write(self, data, x):
+        """Set positions, velocities and activations of an MjData to a state (nx,); call mj_forward for the rest."""
+        portable.write(self.model, data, np.asarray(x, dtype=float))
+
+    @functools.cached_property
+    def sensor_names(self):
+        """Names of the sensors, by which costs refer to them, and where their entries lie, as a dict to slices."""
+        model = self.model
+        return {
+            model.sensor(i).name or f"sensor {i}": slice(
+                int(model.sensor_adr[i]), int(model.sensor_adr[i] + model.sensor_dim[i])
+            )
+            for i in range(model.nsensor)
+        }
+
+    @property
+    def has_transition_derivatives(self):
+        """Whether `mjd_transitionFD` differentiates this model."""
+        sleeps = getattr(mujoco.mjtEnableBit, "mjENBL_SLEEP", 0)
+        return self.model.opt.integrator != mujoco.mjtIntegrator.mjINT_RK4 and not self.model.opt.enableflags & int(sleeps)
+
+    @functools.cached_property
+    def simulations(self):
+        """Batches of simulations of the model."""
+        return Simulations(self.model, self.substeps, self.quaternions, self.executor)
+
+    def _rows(self, x, u):
+        x, u = np.ascontiguousarray(x, dtype=float), np.ascontiguousarray(u, dtype=float)
+        if x.ndim != 2 or u.ndim != 2 or x.shape[1] != self.nx or u.shape != (len(x), self.nu) or len(x) == 0:
+            raise ProblemError(
+                f"states {x.shape} and controls {u.shape}; expected (N, {self.nx}) and (N, {self.nu}), N at least 1"
+            )
+        return x, u
+
+
+def _name(model):
+    """Name of a model: the first word of its table of names."""
+    given = model.names[: model.names.index(b"\0")].decode(errors="replace")
+    return "".join(c if c.isprintable() else "?" for c in given) or "mujoco"
+
+
+def _substeps(model, substeps, dt):
+    """Physics steps a stage."""
+    timestep = model.opt.timestep
+    if dt is not None and substeps is not None:
+        raise PlantError("substeps and dt are both given; give one")
+    if dt is None:
+        count = 1 if substeps is None else substeps
+        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
+            raise PlantError(f"substeps is {substeps!r}; expected a whole number, at least 1")
+        return int(count)
+    if isinstance(dt, bool) or not isinstance(dt, int | float | np.number) or not 0 < dt < np.inf:
+        raise PlantError(f"dt is {dt!r}; expected a positive number of seconds a stage")
+    count = round(dt / timestep)
+    if count < 1 or abs(count * timestep - dt) > 1e-9 * dt:
+        near = max(count, 1) * timestep
+        raise PlantError(
+            f"dt is {dt:g} s, no multiple of the model's timestep {timestep:g} s; give {near:g}, or change the timestep"
+        )
+    return count
+
+
+def _limits(given, names, what):
+    try:
+        limits = np.array([(-np.inf, np.inf) if pair is None else pair for pair in given], dtype=float)
+    except (TypeError, ValueError):
+        limits = np.empty(0)
+    if limits.shape != (len(names), 2) or np.isnan(limits).any() or not (limits[:, 0] < limits[:, 1]).all():
+        raise PlantError(f"{what} is {given!r}; expected (lower, upper), lower < upper, for each of {names}")
+    return frozen(limits)

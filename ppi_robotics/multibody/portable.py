@@ -1,0 +1,167 @@
+"""Batches of simulations through the public interface of MuJoCo's Python package.
+
+Between the steps of a batch the same compiled law acts as inside MuJoCo's thread pool, so that the numbers are the same.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import mujoco
+import numpy as np
+
+from ppi_robotics.errors import PlantError
+from ppi_robotics.multibody.engine import callbacks
+
+try:
+    from mujoco import batch as mujoco_batch
+except ImportError:
+    mujoco_batch = None
+
+
+class Portable:
+    """Batches of one model, see `engine.Engine`."""
+
+    def __init__(self, model, substeps, quaternions):
+        if mujoco_batch is None:
+            raise PlantError(f"MuJoCo {mujoco.__version__} cannot step batches; install mujoco 3.17 or later")
+        self.model, self.substeps, self.quaternions = model, substeps, quaternions
+
+    def roll(self, law, start, out, threads):
+        """See `Simulations.roll`."""
+        (x, seed, first, a, last_u), (xs, us, ys, lost), kernels = start, out, callbacks()
+        T, ndx = len(law["x_ref"]), 2 * self.model.nv + self.model.na
+        batch = mujoco_batch.Batch(self.model, len(x), threads)
+        rows, sensors = Rows(self.model, batch), batch.bind("sensordata")
+        feedback = tuple(law[name] for name in ("x_ref", "k", "K", "S", "limits", "C")) + (self.quaternions,)
+        push = tuple(law[name] for name in ("G", "F", "v", "h", "D"))
+        noisy = law["G"].shape[1] > 0 or law["F"].shape[2] > 0
+        seed, dx, applied = np.int64(seed).view(np.uint64), np.empty((len(x), ndx)), np.empty((len(x), self.model.nu))
+        x, u, lost[:], xs[:, 0] = x.copy(), np.empty_like(applied), -1, x
+        rows.store(x)
+        for t in range(T):
+            kernels.control_rows(t, a, seed, first, x, law["u_ref"], feedback, dx, u, applied)
+            us[:, t], rows.ctrl[:] = u, applied
+            self._stage(batch, rows, sensors, ys[:, t], lost, t)
+            rows.load(x)
+            lost[(lost < 0) & ~(np.abs(x) <= kernels.FARTHEST).all(axis=1)] = t
+            if noisy:
+                kernels.disturb_rows(t, a, seed, first, dx, push, self.quaternions, x, lost)
+                rows.store(x)
+            xs[:, t + 1] = x
+        if self.model.nsensordata:
+            rows.ctrl[:] = last_u
+            batch.forward()
+            ys[:, T] = sensors
+        for n in np.flatnonzero(lost >= 0):
+            for rows_of, after in ((xs, 1), (us, 1), (ys, 1)):
+                rows_of[n, lost[n] + after :] = np.nan
+
+    def _stage(self, batch, rows, sensors, y, lost, t):
+        """The physics steps of a stage; sensors are those of its start."""
+        for s in range(self.substeps):
+            before = rows.time.copy()
+            try:
+                batch.step()
+            except mujoco_batch.SimulationError:
+                pass  # the time of what failed stands still
+            if s == 0:
+                y[:] = sensors
+            lost[(lost < 0) & ~(rows.time > before)] = t
+
+    def linearize(self, knots, how, out, threads):
+        """See `Simulations.linearize`."""
+        (x, u), N = knots, len(knots[0])
+        parts = [range(start, N, threads) for start in range(min(threads, N))]
+        with ThreadPoolExecutor(len(parts)) as pool:
+            list(pool.map(lambda part: self._linearize(x, u, how, out, part), parts))
+
+    def _linearize(self, x, u, how, out, part):
+        """Knots of one thread."""
+        model, data = self.model, mujoco.MjData(self.model)
+        (native, centered, epsilon, limits), (xn, y, A, B, C, D) = how, out
+        for n in part:
+            enter(model, data, x[n], u[n])
+            if not native:
+                difference_stages(self, data, (x[n], u[n]), (centered, epsilon, limits), [array[n] for array in out])
+                continue
+            for s in range(self.substeps):
+                As, Bs = (A[n], B[n]) if s == 0 else (np.empty_like(A[n]), np.empty_like(B[n]))
+                Cs, Ds = (C[n], D[n]) if s == 0 and model.nsensordata else (None, None)
+                mujoco.mjd_transitionFD(model, data, epsilon, bool(centered), As, Bs, Cs, Ds)
+                if s > 0:
+                    A[n], B[n] = As @ A[n], As @ B[n] + Bs
+                mujoco.mj_step(model, data)
+                if s == 0:
+                    y[n] = data.sensordata
+            xn[n] = np.concatenate((data.qpos, data.qvel, data.act))
+
+
+class Rows:
+    """The live state of a batch."""
+
+    def __init__(self, model, batch):
+        self.parts = [batch.bind(name) for name, size in (("qpos", model.nq), ("qvel", model.nv), ("act", model.na)) if size]
+        self.ctrl, self.time = batch.bind("ctrl"), batch.bind("time")
+
+    def load(self, x):
+        """x (N, nx) from the batch."""
+        np.concatenate(self.parts, axis=1, out=x)
+
+    def store(self, x):
+        """The batch from x (N, nx)."""
+        start = 0
+        for part in self.parts:
+            part[:] = x[:, start : start + part.shape[1]]
+            start += part.shape[1]
+
+
+def enter(model, data, x, u):
+    """A simulation at a state and a control, its constraint solver converged."""
+    mujoco.mj_resetData(model, data)
+    write(model, data, x)
+    data.ctrl[:] = u
+    mujoco.mj_forward(model, data)
+
+
+def write(model, data, x):
+    """Positions, velocities and activations of a simulation from a state (nx,)."""
+    data.qpos[:] = x[: model.nq]
+    data.qvel[:] = x[model.nq : model.nq + model.nv]
+    data.act[:] = x[model.nq + model.nv :]
+
+
+def difference_stages(portable, data, at, how, out):
+    """Differences of whole stages, as `kernels.multibody.difference_steps`."""
+    from ppi_robotics.manifold import difference, retract
+
+    model, (x, u), (centered, epsilon, limits), (xn, y, A, B, C, D) = portable.model, at, how, out
+    warm, ndx, quaternions = data.qacc_warmstart.copy(), len(A), portable.quaternions
+
+    def stage(start, control):
+        write(model, data, start)
+        data.ctrl[:], data.qacc_warmstart[:], data.time = control, warm, 0.0
+        for s in range(portable.substeps):
+            mujoco.mj_step(model, data)
+            if s == 0:
+                seen = data.sensordata.copy()
+        return np.concatenate((data.qpos, data.qvel, data.act)), seen
+
+    xn[:], y[:] = stage(x, u)
+    for column in range(ndx + len(u)):
+        ends, width, i = [], 0.0, column - ndx
+        room = (u[i] + epsilon <= limits[i, 1], u[i] - epsilon >= limits[i, 0]) if i >= 0 else (True, bool(centered))
+        sides = (room[0], room[1] and (bool(centered) or not room[0])) if i >= 0 else room
+        for step, taken in ((epsilon, sides[0]), (-epsilon, sides[1])):
+            move, control = np.zeros(ndx), u.copy()
+            if not taken:
+                ends.append((xn, y))
+                continue
+            if i >= 0:
+                control[i] += step
+            else:
+                move[column] = step
+            ends.append(stage(retract(x, move, quaternions), control))
+            width += epsilon
+        scale = 1.0 / width if width else 0.0
+        of_state, of_sensors = (A[:, column], C[:, column]) if i < 0 else (B[:, i], D[:, i])
+        of_state[:] = scale * difference(ends[0][0], ends[1][0], quaternions)
+        of_sensors[:] = scale * (ends[0][1] - ends[1][1])
