@@ -103,7 +103,7 @@ class Simulation:
           SimulationError: if the state or the control is not finite, or MuJoCo gave up.
         """
         model, data = self.model, self.data
-        ctrl = as_finite(self.controller(data), "the controller's answer", (model.nu,))
+        ctrl = as_finite(self.controller(data), "answer of the controller", (model.nu,))
         data.ctrl[:] = ctrl
         if self.push is not None:
             self.push(data)

@@ -12,12 +12,14 @@ HEADLIGHT = ((0.1, 0.4, 0.5), (0.4, 0.5, 0.15))  # ambient, diffuse, specular: M
 BESIDE_LAMPS = (0.35, 0.3, 0.1)  # ours for models with lights of their own
 
 
-def for_a_light_page(model, width, height):
-    """A copy of a model with room for pictures of a size, and with colors and light where it has MuJoCo's defaults."""
+def for_a_light_page(model, width, height, view):
+    """A copy of a model with room for pictures of a size and a `View` in range, with colors and light if it has none."""
     model = copy.copy(model)
     vis, light = model.vis, model.vis.headlight
     vis.global_.offwidth, vis.global_.offheight = max(width, vis.global_.offwidth), max(height, vis.global_.offheight)
     vis.quality.shadowsize = min(vis.quality.shadowsize, SHADOW_PIXELS)
+    vis.map.znear = min(vis.map.znear, 0.3 * view.radius / model.stat.extent)
+    vis.map.zfar = max(vis.map.zfar, 1.2 * (view.distance + 10 * view.radius) / model.stat.extent)
     default, ours = HEADLIGHT
     if np.allclose([light.ambient, light.diffuse, light.specular], np.array(default)[:, None]):
         light.ambient[:], light.diffuse[:], light.specular[:] = BESIDE_LAMPS if model.nlight else ours

@@ -83,7 +83,8 @@ class Film:
         some = np.unique(np.linspace(0, len(self) - 1, 100).astype(int))
         seconds = (self.moments[-1] - self.moments[0]) / max(len(some) - 1, 1)
         self.view = View(model, (self._pose(i) for i in some), some, max(seconds, 1e-6), width / height)
-        self.artist = _artist(for_a_light_page(model, width, height), width, height, _camera(model, camera))
+        model = for_a_light_page(model, width, height, self.view)
+        self.artist = _artist(model, width, height, _camera(model, camera))
 
     def __len__(self):
         return len(self.moments)
@@ -128,8 +129,7 @@ def _positions(states, model):
 
 def _times(time, count, fps):
     """Times of the states and of the frames."""
-    if not 0 < as_finite(fps, "fps", ()) <= 1000:
-        raise ProblemError(f"fps is {fps!r}; expected up to 1000 frames a second")
+    video.check_rate(fps)
     if time is None:
         stamps = np.arange(count) / fps
         return stamps, stamps

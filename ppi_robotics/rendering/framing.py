@@ -7,6 +7,7 @@ import numpy as np
 
 from ppi_robotics.animation import CAMERA_SECONDS, smooth
 
+MAX_LAG = 0.5  # of the camera behind a model, relative to the model's radius
 MARGIN = 1.08  # of the pictures
 SHOWN_GROUPS = 3  # MuJoCo shows geoms of groups 0 to 2 unless told otherwise
 DEFAULT_VIEW = (90.0, -45.0)  # azimuth and elevation [degrees] of models that choose none
@@ -24,12 +25,13 @@ class View:
 
     Attributes:
       radius: of a ball about the center that holds what is to be seen [m].
+      distance: of the camera from the center [m].
       azimuth, elevation: direction of view as MuJoCo has it [degrees].
       side: azimuth of a view from the side, at which most of the motion is seen.
     """
 
     def __init__(self, model, poses, numbers, seconds, aspect):
-        self.numbers, self.aspect = numbers, aspect
+        self.numbers = numbers
         geoms = _shown(model)
         reach = model.geom_rbound[geoms][:, None] if len(geoms) else 0.0
         places = np.array([data.geom_xpos[geoms] if len(geoms) else data.xpos.copy() for data in poses])
@@ -38,22 +40,26 @@ class View:
         fixed = np.broadcast_to((highs.max(axis=0) + lows.min(axis=0)) / 2, middle.shape)
         own, whole = _ball(places, reach, middle), _ball(places, reach, fixed)
         self.follows = whole > 2.0 * own
-        self.centers = smooth(middle, CAMERA_SECONDS / seconds) if self.follows else fixed
-        self.radius = max(MARGIN * (own if self.follows else whole), 1e-3)
+        self.centers = fixed
+        if self.follows:
+            lag = smooth(middle, CAMERA_SECONDS / seconds) - middle
+            far = np.linalg.norm(lag, axis=1, keepdims=True)
+            self.centers = middle + lag * np.minimum(1.0, MAX_LAG * own / np.maximum(far, 1e-300))
+        self.radius = max(MARGIN * _ball(places, reach, self.centers), 1e-3)
+        half = math.radians(model.vis.global_.fovy) / 2
+        self.distance = self.radius / math.sin(min(half, math.atan(aspect * math.tan(half))))
         self._choose_direction(model, np.ptp(places, axis=0).max(axis=0))
 
     def center(self, index):
         """Point (3,) at the middle of a frame."""
         return np.array([np.interp(index, self.numbers, column) for column in self.centers.T])
 
-    def camera(self, model, index):
+    def camera(self, index):
         """A free `MjvCamera` for a frame."""
         camera = mujoco.MjvCamera()
         camera.type = mujoco.mjtCamera.mjCAMERA_FREE
         camera.lookat[:] = self.center(index)
-        half = math.radians(model.vis.global_.fovy) / 2
-        narrow = min(half, math.atan(self.aspect * math.tan(half)))
-        camera.distance = self.radius / math.sin(narrow)
+        camera.distance = self.distance
         camera.azimuth, camera.elevation = self.azimuth, self.elevation
         return camera
 

@@ -44,7 +44,7 @@ class Offscreen:
 
     def draw(self, data, view, index, _moment):
         """Picture (height, width, 3) of a pose."""
-        camera = self.given or view.camera(self.model, index)
+        camera = self.given or view.camera(index)
         everything = mujoco.mjtCatBit.mjCAT_ALL.value
         mujoco.mjv_updateScene(self.model, data, self.option, None, camera, everything, self.scene)
         self._rule_floors(data, view, view.center(index))
@@ -78,7 +78,7 @@ class Offscreen:
         """A shining plane far behind everything, as MuJoCo's background is black."""
         eye = self.scene.camera[0]
         place, forward, up = (np.array(part, dtype=float) for part in (eye.pos, eye.forward, eye.up))
-        far = 0.9 * eye.frustum_far
+        far = 0.95 * eye.frustum_far
         rotation = np.stack([np.cross(forward, up), up, -forward], axis=1)
         plane = mujoco.mjtGeom.mjGEOM_PLANE.value
         self._decor(plane, (2 * far, 2 * far, 1.0), place + far * forward, rotation, WHITE, emission=1.0)
@@ -122,7 +122,7 @@ def _open(model):
             return context, mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
         except Exception as error:  # missing libraries show in many ways
             reasons.append(f"{name}: {' '.join(str(error).split()) or type(error).__name__}")
-    raise NoOpenGL("; ".join(reasons))
+    raise NoOpenGL("; ".join(reasons) or "MUJOCO_GL turns it off")
 
 
 def _ways():

@@ -7,6 +7,7 @@ import numpy as np
 
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.files import write_whole
+from ppi_robotics.gaussian import as_finite
 
 KINDS = (".mp4", ".gif")
 PALETTE_FRAMES = 8  # that a GIF's common colors are taken from
@@ -18,6 +19,7 @@ def check_path(path, fps=30.0):
     Raises:
       ProblemError: if no video of this name can be written.
     """
+    check_rate(fps)
     path = Path(path)
     kind = path.suffix.lower()
     if kind not in KINDS:
@@ -28,6 +30,12 @@ def check_path(path, fps=30.0):
         _ffmpeg()
         return fps
     return 1000 / _delay(fps)
+
+
+def check_rate(fps):
+    """Raise `ProblemError` unless this is a number of frames a second."""
+    if not 0 < as_finite(fps, "fps", ()) <= 1000:
+        raise ProblemError(f"fps is {fps!r}; expected up to 1000 frames a second")
 
 
 def write(path, film, fps):
