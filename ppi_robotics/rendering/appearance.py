@@ -13,7 +13,7 @@ BESIDE_LAMPS = (0.35, 0.3, 0.1)  # ours for models with lights of their own
 
 
 def for_a_light_page(model, width, height, view):
-    """A copy of a model with room for pictures of a size and a `View` in range, with colors and light if it has none."""
+    """A copy of a model with room for pictures of a size and a `View` in range, colors and light included."""
     model = copy.copy(model)
     vis, light = model.vis, model.vis.headlight
     vis.global_.offwidth, vis.global_.offheight = max(width, vis.global_.offwidth), max(height, vis.global_.offheight)
