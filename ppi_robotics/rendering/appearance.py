@@ -20,6 +20,7 @@ def for_a_light_page(model, width, height, view):
     vis.quality.shadowsize = min(vis.quality.shadowsize, SHADOW_PIXELS)
     vis.map.znear = min(vis.map.znear, 0.3 * view.radius / model.stat.extent)
     vis.map.zfar = max(vis.map.zfar, 1.2 * (view.distance + 10 * view.radius) / model.stat.extent)
+    vis.map.shadowclip = max(vis.map.shadowclip, 4.0 * view.radius / model.stat.extent)
     default, ours = HEADLIGHT
     if np.allclose([light.ambient, light.diffuse, light.specular], np.array(default)[:, None]):
         light.ambient[:], light.diffuse[:], light.specular[:] = BESIDE_LAMPS if model.nlight else ours

@@ -14,7 +14,8 @@ import numpy as np
 from ppi_robotics.rendering.appearance import WHITE
 
 MAX_GEOMS = 10_000
-MAX_LINES = 25  # in each direction of a floor
+MAX_LINES, PIECES = 33, 11  # in each direction of a floor, and of a line, which fades with distance
+LAMP = np.array([0.25, 0.35, -0.9])  # direction of our light
 
 
 class NoOpenGL(Exception):
@@ -48,6 +49,8 @@ class Offscreen:
         everything = mujoco.mjtCatBit.mjCAT_ALL.value
         mujoco.mjv_updateScene(self.model, data, self.option, None, camera, everything, self.scene)
         self._rule_floors(data, view, view.center(index))
+        if not self.model.nlight:
+            self._hang_lamp(view, view.center(index))
         if self.plain:
             self._hang_background()
         pixels = np.empty((self.area.height, self.area.width, 3), dtype=np.uint8)
@@ -96,14 +99,32 @@ class Offscreen:
             low, high = np.maximum(middle - reach, -half), np.minimum(middle + reach, half)
             for axis in (0, 1):
                 for at in spacing * np.arange(np.ceil(low[axis] / spacing), np.floor(high[axis] / spacing) + 1):
-                    ends = np.array([[*low, 0.002 * view.radius], [*high, 0.002 * view.radius]])
-                    ends[:, axis] = at
-                    self._line(*(place + ends @ axes.T))
+                    cuts = np.linspace(low, high, PIECES + 1)
+                    cuts[:, axis] = at
+                    fade = 1 - (np.linalg.norm((cuts[1:] + cuts[:-1]) / 2 - middle, axis=1) / reach) ** 2
+                    cuts = place + np.hstack([cuts, np.full((len(cuts), 1), 0.006 * view.radius)]) @ axes.T
+                    for start, end, alpha in zip(cuts[:-1], cuts[1:], fade, strict=True):
+                        self._line(start, end, alpha)
 
-    def _line(self, start, end):
-        geom = self._decor(mujoco.mjtGeom.mjGEOM_LINE.value, np.zeros(3), np.zeros(3), np.eye(3), WHITE, emission=1.0)
-        if geom is not None and (start != end).any():
-            mujoco.mjv_connector(geom, mujoco.mjtGeom.mjGEOM_LINE.value, 1.0, start, end)
+    def _line(self, start, end, alpha):
+        """A white line, unless it is too faint or has no length."""
+        if alpha > 0.02 and (start != end).any():
+            line = mujoco.mjtGeom.mjGEOM_LINE.value
+            geom = self._decor(line, np.zeros(3), np.zeros(3), np.eye(3), (1, 1, 1, alpha), emission=1.0)
+            if geom is not None:
+                mujoco.mjv_connector(geom, line, 1.0, start, end)
+
+    def _hang_lamp(self, view, center):
+        """A light from above, whose shadows show how high things are."""
+        scene = self.scene
+        if scene.nlight == len(scene.lights):
+            return
+        lamp = scene.lights[scene.nlight]
+        lamp.pos[:], lamp.dir[:] = center - 10 * view.radius * LAMP, LAMP
+        lamp.ambient[:], lamp.diffuse[:], lamp.specular[:] = 0.0, 0.45, 0.1
+        lamp.attenuation[:], lamp.cutoff, lamp.exponent = (1, 0, 0), 180.0, 0.0
+        lamp.type, lamp.headlight, lamp.castshadow = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL.value, 0, 1
+        scene.nlight += 1
 
 
 def _round_down(length):
