@@ -6,6 +6,7 @@ record = ppi.run(ppi.Controller(solution.policy, plant), model, data, seconds=5.
 import os
 import sys
 import time as clock
+import warnings
 from dataclasses import dataclass
 
 import mujoco
@@ -221,7 +222,10 @@ def _open_window(model, data):
         import glfw
         import mujoco.viewer
 
-        if not glfw.init():  # or the window's own thread would fail and leave this one waiting
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = glfw.init()
+        if not found:  # the window's own thread would fail and leave this one waiting
             raise ProblemError("the display cannot be opened; leave out viewer, and give video='motion.mp4' to see it")
         return mujoco.viewer.launch_passive(model, data)
     except (ImportError, RuntimeError) as error:

@@ -305,6 +305,13 @@ def test_without_a_display_the_window_is_refused(plant, data, monkeypatch):
     assert data.time == 0.0
 
 
+def test_a_display_that_does_not_answer_is_refused(plant, data, monkeypatch):
+    monkeypatch.setenv("DISPLAY", ":987")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    with pytest.raises(ppi.ProblemError, match="the display cannot be opened; leave out viewer"):
+        ppi.run(still, plant.model, data, 0.1, viewer=True)
+
+
 class Window:
     """A window that its user closes after some looks."""
 
