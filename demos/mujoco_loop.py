@@ -29,14 +29,14 @@ def main(folder, source=CART_POLE):
     cost = ppi.Quadratic(
         state=[0.1, 0.1, 0.01, 0.01], control=[0.001], terminal=[100, 200, 10, 10], goal=[0, np.pi, 0, 0]
     )
-    problem = ppi.Problem(plant, cost, initial=plant.state(), horizon=120)
+    problem = ppi.Problem(plant, cost, initial=plant.state(), horizon=150)
     solution = ppi.solve(problem, ppi.ILQG(), seed=0)
     print(solution.explain())
 
     model, states = plant.model, []
     data = mujoco.MjData(model)
     controller = ppi.Controller(solution.policy, plant)
-    while data.time < 4.0:
+    while data.time < 3.0:
         data.ctrl[:] = controller(data)
         data.xfrc_applied[-1, 0] = 3.0 if 1.0 <= data.time < 1.05 else 0.0  # somebody pushes the pole [N]
         mujoco.mj_step(model, data)

@@ -7,6 +7,7 @@ import numpy as np
 
 from ppi_robotics.animation import CAMERA_SECONDS, smooth
 
+FOLLOWED = 3.0  # motions so many times as large as the model
 MAX_LAG = 0.5  # of the camera behind a model, relative to the model's radius
 MARGIN = 1.08  # of the pictures
 SHOWN_GROUPS = 3  # MuJoCo shows geoms of groups 0 to 2 unless told otherwise
@@ -39,7 +40,7 @@ class View:
         middle = (highs + lows) / 2
         fixed = np.broadcast_to((highs.max(axis=0) + lows.min(axis=0)) / 2, middle.shape)
         own, whole = _ball(places, reach, middle), _ball(places, reach, fixed)
-        self.follows = whole > 2.0 * own
+        self.follows = whole > FOLLOWED * own
         self.centers = fixed
         if self.follows:
             lag = smooth(middle, CAMERA_SECONDS / seconds) - middle
