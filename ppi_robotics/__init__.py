@@ -20,6 +20,20 @@ _WHERE = {
     "problem": ("Problem", "Plant", "Cost"),
     "costs": ("Quadratic", "LeastSquares", "SymbolicCost"),
     "symbolic": ("SymbolicPlant",),
+    "multibody.plant": ("MujocoPlant",),
+    "multibody.terms": (
+        "TaskCost",
+        "SitePosition",
+        "SiteOrientation",
+        "CenterOfMass",
+        "ContactForce",
+        "SensorValue",
+        "JointPosition",
+        "JointVelocity",
+        "StateDeviation",
+        "Effort",
+        "Residual",
+    ),
     "policy": ("LinearGaussianPolicy",),
     "methods": ("ILQG", "LEQG", "PPI", "AICO"),
     "soft_methods": ("KLControl", "PsiIteration"),
@@ -34,6 +48,7 @@ _WHERE = {
     "evaluation": ("evaluate", "compare", "Comparison"),
     "risk": ("sweep",),
     "profile": ("risk_profile", "RiskProfile", "RiskPoint"),
+    "mpc": ("RecedingHorizon",),
 }
 _CASADI = ("vertcat", "sin", "cos", "tan", "exp", "log", "sqrt", "tanh", "atan2", "fabs", "if_else", "dot", "sumsqr")
 _HOME = {name: module for module, names in _WHERE.items() for name in names}

@@ -13,9 +13,11 @@ import casadi as ca
 import numpy as np
 
 from ppi_robotics.errors import PlantError, ProblemError
-from ppi_robotics.gaussian import as_covariance, as_finite, frozen
+from ppi_robotics.gaussian import as_covariance, as_finite, covariance_factor, frozen
 from ppi_robotics.kernels.compiler import STAGE_LANES, build
 from ppi_robotics.kernels.translate import lane_function, trace
+from ppi_robotics.manifold import retract_jacobian, unit
+from ppi_robotics.residuals import BoundResiduals, ControlError, StateError
 
 HESSIANS = ("gauss_newton", "exact", "project")
 
@@ -25,10 +27,10 @@ class Quadratic:
     """(x - goal)' Q (x - goal) + u' R u per stage and (x - goal)' Q_T (x - goal) at the end; no factor 1/2.
 
     Attributes:
-      state: Q (nx, nx), or its diagonal (nx,).
+      state: Q (ndx, ndx), or its diagonal (ndx,); for plants with quaternions x - goal is the tangent difference.
       control: R (nu, nu), or its diagonal (nu,); positive definite.
-      terminal: Q_T (nx, nx), or its diagonal (nx,); zero by default.
-      goal: (nx,); zero by default.
+      terminal: Q_T (ndx, ndx), or its diagonal (ndx,); zero by default.
+      goal: (nx,); zero by default, with quaternions at (1, 0, 0, 0).
 
     Raises:
       ProblemError: on binding, if a weight has the wrong shape, is not symmetric or is indefinite.
@@ -41,15 +43,19 @@ class Quadratic:
 
     def bind(self, plant):
         """The cost compiled for a plant."""
-        Q = as_covariance(self.state, f"`state` weights (plant states {plant.state_names})", plant.nx)
+        Q = as_covariance(self.state, f"`state` weights (plant states {plant.state_names})", plant.ndx)
         R = as_covariance(self.control, f"`control` weights (plant controls {plant.control_names})", plant.nu)
         if np.linalg.eigvalsh(R)[0] <= 0:
             raise ProblemError(
                 "`control` weights are singular; expected a positive definite matrix, so that controls have a price"
             )
-        terminal = np.zeros(plant.nx) if self.terminal is None else self.terminal
-        QT = as_covariance(terminal, f"`terminal` weights (plant states {plant.state_names})", plant.nx)
-        goal = as_finite(np.zeros(plant.nx) if self.goal is None else self.goal, "goal", (plant.nx,))
+        terminal = np.zeros(plant.ndx) if self.terminal is None else self.terminal
+        QT = as_covariance(terminal, f"`terminal` weights (plant states {plant.state_names})", plant.ndx)
+        goal = as_finite(origin(plant) if self.goal is None else self.goal, "goal", (plant.nx,))
+        if plant.quaternions:
+            goal = unit(goal, plant.quaternions)
+            stage = StateError(goal, covariance_factor(Q).T), ControlError(covariance_factor(R).T)
+            return BoundResiduals(self, plant, stage, (StateError(goal, covariance_factor(QT).T),))
 
         # weights and goal are parameters of the compiled code, so that tuning them compiles nothing
         q, r, qT, g = (
@@ -183,9 +189,25 @@ class BoundCost:
         self.kernels.terminals(np.ascontiguousarray(x, float), self.terminal_constants, v)
         return v
 
+    def trajectories(self, x, u, y=None):  # noqa: ARG002
+        """Costs (N,) of trajectories x (N, T + 1, nx), u (N, T, nu); sensors y are of no account."""
+        N, T, nu = u.shape
+        stages = self.stage(x[:, :-1].reshape(N * T, -1), u.reshape(N * T, nu)).reshape(N, T)
+        return stages.sum(axis=1) + self.terminal(x[:, -1])
+
     def trajectory(self, x, u):
         """Cost of one trajectory x (T + 1, nx), u (T, nu)."""
         return float(self.stage(x[:-1], u).sum() + self.terminal(x[-1:])[0])
+
+    def expand(self, plant, x, u):
+        """Next states, A and B of the plant, and what `quadratize` returns, in the tangent of the states."""
+        model = self.quadratize(x, u)
+        if plant.quaternions:
+            R = retract_jacobian(x, plant.quaternions)
+            c0, cx, cu, Cxx, Cux, Cuu = model
+            along = np.einsum("tij,ti->tj", R, cx), cu, np.swapaxes(R, 1, 2) @ Cxx @ R, Cux @ R[:-1], Cuu
+            model = tuple(np.ascontiguousarray(part) for part in (c0, *along))
+        return plant.expand(x[:-1], u), model
 
     def quadratize(self, x, u):
         """Values (T + 1,), gradients cx (T + 1, nx), cu (T, nu) and Hessians Cxx, Cux, Cuu along a trajectory."""
@@ -202,6 +224,13 @@ class BoundCost:
         if self.project:
             project(*out[3:])
         return out
+
+
+def origin(plant):
+    """The state (nx,) of zeros, with quaternions at (1, 0, 0, 0)."""
+    x = np.zeros(plant.nx)
+    x[list(plant.quaternions)] = 1.0
+    return x
 
 
 def _form(M, weights, e):

@@ -13,7 +13,7 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels.compiler import ROLLOUT_LANES
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
-from ppi_robotics.rollouts import ClosedLoop, check_count, in_threads
+from ppi_robotics.rollouts import check_count, closed_loop, in_threads
 
 
 def evaluate(problem, policy, samples=1000, seed=0, stochastic=False, threads=None, progress=None, first=0):
@@ -136,9 +136,9 @@ class Comparison:
 def _evaluate(problem, policies, samples, seed, stochastic, threads, progress, first):
     """Evaluations by name; chunks of the policies alternate, so that Ctrl-C leaves the same samples of each."""
     _check_arguments(problem, policies, samples, threads, progress, first)
-    loops = [ClosedLoop(problem, policy, seed, stochastic) for policy in policies.values()]
+    loops = [closed_loop(problem, policy, seed, stochastic) for policy in policies.values()]
     costs, successes = _room(problem, len(loops), samples)
-    chunk = _chunk(samples)
+    chunk = min(_chunk(samples), *(loop.most for loop in loops))
 
     def run(task):
         start, which = task

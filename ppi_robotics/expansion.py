@@ -20,18 +20,19 @@ def taylor(problem, x, u, adjoint=None, growth=True):
     Returns:
       `LocalModel` in deviations from (x, u).
     """
-    c0, cx, cu, Cxx, Cux, Cuu = problem.cost.quadratize(x, u)
+    plant, cost = problem.plant, problem.cost
     if adjoint is None:
-        xn, A, B = problem.plant.expand(x[:-1], u)
+        (xn, A, B), (c0, cx, cu, Cxx, Cux, Cuu) = cost.expand(plant, x, u)
     else:
-        nx = problem.plant.nx
-        xn, A, B, H = problem.plant.expand(x[:-1], u, adjoint)
+        nx = plant.nx
+        c0, cx, cu, Cxx, Cux, Cuu = cost.quadratize(x, u)
+        xn, A, B, H = plant.expand(x[:-1], u, adjoint)
         Cxx[:-1] += H[:, :nx, :nx]
         Cux += H[:, nx:, :nx]
         Cuu += H[:, nx:, nx:]
-    noise = problem.plant.noise
+    noise = plant.noise
     G, E = noise.local(x[:-1], u, B) if noise.growing and growth else (noise_factors(noise, len(u)), NO_GROWTH)
-    return LocalModel(A, B, xn - x[1:], G, Cxx, Cux, Cuu, cx, cu, c0, E)
+    return LocalModel(A, B, plant.difference(xn, x[1:]), G, Cxx, Cux, Cuu, cx, cu, c0, E)
 
 
 def noise_factors(noise, T):

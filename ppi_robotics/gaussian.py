@@ -73,21 +73,25 @@ class Gaussian:
 
     Attributes:
       mean: (..., n).
-      cov: (..., n, n), positive semidefinite.
+      cov: (..., n, n), positive semidefinite; of the tangent, one entry less for every quaternion.
+      quaternions: indices at which unit quaternions start in the mean; none by default.
     """
 
     mean: np.ndarray
     cov: np.ndarray
+    quaternions: tuple = ()
 
     def __post_init__(self):
         mean = as_finite(self.mean, "mean")
         cov = as_finite(self.cov, "cov")
-        if mean.ndim < 1 or cov.shape != (*mean.shape, mean.shape[-1]):
+        n = mean.shape[-1] - len(self.quaternions) if mean.ndim else 1
+        if mean.ndim < 1 or cov.shape != (*mean.shape[:-1], n, n):
             raise ProblemError(
-                f"a Gaussian with mean of shape {mean.shape} needs a cov of shape "
-                f"{(*mean.shape, mean.shape[-1] if mean.ndim else 1)}; it has {cov.shape}"
+                f"a Gaussian with mean of shape {mean.shape} needs a cov of shape {(*mean.shape[:-1], n, n)}; "
+                f"it has {cov.shape}"
             )
         if mean.ndim == 1:
-            cov = as_covariance(cov, "cov", len(mean))
+            cov = as_covariance(cov, "cov", n)
         object.__setattr__(self, "mean", frozen(mean))
         object.__setattr__(self, "cov", frozen(cov))
+        object.__setattr__(self, "quaternions", tuple(self.quaternions))

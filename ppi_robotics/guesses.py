@@ -7,7 +7,7 @@ import numpy as np
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import as_finite
 from ppi_robotics.policy import LinearGaussianPolicy
-from ppi_robotics.rollouts import Shooting, nominal_rollout
+from ppi_robotics.rollouts import nominal_rollout, shooting
 
 CANDIDATES = 1024  # swings tried for a guess
 
@@ -71,7 +71,7 @@ def from_controls(problem, u):
     plant = problem.plant
     still = np.zeros((problem.horizon, plant.nx))
     u = np.clip(u, plant.control_limits[:, 0], plant.control_limits[:, 1])
-    x, _, cost = Shooting(problem, plant.control_limits).rollout(still, u)
+    x, _, cost = shooting(problem, plant.control_limits).rollout(still, u)
     if not math.isfinite(cost) or np.abs(x).max() > 1e4:
         x = np.tile(problem.initial.mean, (problem.horizon + 1, 1))
     return x, u

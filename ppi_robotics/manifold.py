@@ -7,6 +7,8 @@ are the same flat space.
 
 import numpy as np
 
+from ppi_robotics.errors import ProblemError
+
 NONE = ()
 
 
@@ -41,6 +43,21 @@ def retract(x, dx, quaternions=NONE):
     return out.reshape(*leading, x.shape[-1])
 
 
+def unit(x, quaternions):
+    """State (nx,) with its quaternions normalized.
+
+    Raises:
+      ProblemError: if one is zero.
+    """
+    x = np.array(x, dtype=float)
+    for i in quaternions:
+        length = np.linalg.norm(x[i : i + 4])
+        if length < 1e-6:
+            raise ProblemError(f"entries {i} to {i + 3} of the state are a quaternion of length 0; give (1, 0, 0, 0)")
+        x[i : i + 4] /= length
+    return x
+
+
 def retract_jacobian(x, quaternions=NONE):
     """Derivative (..., nx, ndx) of `retract(x, dx)` at dx = 0."""
     nx, ndx = x.shape[-1], tangent_size(x.shape[-1], quaternions)
@@ -58,7 +75,30 @@ def retract_jacobian(x, quaternions=NONE):
     return J
 
 
+def difference_jacobian(x, y, quaternions=NONE):
+    """Derivative (..., ndx, ndx) of `difference(retract(x, dx), y)` in dx at 0."""
+    e = difference(x, y, quaternions)
+    J = np.zeros((*e.shape, e.shape[-1]))
+    J[..., range(e.shape[-1]), range(e.shape[-1])] = 1.0
+    for count, start in enumerate(quaternions):
+        part = slice(start - count, start - count + 3)
+        J[..., part, part] = inverse_right_jacobian(e[..., part])
+    return J
+
+
+def inverse_right_jacobian(w):
+    """Derivative (..., 3, 3) of log(exp(w) exp(v)) in v at 0, for rotation vectors w (..., 3) shorter than a turn."""
+    angle = np.linalg.norm(w, axis=-1)[..., None, None]
+    small = angle < 1e-4
+    safe = np.where(small, 1.0, angle)
+    half = 0.5 * safe
+    factor = np.where(small, 1.0 / 12.0, (1.0 - half / np.tan(half)) / safe**2)
+    W = np.zeros((*w.shape, 3))
+    W[..., 0, 1], W[..., 0, 2], W[..., 1, 2] = -w[..., 2], w[..., 1], -w[..., 0]
+    W = W - np.swapaxes(W, -1, -2)
+    return np.eye(3) + 0.5 * W + factor * (W @ W)
+
+
 def rows(array):
-    """The array as writable, contiguous rows, which is what the compiled code takes."""
-    flat = np.ascontiguousarray(array, dtype=float).reshape(-1, array.shape[-1])
-    return flat if flat.flags.writeable else flat.copy()
+    """A copy of the array as writable, contiguous rows, which is what the compiled code takes."""
+    return np.array(array, dtype=float, order="C").reshape(-1, array.shape[-1])

@@ -13,10 +13,11 @@ import numpy as np
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.files import write_whole
 from ppi_robotics.gaussian import as_finite, frozen
+from ppi_robotics.manifold import difference, retract, tangent_size
 
 FORMAT = "ppi_robotics.LinearGaussianPolicy"
 FORMAT_VERSION = 1
-FIELDS = ("x_ref", "u_ref", "K", "cov", "dt", "plant", "state_names", "control_names")
+FIELDS = ("x_ref", "u_ref", "K", "cov", "dt", "plant", "state_names", "control_names", "quaternions")
 # what numpy and zipfile raise on damaged, encrypted or oversized archives; a zipfile error is no OSError
 UNREADABLE = (OSError, ValueError, EOFError, KeyError, TypeError, RuntimeError, MemoryError)
 UNREADABLE += (zipfile.BadZipFile, zlib.error)
@@ -34,6 +35,7 @@ class LinearGaussianPolicy:
       dt: seconds a stage.
       plant: name of the plant that it was made for.
       state_names, control_names: names of the entries, for checks and figures.
+      quaternions: indices at which unit quaternions start in the state; gains act on the tangent, see `manifold`.
 
     Raises:
       ProblemError: if the shapes do not fit each other or an entry is not finite.
@@ -47,12 +49,15 @@ class LinearGaussianPolicy:
     plant: str = ""
     state_names: tuple = field(default=())
     control_names: tuple = field(default=())
+    quaternions: tuple = ()
 
     def __post_init__(self):
         x_ref = as_finite(self.x_ref, "x_ref", (None, None))
         u_ref = as_finite(self.u_ref, "u_ref", (len(x_ref), None))
         nu = u_ref.shape[1]
-        K = as_finite(self.K, "K", (len(x_ref), nu, None))
+        quaternions = tuple(int(i) for i in self.quaternions)
+        ndx = tangent_size(x_ref.shape[1], quaternions)
+        K = as_finite(self.K, "K", (len(x_ref), nu, ndx))
         cov = as_finite(self.cov, "cov", (len(x_ref), nu, nu))
         dt = as_finite(self.dt, "dt", ())
         if len(x_ref) == 0 or dt <= 0:
@@ -64,6 +69,7 @@ class LinearGaussianPolicy:
         object.__setattr__(self, "dt", float(dt))
         object.__setattr__(self, "state_names", tuple(self.state_names))
         object.__setattr__(self, "control_names", tuple(self.control_names))
+        object.__setattr__(self, "quaternions", quaternions)
 
     @property
     def horizon(self):
@@ -72,7 +78,7 @@ class LinearGaussianPolicy:
 
     def mean(self, t, x):
         """Mean control (..., nu) at stage t in states x (..., nx)."""
-        return self.u_ref[t] + (np.asarray(x, float) - self.x_ref[t]) @ self.K[t].T
+        return self.u_ref[t] + difference(x, self.x_ref[t], self.quaternions) @ self.K[t].T
 
     def sample(self, t, x, rng):
         """Control (..., nu) drawn at stage t in states x (..., nx) with a numpy Generator."""
@@ -97,7 +103,10 @@ class LinearGaussianPolicy:
         def between(values):
             return (1.0 - weight) * values[t] + weight * values[after]
 
-        return between(self.x_ref), between(self.u_ref), between(self.K)
+        if not self.quaternions:
+            return between(self.x_ref), between(self.u_ref), between(self.K)
+        ahead = difference(self.x_ref[after], self.x_ref[t], self.quaternions)
+        return retract(self.x_ref[t], weight * ahead, self.quaternions), between(self.u_ref), between(self.K)
 
     def check(self, problem):
         """Raise `ProblemError` unless the policy fits the problem's plant and horizon."""
@@ -106,8 +115,8 @@ class LinearGaussianPolicy:
             raise ProblemError(
                 f"the policy was made for plant '{self.plant}', not for '{plant.name}'; solve for this plant"
             )
-        given = (self.x_ref.shape[1], self.u_ref.shape[1], self.K.shape[2])
-        if given != (plant.nx, plant.nu, plant.ndx):
+        given = (self.x_ref.shape[1], self.u_ref.shape[1], self.quaternions)
+        if given != (plant.nx, plant.nu, tuple(plant.quaternions)):
             raise ProblemError(
                 f"the policy has {given[0]} states and {given[1]} controls, plant '{plant.name}' has "
                 f"{plant.nx} and {plant.nu}; solve for this plant"
@@ -148,6 +157,7 @@ class LinearGaussianPolicy:
             "plant": np.array(self.plant),
             "state_names": np.array(self.state_names, dtype=str),
             "control_names": np.array(self.control_names, dtype=str),
+            "quaternions": np.array(self.quaternions, dtype=np.int64),
         }
 
     @classmethod
@@ -168,6 +178,7 @@ class LinearGaussianPolicy:
                 plant=str(data["plant"].item()),
                 state_names=tuple(str(name) for name in data["state_names"]),
                 control_names=tuple(str(name) for name in data["control_names"]),
+                quaternions=tuple(int(i) for i in data["quaternions"]),
             )
         except (TypeError, ValueError, AttributeError) as error:
             raise ProblemError(f"'{path}' is damaged ({_one_line(error)}); save the policy again") from error
@@ -200,3 +211,9 @@ def _read(path):
 
 def _one_line(text):
     return " ".join(str(text).split())
+
+
+def control_factors(cov):
+    """Factors (T, nu, nu) of the covariances of a policy."""
+    eigenvalues, vectors = np.linalg.eigh(cov)
+    return np.ascontiguousarray(vectors * np.sqrt(np.maximum(eigenvalues, 0.0))[:, None, :])

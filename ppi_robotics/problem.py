@@ -11,6 +11,7 @@ import numpy as np
 
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Gaussian, as_finite
+from ppi_robotics.manifold import unit
 from ppi_robotics.noise import Noise
 
 
@@ -26,7 +27,9 @@ class Plant(Protocol):
       units: nx + nu units, states first.
       control_limits: (nu, 2) lower and upper bounds, infinite where there is none.
       state_limits: (nx, 2) likewise.
-      noise: `Noise`.
+      noise: `Noise`, on the tangent.
+      quaternions: indices of the state at which unit quaternions start; () for a flat state, where ndx = nx.
+      second_derivatives: whether `expand` takes adjoints.
     """
 
     name: str
@@ -40,6 +43,8 @@ class Plant(Protocol):
     control_limits: np.ndarray
     state_limits: np.ndarray
     noise: Noise
+    quaternions: tuple
+    second_derivatives: bool
 
     def step(self, x, u):
         """Next states (N, nx) from states (N, nx) and controls (N, nu), without noise."""
@@ -56,10 +61,13 @@ class Plant(Protocol):
 
 @runtime_checkable
 class Cost(Protocol):
-    """What a cost offers; it is minimized. `bind` fixes the plant's sizes and checks the weights against them."""
+    """What a cost offers; it is minimized. `bind` fixes the plant's sizes and checks the weights against them.
+
+    A cost on sensors also has `equip`, which returns the plant with the sensors that it needs.
+    """
 
     def bind(self, plant):
-        """The cost compiled for a plant: `stage`, `terminal`, `quadratize`."""
+        """The cost for a plant: `stage`, `terminal`, `trajectory`, `trajectories` and `expand`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +106,8 @@ class Problem:
             raise ProblemError(f"success is {self.success!r}; expected a function of final states (N, nx)")
         if self.success is None:
             object.__setattr__(self, "success", getattr(self.plant, "success", None))
+        if hasattr(self.cost, "equip"):
+            object.__setattr__(self, "plant", self.cost.equip(self.plant))
         object.__setattr__(self, "cost", self.cost.bind(self.plant))
 
     def _initial_belief(self):
@@ -108,13 +118,14 @@ class Problem:
                     f"initial has mean of shape {self.initial.mean.shape}; "
                     f"the plant's state has {nx} entries {tuple(self.plant.state_names)}"
                 )
-            return self.initial
+            quaternions = self.plant.quaternions
+            return Gaussian(unit(self.initial.mean, quaternions), self.initial.cov, quaternions)
         mean = as_finite(self.initial, "initial")
         if mean.shape != (nx,):
             raise ProblemError(
                 f"initial has shape {mean.shape}; the plant's state has {nx} entries {tuple(self.plant.state_names)}"
             )
-        return Gaussian(mean, np.zeros((ndx, ndx)))
+        return Gaussian(unit(mean, self.plant.quaternions), np.zeros((ndx, ndx)), self.plant.quaternions)
 
     def _check_start(self):
         limits = self.plant.state_limits

@@ -9,6 +9,7 @@ import numpy as np
 from ppi_robotics.beliefs import marginals
 from ppi_robotics.errors import Diverged, RiskBreakdown, SolveError
 from ppi_robotics.gaussian import Gaussian
+from ppi_robotics.manifold import difference, retract
 from ppi_robotics.messages import Breakdown, LocalModel, Sweep
 from ppi_robotics.policy import LinearGaussianPolicy
 
@@ -122,9 +123,10 @@ class Solution:
         if self.sweep is None:
             return None
         reference = np.vstack((self.policy.x_ref, self.x[-1:]))
-        start = Gaussian(self.initial.mean - reference[0], self.initial.cov)
+        quaternions = self.initial.quaternions
+        start = Gaussian(difference(self.initial.mean, reference[0], quaternions), self.initial.cov)
         deviation = marginals(self.model, self.sweep, start)
-        return Gaussian(reference + deviation.mean, deviation.cov)
+        return Gaussian(retract(reference, deviation.mean, quaternions), deviation.cov, quaternions)
 
     @property
     def iterations(self):

@@ -45,13 +45,8 @@ def solve(problem, method, seed=0, starts=None, policy=None, trajectory=None, ca
       ProblemError: if an argument cannot be used.
     """
     began = time.perf_counter()
-    if not isinstance(problem, Problem):
-        raise ProblemError(f"problem is {problem!r}; expected a Problem(plant, cost, initial, horizon)")
-    if not isinstance(method, METHODS):
-        names = ", ".join(cls.__name__ for cls in METHODS)
-        raise ProblemError(f"method is {method!r}; choose from {names}, for instance PPI(eta=0.1)")
+    check_task(problem, method)
     check_count(seed, "seed", 0)
-    method.plan(problem)  # refuses what it cannot solve, before any work
     warm = policy is not None or trajectory is not None
     if starts is not None:
         check_count(starts, "starts", 1)
@@ -67,6 +62,16 @@ def solve(problem, method, seed=0, starts=None, policy=None, trajectory=None, ca
             break
     best = lowest(runs)[0]
     return to_solution(problem, best, runs, time.perf_counter() - began)
+
+
+def check_task(problem, method):
+    """Raise `ProblemError` unless this is a problem and a method that can solve it."""
+    if not isinstance(problem, Problem):
+        raise ProblemError(f"problem is {problem!r}; expected a Problem(plant, cost, initial, horizon)")
+    if not isinstance(method, METHODS):
+        names = ", ".join(cls.__name__ for cls in METHODS)
+        raise ProblemError(f"method is {method!r}; choose from {names}, for instance PPI(eta=0.1)")
+    method.plan(problem)  # refuses what it cannot solve, before any work
 
 
 def lowest(runs):
@@ -187,7 +192,7 @@ class Run:
         if sweep.breakdown is not None:
             return replace(outcome, breakdown=sweep.breakdown)
         plant = self.problem.plant
-        names = plant.name, plant.state_names, plant.control_names
+        names = plant.name, plant.state_names, plant.control_names, plant.quaternions
         policy = LinearGaussianPolicy(iterate.x[:-1], iterate.u, sweep.K, sweep.cov, plant.dt, *names)
         x, u, nominal = nominal_rollout(self.problem, policy)
         if not math.isfinite(nominal):
@@ -200,7 +205,7 @@ class Run:
         K, cov, names = (
             np.zeros((T, nu, plant.ndx)),
             np.zeros((T, nu, nu)),
-            (plant.name, plant.state_names, plant.control_names),
+            (plant.name, plant.state_names, plant.control_names, plant.quaternions),
         )
         policy = LinearGaussianPolicy(x[:-1], u, K, cov, plant.dt, *names)
         x, u, nominal = nominal_rollout(self.problem, policy)

@@ -15,6 +15,7 @@ import functools
 import casadi as ca
 import numpy as np
 
+from ppi_robotics import symbolic_rollouts
 from ppi_robotics.errors import PlantError, ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.kernels.compiler import STAGE_LANES, build
@@ -70,6 +71,8 @@ class SymbolicPlant(metaclass=Sealing):
     noise = None
     name = None
     success = None
+    quaternions = ()
+    second_derivatives = True
 
     def derivative(self, x, u):  # noqa: ARG002
         """Time derivative (nx,) of the state as a CasADi expression."""
@@ -169,6 +172,14 @@ class SymbolicPlant(metaclass=Sealing):
     def retract(self, x, dx):
         """x + dx."""
         return np.asarray(x) + np.asarray(dx)
+
+    def closed_loop(self, problem, policy, seed, stochastic):
+        """The compiled loop of a policy, see `rollouts.closed_loop`."""
+        return symbolic_rollouts.ClosedLoop(problem, policy, seed, stochastic)
+
+    def shooting(self, problem, limits, price):
+        """Compiled rollouts without noise, see `rollouts.shooting`."""
+        return symbolic_rollouts.Shooting(problem, limits, price)
 
     def _rows(self, x, u):
         x, u = np.ascontiguousarray(x, dtype=float), np.ascontiguousarray(u, dtype=float)

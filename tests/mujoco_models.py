@@ -3,7 +3,6 @@
 import numpy as np
 
 import ppi_robotics as ppi
-from ppi_robotics.multibody.plant import MujocoPlant
 
 ARM = """<mujoco model="arm"><option timestep="0.002"/>
   <worldbody><body name="upper" pos="0 0 1"><joint name="shoulder" axis="0 1 0" damping="0.1"/>
@@ -23,12 +22,12 @@ BALL = """<mujoco model="ball"><worldbody><body name="ball" pos="0 0 1"><freejoi
 
 def arm(**options):
     """Two links in a plane, 10 physics steps a stage."""
-    return MujocoPlant(ARM, **{"substeps": 10} | options)
+    return ppi.MujocoPlant(ARM, **{"substeps": 10} | options)
 
 
 def drone():
     """A floating box, whose state has a quaternion, 4 physics steps a stage."""
-    return MujocoPlant(DRONE, substeps=4)
+    return ppi.MujocoPlant(DRONE, substeps=4)
 
 
 def random_policy(plant, horizon, seed=0, scale=1.0, x_ref=None):
@@ -43,4 +42,5 @@ def random_policy(plant, horizon, seed=0, scale=1.0, x_ref=None):
         plant.name,
         plant.state_names,
         plant.control_names,
+        plant.quaternions,
     )

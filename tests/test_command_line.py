@@ -546,6 +546,14 @@ def test_risk_demo_runs(capsys, tmp_path):
     assert "100 common samples, seed 0" in output
 
 
+def test_receding_horizon_demo_recovers_from_its_push(capsys, tmp_path):
+    runpy.run_path(str(DEMOS / "receding_horizon.py"))["main"](tmp_path / "demo")
+    assert [path.name for path in (tmp_path / "demo").iterdir()] == ["trajectory.png"]
+    output = capsys.readouterr().out
+    assert float(output.split("at the end ")[1].split()[0]) < 2.0
+    assert "299 replans: 299 adopted, 0 failed" in output
+
+
 def test_own_plant_demo_is_a_plant_that_can_be_drawn():
     rocket = runpy.run_path(str(DEMOS / "your_own_plant.py"))["Rocket"]()
     assert isinstance(rocket, ppi.Problem.__annotations__["plant"])

@@ -14,11 +14,12 @@ import ppi_robotics as ppi
 PACKAGE, PLANTS = Path(ppi.__file__).parent, Path(plants.__file__).parent
 LAYERS = [  # from the bottom; a module imports from its own layer and those above it in this list
     {"errors"},
-    {"gaussian", "files", "kernels"},
-    {"noise", "problem", "policy", "costs", "sigma_points"},
+    {"gaussian", "files", "kernels", "manifold"},
+    {"noise", "problem", "policy", "residuals", "costs", "sigma_points"},
     {
         "symbolic",
-        "mujoco_plant",
+        "symbolic_rollouts",
+        "multibody",
         "messages",
         "beliefs",
         "expansion",
@@ -42,6 +43,7 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
         "controller",
         "mujoco_loop",
         "mpc",
+        "replanning",
     },
     {"__main__", "command_arguments", "command_output", "command_work", "command_risk"},
 ]
@@ -52,7 +54,7 @@ HOMES = {  # third-party packages that are slow to import or replaceable, and th
     "llvmlite": {"kernels"},
     "matplotlib": {"plotting", "plotting_risk", "animation", "rendering"},
     "PIL": {"plotting", "animation"},
-    "mujoco": {"mujoco_plant", "controller", "mujoco_loop", "rendering"},
+    "mujoco": {"multibody", "controller", "mujoco_loop", "rendering"},
     "imageio_ffmpeg": {"rendering"},
     "filterpy": {"estimation"},
     "typer": {"__main__", "command_arguments"},

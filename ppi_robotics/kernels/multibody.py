@@ -8,8 +8,6 @@ address, so that this module is compiled once for all models. Nothing is contrac
 out whether these functions run inside the thread pool of MuJoCo or between its steps.
 """
 
-import math
-
 import numpy as np
 from numba import carray, cfunc, from_dtype, int32, int64, njit, types, uint64
 
@@ -38,7 +36,7 @@ KNOTS = np.dtype(
 )
 
 
-# -- the law, on the state of one simulation ----------------------------------------------------------------------------
+# -- the law, on the state of one simulation ---------------------------------------------------------------------------
 
 
 @njit(**OPTIONS)
@@ -91,7 +89,7 @@ def disturb(t, a, seed, sample, dx, push, quaternions, x):
 
 @njit(**OPTIONS)
 def scatter(seed, first, mean, factor, quaternions, x0):
-    """Initial states x0 (N, nx) of samples first, first + 1, ...: the mean moved by factor (ndx, rank) times normals."""
+    """Initial states x0 (N, nx) of samples first, first + 1, ...: the mean, moved by factor (ndx, rank) e."""
     w, move = np.empty((max(factor.shape[1], 1), 1)), np.empty(factor.shape[0])
     for n in range(x0.shape[0]):
         move[:] = 0.0
@@ -106,13 +104,13 @@ def scatter(seed, first, mean, factor, quaternions, x0):
 @njit(**OPTIONS)
 def sound(x):
     """Whether a state is finite and not beyond all bounds."""
+    far = 0.0
     for i in range(x.shape[0]):
-        if not abs(x[i]) <= FARTHEST:
-            return False
-    return True
+        far = max(far, abs(x[i])) if abs(x[i]) >= 0.0 else np.inf
+    return far <= FARTHEST
 
 
-# -- the same between the steps of a batch ------------------------------------------------------------------------------
+# -- the same between the steps of a batch -----------------------------------------------------------------------------
 
 
 @njit(**OPTIONS)
@@ -131,7 +129,7 @@ def disturb_rows(t, a, seed, first, dx, push, quaternions, x, lost):
             disturb(t, a[n], seed, first + n, dx[n], push, quaternions, x[n])
 
 
-# -- inside MuJoCo's thread pool ----------------------------------------------------------------------------------------
+# -- inside MuJoCo's thread pool ---------------------------------------------------------------------------------------
 
 
 @njit(**OPTIONS)
@@ -154,6 +152,15 @@ def lose(rows, first):
     for t in range(first, rows.shape[0]):
         for i in range(rows.shape[1]):
             rows[t, i] = np.nan
+
+
+@njit(**OPTIONS)
+def lose_all(t, lost, n, xs, us, ys):
+    """Sample n has diverged in stage t."""
+    lost[n] = t
+    lose(xs, t + 1)
+    lose(us, t + 1)
+    lose(ys, t + 1)
 
 
 @njit(**OPTIONS)
@@ -225,8 +232,14 @@ def roll_one(m, d, n, r):
     clear(field(d, r.warmstart, (r.nv,)))
     store(xs[0], state)
     lost[n] = -1
+    if not sound(xs[0]):
+        lose_all(0, lost, n, xs, us, ys)
+        return
     for t in range(T):
         control(t, a, seed, sample, xs[t], u_ref, law, dx, us[t], applied)
+        if not sound(applied):
+            lose_all(t, lost, n, xs, us, ys)
+            return
         copy(applied, state[3])
         for s in range(r.substeps):
             before = time[0]
@@ -237,10 +250,7 @@ def roll_one(m, d, n, r):
                 lost[n] = t
         load(state, xs[t + 1])
         if time[0] <= 0.0 or lost[n] >= 0 or not sound(xs[t + 1]):
-            lost[n] = t
-            lose(xs, t + 1)
-            lose(us, t + 1)
-            lose(ys, t + 1)
+            lose_all(t, lost, n, xs, us, ys)
             return
         if noisy:
             disturb(t, a, seed, sample, dx, push, quaternions, xs[t + 1])
@@ -261,6 +271,10 @@ def linearize_one(m, d, n, k):
     C, D = floats(k.C + 8 * n * ns * ndx, (ns, ndx)), floats(k.D + 8 * n * ns * nu, (ns, nu))
     state, sensors = arrays(d, k), field(d, k.sensordata, (ns,))
     warmstart = field(d, k.warmstart, (k.nv,))
+    if not sound(x) or not sound(u):
+        xn[0] = np.nan
+        A[0, 0] = np.nan
+        return
     store(x, state)
     copy(u, state[3])
     clear(warmstart)
@@ -272,9 +286,7 @@ def linearize_one(m, d, n, k):
     for s in range(k.substeps):
         toC, toD = (C.ctypes.data, D.ctypes.data) if s == 0 and ns > 0 else (int64(0), int64(0))
         if s == 0:
-            call_differences(
-                k.differences, m, d, k.epsilon, k.centered, A.ctypes.data, B.ctypes.data, toC, toD
-            )
+            call_differences(k.differences, m, d, k.epsilon, k.centered, A.ctypes.data, B.ctypes.data, toC, toD)
         else:
             toA, toB = As.ctypes.data, Bs.ctypes.data
             call_differences(k.differences, m, d, k.epsilon, k.centered, toA, toB, toC, toD)

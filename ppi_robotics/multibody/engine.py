@@ -44,6 +44,7 @@ def declared(lib):
     lib.mjb_deleteBatch.argtypes = [ctypes.c_void_p]
     lib.mjb_apply.restype = ctypes.c_int
     lib.mjb_apply.argtypes = [ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int], *[ctypes.c_void_p] * 2, ctypes.c_int]
+    lib.mjb_warning.restype, lib.mjb_warning.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
     lib.mjb_error.restype, lib.mjb_error.argtypes = ctypes.c_char_p, [ctypes.c_void_p, ctypes.c_int]
     lib.mjb_status.restype, lib.mjb_status.argtypes = ctypes.POINTER(ctypes.c_int), [ctypes.c_void_p]
     return lib
@@ -97,8 +98,9 @@ class Engine:
         for name in dtype.names:
             value = numbers[name]
             record[name] = arrays[name].ctypes.data if name in arrays else value
+        ids = np.arange(count, dtype=np.int32)  # without them all simulations of the batch run
         with self.batch(count, threads) as batch:
-            failed = self.lib.mjb_apply(batch, None, count, callback.address, record.ctypes.data, 0)
+            failed = self.lib.mjb_apply(batch, ids.ctypes.data, count, callback.address, record.ctypes.data, 0)
             if failed:
                 status = self.lib.mjb_status(batch)
                 first = next((n for n in range(count) if status[n]), 0)
@@ -132,6 +134,9 @@ class Engine:
         address = self.lib.mjb_makeBatch(self.model._address, count, Config(threads, False), said, len(said))
         if not address:
             raise PPIError(f"MuJoCo cannot make {count} simulations: {said.value.decode(errors='replace')}")
+        # MuJoCo reports a warning that comes first to the terminal and to a file; these numbers end in a status
+        size = count * mujoco.mjtWarning.mjNWARNING.value * 2
+        (ctypes.c_int * size).from_address(self.lib.mjb_warning(address))[:] = [1] * size
         return count, threads, address
 
     def __del__(self):

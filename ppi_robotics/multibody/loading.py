@@ -7,8 +7,6 @@ import numpy as np
 
 from ppi_robotics.errors import PlantError
 
-JOINT_SIZE = {mujoco.mjtJoint.mjJNT_FREE: (7, 6), mujoco.mjtJoint.mjJNT_BALL: (4, 3)}
-
 
 def load(source, assets=None):
     """A compiled model and, unless the model came compiled, the specification that it was compiled from.
@@ -71,7 +69,7 @@ def names_of(model):
     positions, velocities = [], []
     for j in range(model.njnt):
         joint = model.joint(j).name or f"joint {j}"
-        kind = model.jnt_type[j]
+        kind = mujoco.mjtJoint(model.jnt_type[j])
         if kind == mujoco.mjtJoint.mjJNT_FREE:
             positions += [f"{joint} {axis}" for axis in ("x", "y", "z", "qw", "qx", "qy", "qz")]
             velocities += [f"{joint} {axis} velocity" for axis in ("x", "y", "z", "roll", "pitch", "yaw")]
@@ -94,7 +92,7 @@ def units_of(model):
     """Units of the state's entries, then of the controls; empty where the model does not tell."""
     positions, velocities = [], []
     for j in range(model.njnt):
-        kind = model.jnt_type[j]
+        kind = mujoco.mjtJoint(model.jnt_type[j])
         if kind == mujoco.mjtJoint.mjJNT_FREE:
             positions += ["m"] * 3 + [""] * 4
             velocities += ["m/s"] * 3 + ["rad/s"] * 3
@@ -110,15 +108,18 @@ def units_of(model):
 
 def control_unit(model, i):
     """Unit of a control: of a joint's force for a plain motor, of what a servo follows."""
-    on_joint = model.actuator_trntype[i] in (mujoco.mjtTrn.mjTRN_JOINT, mujoco.mjtTrn.mjTRN_JOINTINPARENT)
-    if not on_joint or model.actuator_dyntype[i] != mujoco.mjtDyn.mjDYN_NONE:
+    on_joint = mujoco.mjtTrn(model.actuator_trntype[i]) in (
+        mujoco.mjtTrn.mjTRN_JOINT,
+        mujoco.mjtTrn.mjTRN_JOINTINPARENT,
+    )
+    if not on_joint or mujoco.mjtDyn(model.actuator_dyntype[i]) != mujoco.mjtDyn.mjDYN_NONE:
         return ""
-    kind = model.jnt_type[model.actuator_trnid[i, 0]]
+    kind = mujoco.mjtJoint(model.jnt_type[model.actuator_trnid[i, 0]])
     if kind not in (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE):
         return ""
     slides, gear = kind == mujoco.mjtJoint.mjJNT_SLIDE, model.actuator_gear[i, 0]
     gain, bias = model.actuator_gainprm[i, 0], model.actuator_biasprm[i]
-    if model.actuator_biastype[i] == mujoco.mjtBias.mjBIAS_NONE:
+    if mujoco.mjtBias(model.actuator_biastype[i]) == mujoco.mjtBias.mjBIAS_NONE:
         return ("N" if slides else "N m") if gain * gear == 1.0 else ""
     if gear == 1.0 and bias[1] == -gain:
         return "m" if slides else "rad"
@@ -131,9 +132,10 @@ def quaternions_of(model):
     """Indices in qpos at which quaternions start."""
     starts = []
     for j in range(model.njnt):
-        if model.jnt_type[j] == mujoco.mjtJoint.mjJNT_FREE:
+        kind = mujoco.mjtJoint(model.jnt_type[j])
+        if kind == mujoco.mjtJoint.mjJNT_FREE:
             starts.append(int(model.jnt_qposadr[j]) + 3)
-        elif model.jnt_type[j] == mujoco.mjtJoint.mjJNT_BALL:
+        elif kind == mujoco.mjtJoint.mjJNT_BALL:
             starts.append(int(model.jnt_qposadr[j]))
     return tuple(starts)
 

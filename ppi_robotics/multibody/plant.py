@@ -8,7 +8,7 @@ import numpy as np
 from ppi_robotics import manifold
 from ppi_robotics.errors import PlantError, ProblemError
 from ppi_robotics.gaussian import frozen
-from ppi_robotics.multibody import loading, portable
+from ppi_robotics.multibody import loading, portable, rollouts
 from ppi_robotics.multibody.simulation import EXECUTORS, Simulations
 from ppi_robotics.noise import Noise
 
@@ -41,6 +41,8 @@ class MujocoPlant:
     Raises:
       PlantError: if the model cannot be read or controlled, or an argument does not fit it.
     """
+
+    second_derivatives = False
 
     def __init__(
         self,
@@ -181,6 +183,14 @@ class MujocoPlant:
         """States (N, nx) reached from x along the tangents dx."""
         return manifold.retract(x, dx, self.quaternions)
 
+    def closed_loop(self, problem, policy, seed, stochastic):
+        """Batches of simulations under a policy, see `rollouts.closed_loop`."""
+        return rollouts.ClosedLoop(problem, policy, seed, stochastic)
+
+    def shooting(self, problem, limits, price):
+        """Simulations without noise, see `rollouts.shooting`."""
+        return rollouts.Shooting(problem, limits, price)
+
     # -- MuJoCo's side -------------------------------------------------------------------------------------------------
 
     def state(self, keyframe=None):
@@ -225,7 +235,9 @@ class MujocoPlant:
     def has_transition_derivatives(self):
         """Whether `mjd_transitionFD` differentiates this model."""
         sleeps = getattr(mujoco.mjtEnableBit, "mjENBL_SLEEP", 0)
-        return self.model.opt.integrator != mujoco.mjtIntegrator.mjINT_RK4 and not self.model.opt.enableflags & int(sleeps)
+        return mujoco.mjtIntegrator(
+            self.model.opt.integrator
+        ) != mujoco.mjtIntegrator.mjINT_RK4 and not self.model.opt.enableflags & int(sleeps)
 
     @functools.cached_property
     def simulations(self):

@@ -1,15 +1,18 @@
 """Batches of simulations through the public interface of MuJoCo's Python package.
 
-Between the steps of a batch the same compiled law acts as inside MuJoCo's thread pool, so that the numbers are the same.
+Between the steps of a batch the same compiled law acts as inside MuJoCo's thread pool: the numbers are the same.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import mujoco
 import numpy as np
 
 from ppi_robotics.errors import PlantError
 from ppi_robotics.multibody.engine import callbacks
+
+FARTHEST = 1e5  # as in `kernels.multibody`
 
 try:
     from mujoco import batch as mujoco_batch
@@ -37,12 +40,14 @@ class Portable:
         seed, dx, applied = np.int64(seed).view(np.uint64), np.empty((len(x), ndx)), np.empty((len(x), self.model.nu))
         x, u, lost[:], xs[:, 0] = x.copy(), np.empty_like(applied), -1, x
         rows.store(x)
+        self._lose(~(np.abs(x) <= FARTHEST).all(axis=1), lost, 0, rows)
         for t in range(T):
             kernels.control_rows(t, a, seed, first, x, law["u_ref"], feedback, dx, u, applied)
             us[:, t], rows.ctrl[:] = u, applied
+            self._lose(~(np.abs(applied) <= FARTHEST).all(axis=1), lost, t, rows)
             self._stage(batch, rows, sensors, ys[:, t], lost, t)
             rows.load(x)
-            lost[(lost < 0) & ~(np.abs(x) <= kernels.FARTHEST).all(axis=1)] = t
+            self._lose(~(np.abs(x) <= FARTHEST).all(axis=1), lost, t, rows)
             if noisy:
                 kernels.disturb_rows(t, a, seed, first, dx, push, self.quaternions, x, lost)
                 rows.store(x)
@@ -55,14 +60,19 @@ class Portable:
             for rows_of, after in ((xs, 1), (us, 1), (ys, 1)):
                 rows_of[n, lost[n] + after :] = np.nan
 
+    @staticmethod
+    def _lose(which, lost, t, rows):
+        """Mark samples as diverged in stage t, and put them where nothing moves."""
+        lost[which & (lost < 0)] = t
+        for part in (*rows.parts, rows.ctrl):
+            part[which] = 0.0
+
     def _stage(self, batch, rows, sensors, y, lost, t):
         """The physics steps of a stage; sensors are those of its start."""
         for s in range(self.substeps):
             before = rows.time.copy()
-            try:
+            with suppress(mujoco_batch.SimulationError):  # the time of what failed stands still
                 batch.step()
-            except mujoco_batch.SimulationError:
-                pass  # the time of what failed stands still
             if s == 0:
                 y[:] = sensors
             lost[(lost < 0) & ~(rows.time > before)] = t
@@ -79,6 +89,9 @@ class Portable:
         model, data = self.model, mujoco.MjData(self.model)
         (native, centered, epsilon, limits), (xn, y, A, B, C, D) = how, out
         for n in part:
+            if not (np.abs(x[n]).max() <= FARTHEST and np.abs(u[n]).max() <= FARTHEST):
+                xn[n, 0] = A[n, 0, 0] = np.nan
+                continue
             enter(model, data, x[n], u[n])
             if not native:
                 difference_stages(self, data, (x[n], u[n]), (centered, epsilon, limits), [array[n] for array in out])
@@ -99,7 +112,9 @@ class Rows:
     """The live state of a batch."""
 
     def __init__(self, model, batch):
-        self.parts = [batch.bind(name) for name, size in (("qpos", model.nq), ("qvel", model.nv), ("act", model.na)) if size]
+        self.parts = [
+            batch.bind(name) for name, size in (("qpos", model.nq), ("qvel", model.nv), ("act", model.na)) if size
+        ]
         self.ctrl, self.time = batch.bind("ctrl"), batch.bind("time")
 
     def load(self, x):

@@ -22,10 +22,10 @@ class Law:
       x_ref: (T, nx).
       u_ref: (1 or N, T, nu), one row for all samples or one each.
       limits: of the controls (nu, 2).
-      k, K: feedforward (T, nu), which a sample takes times its own step length, and gains (T, nu, ndx); zero by default.
+      k, K: feedforward (T, nu), taken times a sample's step length, and gains (T, nu, ndx); zero by default.
       S: factors of the policy's covariance (T, nu, nu); none by default.
       C, G: factors of the control noise (k, nu, nu) and of the process noise (ndx, rank); none by default.
-      F, v, h, D: disturbances F_t (v_t + a h_t + D_t dx), (T, ndx, nw), (T, nw), (T, nw), (T, nw, ndx); none by default.
+      F, v, h, D: disturbances F_t (v_t + a h_t + D_t dx), (T, ndx, nw), (T, nw), (T, nw), (T, nw, ndx); or none.
     """
 
     x_ref: np.ndarray
@@ -46,7 +46,10 @@ class Law:
         (T, _), nu, nw = self.x_ref.shape, self.u_ref.shape[2], 0 if self.F is None else self.F.shape[2]
         shapes = {"k": (T, nu), "K": (T, nu, ndx), "S": (0, nu, nu), "C": (0, nu, nu), "G": (ndx, 0)}
         shapes |= {"F": (0, ndx, 0), "v": (T, nw), "h": (T, nw), "D": (T, nw, ndx)}
-        full = {name: np.zeros(shape) if getattr(self, name) is None else getattr(self, name) for name, shape in shapes.items()}
+        full = {
+            name: np.zeros(shape) if getattr(self, name) is None else getattr(self, name)
+            for name, shape in shapes.items()
+        }
         full |= {"x_ref": self.x_ref, "u_ref": self.u_ref, "limits": self.limits}
         return {name: writable(value) for name, value in full.items()}
 
@@ -95,6 +98,13 @@ class Simulations:
         start = writable(x0), int(np.uint64(seed).view(np.int64)), first, a, last_u
         self.executor.roll(law.arrays(self.ndx), start, out, threads or processors())
         return out
+
+    def scatter(self, seed, first, mean, factor, count):
+        """Initial states (count, nx) of samples from `first` on: mean (nx,), moved by factor (ndx, rank) e."""
+        x0 = np.empty((count, self.nx))
+        arrays = writable(mean), writable(factor), self.quaternions
+        engine.callbacks().scatter(np.uint64(seed), first, *arrays, x0)
+        return x0
 
     def linearize(self, x, u, limits, centered=True, epsilon=1e-6, native=True, threads=None):
         """Next states, sensors and their derivatives at knots x (N, nx), u (N, nu).

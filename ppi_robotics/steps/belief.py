@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ppi_robotics.expansion import taylor
-from ppi_robotics.kernels.trajectories import largest, moved
+from ppi_robotics.kernels.trajectories import largest
 from ppi_robotics.messages import backward, forward
-from ppi_robotics.rollouts import Shooting, no_limits
+from ppi_robotics.rollouts import no_limits, shooting
 from ppi_robotics.solution import Iteration, Status
-from ppi_robotics.steps.phase import DIVERGED, Iterate, Phase, broke_down, disturbance_gain, objective
+from ppi_robotics.steps.phase import DIVERGED, Iterate, Phase, broke_down, disturbance_gain, objective, whole_step
 
 FIRST_DAMPING = 1e-3
 BACKTRACKS = 10
@@ -26,7 +26,7 @@ BACKTRACKS = 10
 class Memory:
     """Line of rollouts, and the local model with the path that it was made about."""
 
-    shooting: Shooting
+    shooting: object
     model: object = None
     x: np.ndarray | None = None
 
@@ -49,9 +49,9 @@ class BeliefSteps(Phase):
 
     def begin(self, problem, x, u):
         """Iterate at a guess."""
-        shooting = Shooting(problem, no_limits(problem.plant.nu), 1.0 / self.lambda_transition)
-        *_, cost = shooting.rollout(x, u)
-        return Iterate(x, u, np.zeros((len(u), problem.plant.noise.columns)), cost, memory=Memory(shooting))
+        line = shooting(problem, no_limits(problem.plant.nu), 1.0 / self.lambda_transition)
+        *_, cost = line.rollout(x, u)
+        return Iterate(x, u, np.zeros((len(u), problem.plant.noise.columns)), cost, memory=Memory(line))
 
     def expand(self, problem, iterate):
         """Local model about the iterate, and bounds of the feedforward."""
@@ -67,8 +67,7 @@ class BeliefSteps(Phase):
         if sweep.breakdown is not None:
             return replace(iterate, status=broke_down(sweep.breakdown), breakdown=sweep.breakdown), None
         dx, du, w, _ = forward(model, sweep)
-        x, u = np.empty_like(dx), np.empty_like(du)
-        (dx_size, x_size), (du_size, u_size) = moved(iterate.x, dx, 1.0, x), moved(iterate.u, du, 1.0, u)
+        x, u, dx_size, du_size, x_size, u_size = whole_step(problem.plant, iterate, dx, du)
         change = max(dx_size, du_size)
         cost = self._evaluate(memory.shooting, model, sweep, x, u, w) if change < math.inf else math.inf
         row = Iteration(index, self.name, cost, largest(model.d), change, 1.0, iterate.damping, 0.0)

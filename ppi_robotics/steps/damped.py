@@ -8,7 +8,7 @@ import numpy as np
 from ppi_robotics.expansion import taylor
 from ppi_robotics.kernels.trajectories import costates
 from ppi_robotics.messages import Breakdown, backward
-from ppi_robotics.rollouts import Shooting, no_limits
+from ppi_robotics.rollouts import no_limits, shooting
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps.newton import Newton
 from ppi_robotics.steps.phase import RATIO, Iterate, Phase, broke_down, disturbance_gain, objective
@@ -41,11 +41,11 @@ class DampedShooting(Phase):
         """Iterate on the rollout of the guess's controls; its states are not used."""
         plant = problem.plant
         limits = plant.control_limits if self.box else no_limits(plant.nu)
-        shooting = Shooting(problem, limits, 1.0 / self.lambda_transition if self.lambda_transition else 0.0)
-        x, u, cost = shooting.rollout(x, u)
+        line = shooting(problem, limits, 1.0 / self.lambda_transition if self.lambda_transition else 0.0)
+        x, u, cost = line.rollout(x, u)
         status = None if math.isfinite(cost) else Status.DIVERGED
         plain = not (self.lambda_transition or self.exact or self.box) and Newton.applies(problem)
-        memory = Newton(problem) if plain else None, shooting
+        memory = Newton(problem) if plain else None, line
         return Iterate(x, u, np.zeros((len(u), plant.noise.columns)), cost, status, damping=1.0, memory=memory)
 
     def expand(self, problem, iterate):

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ppi_robotics.beliefs import joint_spread
-from ppi_robotics.kernels.trajectories import largest, moved
+from ppi_robotics.kernels.trajectories import largest
 from ppi_robotics.messages import Breakdown, backward, forward
 from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps.newton import Newton, swept_step
-from ppi_robotics.steps.phase import DIVERGED, Iterate, Phase, broke_down, objective, price
+from ppi_robotics.steps.phase import DIVERGED, Iterate, Phase, broke_down, objective, price, whole_step
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class FullSteps(Phase):
         """What `Newton.full_step` returns and, with sigma points, the spread; or the `Breakdown` of the sweep."""
         model, _ = self.expand(problem, iterate)
         spread = self.points is not None
-        if not (spread and problem.initial.cov.any()):
+        if not (spread and problem.initial.cov.any()) and not problem.plant.quaternions:
             step = swept_step(model, iterate.x, iterate.u, iterate.w, self.lambda_transition, spread)
             if step is not None:
                 return step
@@ -74,8 +74,7 @@ class FullSteps(Phase):
         if sweep.breakdown is not None:
             return sweep.breakdown
         dx, du, w, _ = forward(model, sweep)
-        x, u = np.empty_like(dx), np.empty_like(du)
-        (dx_size, x_size), (du_size, u_size) = moved(iterate.x, dx, 1.0, x), moved(iterate.u, du, 1.0, u)
+        x, u, dx_size, du_size, x_size, u_size = whole_step(problem.plant, iterate, dx, du)
         cost = float(model.c0.sum()) + price(iterate.w, self.lambda_transition)
         spread = None if self.points is None else joint_spread(model, sweep, problem.initial.cov, True)
         return x, u, w, (cost, largest(model.d), dx_size, du_size, x_size, u_size), spread

@@ -8,7 +8,7 @@ import numpy as np
 from ppi_robotics.beliefs import initial_value, joint_spread
 from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.messages import Breakdown, backward, forward, model_cost
-from ppi_robotics.rollouts import Shooting, no_limits
+from ppi_robotics.rollouts import no_limits, shooting
 from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps.phase import Iterate, Phase, broke_down, price
@@ -33,10 +33,10 @@ class HalfSteps(Phase):
 
     def begin(self, problem, x, u):
         """Iterate on the rollout of the guess's controls."""
-        shooting = Shooting(problem, no_limits(problem.plant.nu))
-        x, u, cost = shooting.rollout(x, u)
+        line = shooting(problem, no_limits(problem.plant.nu))
+        x, u, cost = line.rollout(x, u)
         w = np.zeros((len(u), problem.plant.noise.columns))
-        return Iterate(x, u, w, status=None if math.isfinite(cost) else Status.DIVERGED, memory=shooting)
+        return Iterate(x, u, w, status=None if math.isfinite(cost) else Status.DIVERGED, memory=line)
 
     def expand(self, problem, iterate):
         """Local model about the iterate, and bounds of the feedforward."""
@@ -53,7 +53,7 @@ class HalfSteps(Phase):
         if not math.isfinite(cost):
             return replace(iterate, status=Status.DIVERGED), None
         change = float(np.abs(sweep.k).max())
-        broken = initial_value(sweep, Gaussian(np.zeros(problem.plant.nx), problem.initial.cov))
+        broken = initial_value(sweep, Gaussian(np.zeros(problem.plant.ndx), problem.initial.cov))
         if isinstance(broken, Breakdown):
             return replace(iterate, status=broke_down(broken), breakdown=broken), None
         dx, du, w, _ = forward(model, sweep)

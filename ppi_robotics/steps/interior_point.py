@@ -24,7 +24,7 @@ from ppi_robotics.kernels.trajectories import (
     stationarity,
 )
 from ppi_robotics.messages import backward, forward
-from ppi_robotics.rollouts import Shooting
+from ppi_robotics.rollouts import shooting
 from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps.barrier import Direction, Memory, Point
@@ -64,11 +64,11 @@ class InteriorPoint(Phase):
         """Iterate at a guess, moved inside the limits."""
         x, u = x.copy(), u.copy()
         w = np.zeros((len(u), problem.plant.noise.factor.shape[1]))
-        return self._enter(problem, x, u, w, np.zeros_like(x[1:]), self.mu)
+        return self._enter(problem, x, u, w, np.zeros((len(u), problem.plant.ndx)), self.mu)
 
     def advance(self, problem, iterate, index):
         """One Newton step of the barrier problem, after lowering mu as far as the optimality error allows."""
-        model = taylor(problem, iterate.x, iterate.u, iterate.memory.y if self.exact else None, growth=False)
+        model = taylor(problem, iterate.x, iterate.u, self._adjoint(problem, iterate), growth=False)
         gaps = model.d + iterate.w @ problem.plant.noise.factor.T
         if iterate.swept and self._residual(problem, model, gaps, iterate, 0.0) <= self.tolerance:
             cost = objective(problem, iterate.x, iterate.u, iterate.w, self.lambda_transition)
@@ -91,7 +91,7 @@ class InteriorPoint(Phase):
 
     def expand(self, problem, iterate):
         """Local model about the iterate, the limits' barriers included, and bounds of the feedforward."""
-        model = taylor(problem, iterate.x, iterate.u, iterate.memory.y if self.exact else None)
+        model = taylor(problem, iterate.x, iterate.u, self._adjoint(problem, iterate))
         self._add_barriers(problem, model, iterate)
         return model, None
 
@@ -109,6 +109,10 @@ class InteriorPoint(Phase):
                 break
         return model, sweep
 
+    def _adjoint(self, problem, iterate):
+        """Multipliers that weigh the second derivatives of the dynamics, None to leave these out."""
+        return iterate.memory.y if self.exact and problem.plant.second_derivatives else None
+
     # -- the barrier problem -------------------------------------------------------------------------------------------
 
     def _enter(self, problem, x, u, w, y, mu):
@@ -125,7 +129,10 @@ class InteriorPoint(Phase):
     def _limited(self, problem, x, u):
         """The limited quantities and their limits: controls, and states after the first."""
         plant = problem.plant
-        return (u, plant.control_limits), (x[1:], plant.state_limits + np.array([self.margin, -self.margin]))
+        limits = plant.state_limits + np.array([self.margin, -self.margin])
+        if plant.quaternions:  # such plants have no state limits
+            return (u, plant.control_limits), (np.zeros((len(u), plant.ndx)), limits[: plant.ndx])
+        return (u, plant.control_limits), (x[1:], limits)
 
     def _add_barriers(self, problem, model, iterate):
         memory = iterate.memory
@@ -136,7 +143,7 @@ class InteriorPoint(Phase):
             add_barrier(v, limits, lower, upper, memory.mu, H, g)
 
     def _point(self, problem, x, u, w, mu):
-        c = problem.plant.step(x[:-1], u) + w @ problem.plant.noise.factor.T - x[1:]
+        c = problem.plant.difference(problem.plant.step(x[:-1], u), x[1:]) + w @ problem.plant.noise.factor.T
         logs = sum(log_slacks(v, limits) for v, limits in self._limited(problem, x, u))
         phi = objective(problem, x, u, w, self.lambda_transition) - mu * logs
         return Point(x, u, w, c, float(np.abs(c).sum()), phi)
@@ -153,7 +160,7 @@ class InteriorPoint(Phase):
             worst, total, count = max(worst, gap), total + weight, count + 2 * v.size
             signed.append(upper - lower)
         scale = max(100.0, total / count) / 100.0
-        zx = np.vstack((np.zeros((1, problem.plant.nx)), signed[1]))
+        zx = np.vstack((np.zeros((1, problem.plant.ndx)), signed[1]))
         y, lS = memory.y, self.lambda_transition
         dual = stationarity(model.A, model.B, model.G, model.cx, model.cu, iterate.w, y, zx, signed[0], lS)
         return max(dual / scale, worst / scale, float(np.abs(gaps).max()))
@@ -229,7 +236,8 @@ class InteriorPoint(Phase):
         return self._accept(problem, iterate, here, direction, found, direction.primal, True, index)
 
     def _move(self, problem, iterate, direction, step, mu):
-        x, u, w = iterate.x + step * direction.dx, iterate.u + step * direction.du, iterate.w + step * direction.dw
+        x = problem.plant.retract(iterate.x, step * direction.dx)
+        u, w = iterate.u + step * direction.du, iterate.w + step * direction.dw
         return self._point(problem, x, u, w, mu)
 
     @staticmethod
@@ -296,8 +304,8 @@ class InteriorPoint(Phase):
         memory = iterate.memory
         row = Iteration(index, self.name, here.phi, float(np.abs(here.c).max()), 0.0, 0.0, iterate.damping, memory.mu)
         if here.theta > 1e-6 and memory.failures < 1:
-            shooting = Shooting(problem, problem.plant.control_limits)
-            x, u, cost = shooting.rollout(iterate.x, iterate.u + memory.sweep.k, memory.sweep.K)
+            line = shooting(problem, problem.plant.control_limits)
+            x, u, cost = line.rollout(iterate.x, iterate.u + memory.sweep.k, memory.sweep.K)
             if math.isfinite(cost) and np.abs(x).max() < DIVERGED:
                 restart = self._enter(problem, x, u, np.zeros_like(iterate.w), direction.y, memory.mu)
                 if restart.status is None:

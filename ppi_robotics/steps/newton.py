@@ -12,8 +12,8 @@ from ppi_robotics.costs import BoundCost
 from ppi_robotics.expansion import noise_factors
 from ppi_robotics.kernels.compiler import join
 from ppi_robotics.messages import sweeps
-from ppi_robotics.rollouts import shooting_kernels
 from ppi_robotics.symbolic import SymbolicPlant
+from ppi_robotics.symbolic_rollouts import shooting_kernels
 
 
 class Newton:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppi_robotics.expansion import taylor
+from ppi_robotics.kernels.trajectories import largest, moved
 from ppi_robotics.messages import Breakdown, backward
 from ppi_robotics.solution import Status
 from ppi_robotics.statistical import statistical
@@ -68,6 +69,18 @@ class Phase:
                 if sweep.breakdown is None:
                     return model, sweep
         return model, sweep
+
+
+def whole_step(plant, iterate, dx, du):
+    """States and controls after a whole step, largest |dx| and |du|, largest entries of the states and controls."""
+    x, u = np.empty_like(iterate.x), np.empty_like(du)
+    if plant.quaternions:
+        x[:] = plant.retract(iterate.x, dx)
+        dx_size, x_size = largest(dx), largest(x)
+    else:
+        dx_size, x_size = moved(iterate.x, dx, 1.0, x)
+    du_size, u_size = moved(iterate.u, du, 1.0, u)
+    return x, u, dx_size, du_size, x_size, u_size
 
 
 def broke_down(breakdown):

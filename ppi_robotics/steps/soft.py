@@ -15,7 +15,7 @@ import numpy as np
 
 from ppi_robotics.expansion import taylor
 from ppi_robotics.messages import Baseline, Sweep, backward
-from ppi_robotics.rollouts import Shooting, no_limits
+from ppi_robotics.rollouts import no_limits, shooting
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps.phase import DIVERGED, RATIO, Iterate, Phase, broke_down
 
@@ -54,7 +54,7 @@ class Memory:
       held: whether the first policy's covariance is kept.
     """
 
-    shooting: Shooting
+    shooting: object
     stand: Stand
     scale: float
     held: bool
@@ -86,9 +86,9 @@ class SoftSteps(Phase):
 
         Without feedback the noise may well have no finite averse cost.
         """
-        T, (nx, nu) = len(u), (problem.plant.nx, problem.plant.nu)
-        shooting, w = Shooting(problem, no_limits(nu)), np.zeros((T, problem.plant.noise.columns))
-        x, u, cost = shooting.rollout(x, u)
+        T, (nx, nu) = len(u), (problem.plant.ndx, problem.plant.nu)
+        line, w = shooting(problem, no_limits(nu)), np.zeros((T, problem.plant.noise.columns))
+        x, u, cost = line.rollout(x, u)
         if not math.isfinite(cost):
             return Iterate(x, u, w, status=Status.DIVERGED)
         model = taylor(problem, x, u)
@@ -99,7 +99,7 @@ class SoftSteps(Phase):
         stand = self._stand(model, Baseline(K, np.zeros((T, nu)), cov))
         broken = stand.evaluation.breakdown
         status = None if broken is None else broke_down(broken)
-        return Iterate(x, u, w, stand.cost, status, broken is None, broken, memory=Memory(shooting, stand, 1.0, True))
+        return Iterate(x, u, w, stand.cost, status, broken is None, broken, memory=Memory(line, stand, 1.0, True))
 
     def advance(self, problem, iterate, index):
         """The soft policy about the path, with lambda_policy lowered until the objective falls."""

@@ -1,0 +1,256 @@
+"""Receding-horizon control: plan again and again from the newest state, with the last policy's feedback in between.
+
+A plan made at stage s from the state x_s acts at stage t >= s as
+
+    u_t = clip(u_ref_{t-s} + K_{t-s} (x_t - x_ref_{t-s})),
+
+and warm-starts the next one by its closed loop, shifted by the stages that have passed: Y. Tassa, T. Erez, E. Todorov,
+*Synthesis and stabilization of complex behaviors through online trajectory optimization* (IROS 2012). With few
+iterations a replan this is the real-time iteration of M. Diehl, H. G. Bock and J. P. Schlöder (SIAM Journal on Control
+and Optimization 43, 2005).
+"""
+
+import math
+import threading
+import time
+from collections import deque
+from dataclasses import replace
+
+import numpy as np
+
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.gaussian import as_finite, frozen
+from ppi_robotics.plans import check_number
+from ppi_robotics.policy import LinearGaussianPolicy
+from ppi_robotics.replanning import Planned, PlanningReport, Request, Stopwatch, improved, refusal, started_at
+from ppi_robotics.rollouts import check_count
+from ppi_robotics.solution import Status
+from ppi_robotics.solver import check_task, solve
+
+KEPT = 10_000  # durations of replans that a report knows
+
+
+class RecedingHorizon:
+    """Model-predictive control of any plant; `command` is called once per control stage.
+
+    The first plan is a full `solve` at the first state. Later ones take the method's own `max_iterations`, so that
+    `ILQG(max_iterations=3)` is a real-time iteration; ending before convergence is no failure. What has control limits
+    replans fastest with `ILQG(limits="box")`, as the interior point approaches its barriers anew every time.
+
+    A replan that raises, ends as diverged, indefinite or with a risk breakdown, or has no feedback is not adopted: the
+    last policy goes on, its last stage beyond its end, and `report` counts it. So is one from a state outside the
+    plant's state limits, where there is no problem to solve.
+
+    Without `threaded`, `command` replans in line, and the same states give the same controls bit for bit unless a
+    budget cuts replans short. With it, a thread replans from the newest state while `command` returns at once with the
+    feedback of the last finished policy; only the first plan blocks. `close` it, or use it in a `with` statement.
+
+    Args:
+      problem: `Problem`; its horizon stays ahead, and the covariance of its initial state that of every measured one.
+      method: as for `solve`.
+      replan_every: stages from one replan to the next, 1 to the horizon.
+      budget_ms: wall milliseconds for a replan. No further iteration starts where the time left would not hold it and
+        the closing sweep; the first one always runs. None for no bound.
+      seed: of the initial guesses of the first plan.
+      threaded: whether a thread replans.
+      policy: `LinearGaussianPolicy` that the first plan starts from instead of initial guesses.
+
+    Raises:
+      ProblemError: if an argument cannot be used.
+    """
+
+    def __init__(self, problem, method, replan_every=1, budget_ms=None, seed=0, threaded=False, policy=None):
+        check_task(problem, method)
+        check_count(replan_every, "replan_every", 1, problem.horizon)
+        check_count(seed, "seed", 0)
+        if budget_ms is not None:
+            check_number("budget_ms", budget_ms)
+            if budget_ms <= 0:
+                raise ProblemError(f"budget_ms is {budget_ms!r}; expected a positive number of milliseconds, or None")
+        if policy is not None:
+            if not isinstance(policy, LinearGaussianPolicy):
+                raise ProblemError(f"policy is {policy!r}; expected a LinearGaussianPolicy, or None to start cold")
+            policy.check(problem)
+        self._problem, self._method, self._every, self._seed, self._first = problem, method, replan_every, seed, policy
+        self._budget = math.inf if budget_ms is None else 1e-3 * float(budget_ms)
+        self._deadline = min(replan_every * problem.plant.dt, self._budget)
+        self._threaded, self._thread, self._closed = bool(threaded), None, False
+        self._changed, self._episode = threading.Condition(), 0  # the condition's lock guards all that follows
+        self._forget()
+
+    def _forget(self):
+        self._episode += 1
+        self._planned, self._stage, self._asked = None, 0, 0
+        self._pending = None
+        self._began = None  # clock time at which the replan under way began, inf once it counts as late
+        self._adopted, self._failures, self._message, self._misses = 0, 0, "", 0
+        self._seconds, self._first_seconds = deque(maxlen=KEPT), 0.0
+
+    # -- the control loop's side -----------------------------------------------------------------------------------
+
+    @property
+    def solution(self):
+        """The `Solution` whose policy acts, None before the first plan."""
+        return None if self._planned is None else self._planned.solution
+
+    @property
+    def policy(self):
+        """The policy that acts, None before the first plan."""
+        return None if self._planned is None else self._planned.solution.policy
+
+    def prepare(self, x=None):
+        """Make the first plan, from a state (nx,) or the problem's initial mean, and start counting stages at it.
+
+        Raises:
+          ProblemError: if the state cannot be used.
+          SolveError: if no policy is found.
+        """
+        x = self._problem.initial.mean if x is None else self._checked(x)
+        self.reset()
+        began = time.perf_counter()
+        full = max(self._method.max_iterations, type(self._method).max_iterations)
+        problem, method = started_at(self._problem, x), replace(self._method, max_iterations=full)
+        solution = solve(problem, method, self._seed, policy=self._first)
+        if solution.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt
+        if refusal(solution):
+            solution.raise_for_status()
+        with self._changed:
+            self._planned, self._first_seconds = Planned(solution, 0), time.perf_counter() - began
+        if self._threaded and self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="receding horizon", daemon=True)
+            self._thread.start()
+
+    def command(self, x):
+        """Control (nu,) within the limits for the state x (nx,) of this stage; the next call is for the next stage.
+
+        Raises:
+          ProblemError: if the state cannot be used, or after `close`.
+          SolveError: if the first plan finds no policy.
+        """
+        x = self._checked(x)
+        if self._planned is None:
+            self.prepare(x)
+        with self._changed:
+            request = self._request(x)
+            if self._threaded:
+                self._hand_over(request)
+        if request is not None and not self._threaded:
+            self._asked = request.stage
+            self._replan(request)
+        with self._changed:
+            planned, stage = self._planned, self._stage
+            self._stage += 1
+        policy = planned.solution.policy
+        u = policy.mean(min(stage - planned.stage, policy.horizon - 1), x)
+        return np.clip(u, *self._problem.plant.control_limits.T)
+
+    def retarget(self, problem):
+        """Go on with another problem, for instance another goal, of the same plant and horizon; replans at once.
+
+        Raises:
+          ProblemError: if plant or horizon are others, or the method cannot solve it.
+        """
+        check_task(problem, self._method)
+        plant, own = problem.plant, self._problem.plant
+        same = (plant.name, plant.nx, plant.ndx, plant.nu, plant.dt) == (own.name, own.nx, own.ndx, own.nu, own.dt)
+        if not same or problem.horizon != self._problem.horizon:
+            raise ProblemError(
+                f"the new problem has {plant!r} and horizon {problem.horizon}, this controller {own!r} and "
+                f"{self._problem.horizon}; make another RecedingHorizon"
+            )
+        with self._changed:
+            self._problem, self._asked, self._pending = problem, -math.inf, None
+
+    def reset(self):
+        """Forget the plan and the counts; the next `command` makes a first plan."""
+        if self._closed:
+            raise ProblemError("this RecedingHorizon is closed; make another one")
+        with self._changed:
+            self._forget()
+
+    def report(self):
+        """`PlanningReport` up to here."""
+        with self._changed:
+            self._note_miss()
+            counts = self._adopted + self._failures, self._adopted, self._failures, self._message, self._misses
+            return PlanningReport(*counts, self._deadline, frozen(self._seconds), self._first_seconds)
+
+    def close(self):
+        """Stop the thread after its current iteration; `command` cannot be called any more, `report` can."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def _checked(self, x):
+        if self._closed:
+            raise ProblemError("this RecedingHorizon is closed; make another one")
+        return frozen(as_finite(x, "x", (self._problem.plant.nx,)))
+
+    def _request(self, x):
+        """The replan that is due at this stage, or None."""
+        if self._stage - self._asked < self._every:
+            return None
+        return Request(self._problem, x, self._stage, self._planned, self._episode)
+
+    # -- the planner's side ----------------------------------------------------------------------------------------
+
+    def _hand_over(self, request):
+        self._note_miss()
+        if request is not None:
+            self._pending = request  # in place of an older state that still waits
+            self._changed.notify()
+
+    def _work(self):
+        """The thread: take the newest request, replan, until closed."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._pending is not None or self._closed)
+                if self._closed:
+                    return
+                # what has been adopted since the request was made is the better plan to improve on
+                request, self._pending = replace(self._pending, last=self._planned), None
+                self._asked, self._began = request.stage, time.perf_counter()
+            self._replan(request)
+
+    def _replan(self, request):
+        """Solve for a request and adopt or refuse the answer; whatever goes wrong, the last policy goes on acting."""
+        began, solution = time.perf_counter(), None
+        stopwatch = Stopwatch(self._budget, lambda: self._closed or request.episode != self._episode)
+        try:
+            solution = improved(request, self._method, self._seed, stopwatch)
+            message = refusal(solution)
+        except Exception as error:
+            message = f"{type(error).__name__}: {error}"
+        seconds = time.perf_counter() - began
+        if solution is not None and solution.status is Status.INTERRUPTED and not stopwatch.stopped:
+            raise KeyboardInterrupt  # solve has answered Ctrl-C, which the control loop is to hear of
+        with self._changed:
+            if self._closed or request.episode != self._episode:
+                return
+            self._record(request, solution, message, seconds)
+
+    def _record(self, request, solution, message, seconds):
+        self._note_miss(seconds)
+        self._began = None
+        self._seconds.append(seconds)
+        if message:
+            self._failures, self._message = self._failures + 1, message
+        else:
+            self._adopted, self._planned = self._adopted + 1, Planned(solution, request.stage)
+
+    def _note_miss(self, seconds=None):
+        """Count the replan that ends after some seconds, or is under way, if it is late; once."""
+        if seconds is None:
+            seconds = 0.0 if self._began is None else time.perf_counter() - self._began
+        if seconds > self._deadline and self._began != math.inf:
+            self._misses += 1
+            self._began = math.inf

@@ -1,0 +1,98 @@
+"""Closed-loop rollouts and line searches on MuJoCo plants."""
+
+import math
+
+import numpy as np
+
+from ppi_robotics.gaussian import covariance_factor
+from ppi_robotics.multibody.simulation import writable
+from ppi_robotics.policy import control_factors
+
+ROOM = 16e6  # bytes that the trajectories of one run may take
+
+
+class ClosedLoop:
+    """A problem and a policy as a law for batches of simulations.
+
+    Attributes:
+      most: largest number of samples a run.
+    """
+
+    def __init__(self, problem, policy, seed, stochastic):
+        plant = problem.plant
+        self.problem, self.seed, self.simulations = problem, seed, plant.simulations
+        spread = {"S": control_factors(policy.cov)} if stochastic else {}
+        noise = {"C": plant.noise.control, "G": plant.noise.factor} | spread
+        self.law = self.simulations.law(policy.x_ref, policy.u_ref[None], plant.control_limits, K=policy.K, **noise)
+        self.factor = covariance_factor(problem.initial.cov)
+        row = 8.0 * (problem.horizon + 1) * (plant.nx + plant.nu + self.simulations.ns)
+        self.most = max(int(ROOM / row), 16)
+
+    def run(self, first, cost, final, x=None, u=None):
+        """Fill cost (N,) and final (N, nx), and x, u if given, for samples first, first + 1, ..."""
+        x0 = self.simulations.scatter(self.seed, first, self.problem.initial.mean, self.factor, len(cost))
+        xs, us, ys, lost = self.simulations.roll(self.law, x0, self.seed, first, threads=1)
+        sound = lost < 0
+        cost[:], final[:] = math.inf, xs[:, -1]
+        if sound.any():
+            kept = (xs, us, ys) if sound.all() else (xs[sound], us[sound], ys[sound])
+            cost[sound] = self.problem.cost.trajectories(*kept)
+        if x is not None:
+            x[:], u[:] = xs, us
+
+
+class Shooting:
+    """Noise-free closed-loop rollouts from the mean initial state, and line searches over them.
+
+    Args as for `rollouts.shooting`.
+    """
+
+    def __init__(self, problem, limits, price):
+        self.problem, self.simulations, self.limits, self.price = problem, problem.plant.simulations, limits, price
+        self.T, self.nu = problem.horizon, problem.plant.nu
+
+    def rollout(self, x_ref, u_ref, K=None):
+        """x (T + 1, nx), u (T, nu) and cost under u_ref + K (x - x_ref), or under u_ref alone."""
+        law = self.simulations.law(x_ref[: self.T], u_ref[None], self.limits, K=K)
+        x, u, y, lost = self.simulations.roll(law, self.problem.initial.mean[None])
+        return x[0], u[0], math.inf if lost[0] >= 0 else float(self.problem.cost.trajectories(x, u, y)[0])
+
+    def search(self, steps, merit, slope, curvature, ratio, x_ref, u_ref, K, k, disturbance=None, noise_price=()):
+        """First acceptable of the step lengths along the feedforward change k (T, nu), see `symbolic_rollouts`.
+
+        The first is tried alone; the others, if it fails, side by side.
+        """
+        push = {} if disturbance is None else dict(zip("vhDF", disturbance, strict=True))
+        law = self.simulations.law(x_ref[: self.T], u_ref[None], self.limits, K=K, k=k, **push)
+        goal = merit + ratio * (steps * slope + 0.5 * steps**2 * curvature)
+        for trials in (slice(0, 1), slice(1, None)):
+            a = writable(steps[trials])
+            if not len(a):
+                break
+            x, u, y, lost = self.simulations.roll(law, np.repeat(self.problem.initial.mean[None], len(a), axis=0), a=a)
+            w = [self._disturbance(x[n], a[n], law) for n in range(len(a))]
+            merits = self._merits(x, u, y, lost, w, noise_price)
+            good = np.flatnonzero(merits <= goal[trials])
+            if len(good):
+                n = int(good[0])
+                return trials.start + n, float(merits[n]), x[n], u[n], w[n]
+        return -1, merit, x[-1], u[-1], w[-1]
+
+    def _disturbance(self, x, a, law):
+        """Disturbances w (T, nw) along a path."""
+        if law.v is None:
+            return np.empty((0, 0))
+        dx = self.problem.plant.difference(x[:-1], law.x_ref)
+        return law.v + a * law.h + np.einsum("twi,ti->tw", law.D, dx)
+
+    def _merits(self, x, u, y, lost, w, noise_price):
+        merits = np.full(len(x), math.inf)
+        sound = lost < 0
+        if sound.any():
+            merits[sound] = self.problem.cost.trajectories(x[sound], u[sound], y[sound])
+        for n in np.flatnonzero(sound):
+            merits[n] += 0.5 * self.price * float(np.vdot(w[n], w[n]))
+            if len(noise_price):
+                z = np.hstack((x[n, :-1], u[n]))
+                merits[n] += 0.5 * float(np.einsum("ti,tij,tj->", z, noise_price, z))
+        return np.where(np.isfinite(merits), merits, math.inf)

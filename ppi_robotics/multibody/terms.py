@@ -1,0 +1,293 @@
+"""Costs on MuJoCo plants as sums of terms: positions of sites, joints, forces, and functions of one's own.
+
+    cost = ppi.TaskCost(
+        stage=[ppi.SitePosition("tip", goal=(0.4, 0.0, 0.3), weight=10.0), ppi.Effort(0.01)],
+        terminal=[ppi.SitePosition("tip", goal=(0.4, 0.0, 0.3), weight=1000.0)],
+    )
+
+Every term adds weight |residual|^2, without a factor 1/2. Sensors that the terms need are added to the problem's plant;
+they read the state at the start of a stage and, forces, the control that acts there; at the end no control acts.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.gaussian import as_finite
+from ppi_robotics.kernels.manifold import quaternion_log
+from ppi_robotics.multibody.plant import MujocoPlant
+from ppi_robotics.residuals import BoundResiduals, ControlError, FunctionError, SensorError, StateError, roots_of
+
+SIMPLE = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
+
+
+@dataclass(frozen=True)
+class TaskCost:
+    """A sum of terms per stage and one at the end, minimized.
+
+    Attributes:
+      stage, terminal: terms such as `SitePosition`, `JointPosition`, `StateError`, `Effort` or `Residual`.
+
+    Raises:
+      ProblemError: on binding, if a term names what the model does not have (the message lists what it has), or has a
+        goal or weight of the wrong shape; if the plant is no `MujocoPlant`.
+    """
+
+    stage: tuple = ()
+    terminal: tuple = ()
+
+    def __post_init__(self):
+        for name in ("stage", "terminal"):
+            terms = getattr(self, name)
+            terms = tuple(terms) if isinstance(terms, list | tuple) else (terms,)
+            for term in terms:
+                if not isinstance(term, Term):
+                    raise ProblemError(f"{name} has {term!r}; expected terms such as ppi.SitePosition or ppi.Effort")
+            object.__setattr__(self, name, terms)
+        if not self.stage and not self.terminal:
+            raise ProblemError("the cost has no terms; give stage=[...] or terminal=[...]")
+        if any(isinstance(term, Effort) for term in self.terminal):
+            raise ProblemError("an Effort at the end weighs no control, for none acts there; leave it out of terminal")
+
+    def equip(self, plant):
+        """The plant with the sensors that the terms need."""
+        if not isinstance(plant, MujocoPlant):
+            raise ProblemError(f"a TaskCost needs a MujocoPlant, not {plant!r}; use LeastSquares for symbolic plants")
+        wanted = {}
+        for term in (*self.stage, *self.terminal):
+            wanted |= term.required(plant)
+        return plant.with_sensors(wanted)
+
+    def bind(self, plant):
+        """The cost for a plant."""
+        plant = self.equip(plant)
+        parts = ([term.residual(plant) for term in terms] for terms in (self.stage, self.terminal))
+        return BoundResiduals(self, plant, *parts)
+
+
+class Term:
+    """What terms have in common."""
+
+    def required(self, plant):  # noqa: ARG002
+        """Sensors that the term needs: a dict from name to the keyword arguments of `MjSpec.add_sensor`."""
+        return {}
+
+    def residual(self, plant):
+        """The residual for a plant that has these sensors."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class SitePosition(Term):
+    """Distance of a site from a goal (3,) [m]; weight [1/m^2], a scalar or one per axis."""
+
+    site: str
+    goal: tuple
+    weight: float | tuple = 1.0
+
+    def required(self, plant):
+        """A frame position."""
+        return frame(plant, self.site, "framepos", mujoco.mjtSensor.mjSENS_FRAMEPOS)
+
+    def residual(self, plant):
+        """Three entries."""
+        name = f"SitePosition '{self.site}'"
+        return sensed(plant, f"framepos {self.site}", self.goal, self.weight, name)
+
+
+@dataclass(frozen=True)
+class SiteOrientation(Term):
+    """Rotation vector [rad] from a goal orientation (quaternion w, x, y, z) to a site's; weight a scalar or (3,)."""
+
+    site: str
+    goal: tuple = (1.0, 0.0, 0.0, 0.0)
+    weight: float | tuple = 1.0
+
+    def required(self, plant):
+        """A frame orientation."""
+        return frame(plant, self.site, "framequat", mujoco.mjtSensor.mjSENS_FRAMEQUAT)
+
+    def residual(self, plant):
+        """Three entries."""
+        what, sensor = f"SiteOrientation '{self.site}'", f"framequat {self.site}"
+        goal = as_finite(self.goal, f"goal of {what}", (4,))
+        if np.linalg.norm(goal) < 1e-6:
+            raise ProblemError(f"goal of {what} is a quaternion of length 0; give for instance (1, 0, 0, 0)")
+
+        def turn(x, u, y):  # noqa: ARG001
+            rows = np.ascontiguousarray(y[sensor])
+            out = np.empty((len(rows), 3))
+            for q, w in zip(rows, out, strict=True):
+                quaternion_log(q, goal, w)
+            return out
+
+        entries = {sensor: plant.sensor_names[sensor]}
+        return FunctionError(turn, entries, roots_of(self.weight, what, 3), moves=False)
+
+
+@dataclass(frozen=True)
+class CenterOfMass(Term):
+    """Distance of the center of mass of a body and all that hangs on it from a goal (3,) [m]."""
+
+    body: str
+    goal: tuple
+    weight: float | tuple = 1.0
+
+    def required(self, plant):
+        """A center of mass."""
+        known(plant, "body", self.body)
+        kind, body = mujoco.mjtSensor.mjSENS_SUBTREECOM, mujoco.mjtObj.mjOBJ_BODY
+        return {f"subtreecom {self.body}": {"type": kind, "objtype": body, "objname": self.body}}
+
+    def residual(self, plant):
+        """Three entries."""
+        return sensed(plant, f"subtreecom {self.body}", self.goal, self.weight, f"CenterOfMass '{self.body}'")
+
+
+@dataclass(frozen=True)
+class ContactForce(Term):
+    """Difference of the normal force [N] of all contacts inside a site's volume from a goal (a touch sensor)."""
+
+    site: str
+    goal: float = 0.0
+    weight: float = 1.0
+
+    def required(self, plant):
+        """A touch sensor."""
+        return frame(plant, self.site, "touch", mujoco.mjtSensor.mjSENS_TOUCH)
+
+    def residual(self, plant):
+        """One entry."""
+        return sensed(plant, f"touch {self.site}", self.goal, self.weight, f"ContactForce '{self.site}'")
+
+
+@dataclass(frozen=True)
+class SensorValue(Term):
+    """Difference of a sensor of the model from a goal, one entry or as many as the sensor has."""
+
+    sensor: str
+    goal: float | tuple = 0.0
+    weight: float | tuple = 1.0
+
+    def residual(self, plant):
+        """The sensor's entries."""
+        return sensed(plant, self.sensor, self.goal, self.weight, f"SensorValue '{self.sensor}'")
+
+
+@dataclass(frozen=True)
+class JointPosition(Term):
+    """Difference of a hinge's or slide's position from a goal [rad or m]."""
+
+    joint: str
+    goal: float = 0.0
+    weight: float = 1.0
+    offset = 0
+
+    def residual(self, plant):
+        """One entry."""
+        what = f"{type(self).__name__} '{self.joint}'"
+        known(plant, "joint", self.joint)
+        joint = plant.model.joint(self.joint)
+        if mujoco.mjtJoint(joint.type[0]) not in SIMPLE:
+            raise ProblemError(f"{what} is no hinge or slide; use StateError, or SitePosition and SiteOrientation")
+        goal, factor = plant.state(), np.zeros((1, plant.ndx))
+        if self.offset:
+            x_entry, dx_entry = plant.model.nq + joint.dofadr[0], plant.model.nv + joint.dofadr[0]
+        else:
+            x_entry, dx_entry = joint.qposadr[0], joint.dofadr[0]
+        goal[x_entry] = as_finite(self.goal, f"goal of {what}", ())
+        factor[0, dx_entry] = roots_of(self.weight, what, 1)[0]
+        return StateError(goal, factor)
+
+
+@dataclass(frozen=True)
+class JointVelocity(JointPosition):
+    """Difference of a hinge's or slide's velocity from a goal [rad/s or m/s]."""
+
+    offset = 1
+
+
+@dataclass(frozen=True)
+class StateDeviation(Term):
+    """Tangent difference of the state from a goal (nx,), the model's default if None; weight a scalar or (ndx,)."""
+
+    goal: tuple | None = None
+    weight: float | tuple = 1.0
+
+    def residual(self, plant):
+        """ndx entries."""
+        goal = plant.state() if self.goal is None else as_finite(self.goal, "goal of StateDeviation", (plant.nx,))
+        return StateError(goal, np.diag(roots_of(self.weight, "StateDeviation", plant.ndx)))
+
+
+@dataclass(frozen=True)
+class Effort(Term):
+    """The controls themselves; weight a scalar or (nu,)."""
+
+    weight: float | tuple = 1.0
+
+    def residual(self, plant):
+        """nu entries."""
+        return ControlError(np.diag(roots_of(self.weight, "Effort", plant.nu)))
+
+
+@dataclass(frozen=True)
+class Residual(Term):
+    """A function of one's own, called on batches and differentiated numerically.
+
+    Attributes:
+      function: of states (N, nx), controls (N, nu) and a dict from sensor name to values (N, m); returns (N, k).
+      sensors: names of the sensors in that dict.
+      weight: a scalar or (k,).
+    """
+
+    function: Callable
+    sensors: tuple = ()
+    weight: float | tuple = 1.0
+
+    def residual(self, plant):
+        """As many entries as the function has."""
+        if not callable(self.function):
+            raise ProblemError(f"the function of a Residual is {self.function!r}; expected a function of (x, u, y)")
+        entries = {name: sensor(plant, name) for name in self.sensors}
+        return FunctionError(self.function, entries, roots_of(self.weight, "Residual"))
+
+
+def frame(plant, site, prefix, kind):
+    """A sensor on a site."""
+    known(plant, "site", site)
+    return {f"{prefix} {site}": {"type": kind, "objtype": mujoco.mjtObj.mjOBJ_SITE, "objname": site}}
+
+
+def sensed(plant, name, goal, weight, what):
+    """`SensorError` of a sensor, goal and weight checked against its size."""
+    entries = sensor(plant, name)
+    size = entries.stop - entries.start
+    goal = np.atleast_1d(as_finite(goal, f"goal of {what}"))
+    if goal.shape not in ((1,), (size,)) or (goal.shape == (1,) and size > 1 and what.split(" ")[0] != "SensorValue"):
+        raise ProblemError(f"goal of {what} is {goal.tolist()}; expected {size} entries")
+    return SensorError(entries, np.broadcast_to(goal, (size,)).copy(), roots_of(weight, what, size))
+
+
+def sensor(plant, name):
+    """Entries of a sensor.
+
+    Raises:
+      ProblemError: if there is no such sensor; the message lists those that there are.
+    """
+    if name not in plant.sensor_names:
+        raise ProblemError(f"'{plant.name}' has no sensor '{name}'; it has {', '.join(plant.sensor_names) or 'none'}")
+    return plant.sensor_names[name]
+
+
+def known(plant, kind, name):
+    """Raise `ProblemError` unless the model has a site, body or joint of this name."""
+    model = plant.model
+    count = {"site": model.nsite, "body": model.nbody, "joint": model.njnt}[kind]
+    names = [getattr(model, kind)(i).name for i in range(count)]
+    if name not in names:
+        listed = ", ".join(n for n in names if n) or "none with a name"
+        raise ProblemError(f"'{plant.name}' has no {kind} '{name}'; it has {listed}")

@@ -1,0 +1,134 @@
+"""One replan of receding-horizon control: the shifted warm start, the budget, what is adopted; and the report."""
+
+import math
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ppi_robotics.problem import Problem
+from ppi_robotics.solution import Solution
+from ppi_robotics.solver import LOST, solve
+
+
+@dataclass(frozen=True, eq=False)
+class PlanningReport:
+    """How replanning went since the start or the last `reset`; as a string, two lines.
+
+    Attributes:
+      replans: number that ended, without the first plan; each was adopted or failed.
+      adopted: number whose policy took over.
+      failures: number after which the last policy went on: an exception, a lost status or no feedback.
+      message: of the last failure, "" if there was none.
+      misses: number that took longer than `deadline`, one that is still under way included.
+      deadline: seconds that a replan may take: `replan_every` stages, or the budget if that is shorter.
+      seconds: wall time of every replan, of the latest 10,000 if there were more, (n,).
+      first_seconds: wall time of the first plan, 0 before it.
+    """
+
+    replans: int
+    adopted: int
+    failures: int
+    message: str
+    misses: int
+    deadline: float
+    seconds: np.ndarray
+    first_seconds: float
+
+    @property
+    def mean_seconds(self):
+        """Mean wall time of a replan, nan without any."""
+        return float(self.seconds.mean()) if len(self.seconds) else math.nan
+
+    @property
+    def max_seconds(self):
+        """Longest wall time of a replan, nan without any."""
+        return float(self.seconds.max()) if len(self.seconds) else math.nan
+
+    def __str__(self):
+        failed = f"{self.failures} failed" + (f" (last: {self.message})" if self.message else "")
+        return (
+            f"{self.replans} replans: {self.adopted} adopted, {failed}, "
+            f"{self.misses} past the deadline of {1e3 * self.deadline:.3g} ms\n"
+            f"{1e3 * self.mean_seconds:.3g} ms a replan on average, {1e3 * self.max_seconds:.3g} ms at most; "
+            f"the first plan took {self.first_seconds:.3g} s"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A solution and the stage of the state that it was planned from."""
+
+    solution: Solution
+    stage: int
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a replan needs: the state at a stage, the plan to improve on, and the episode that it belongs to."""
+
+    problem: Problem
+    x: np.ndarray
+    stage: int
+    last: Planned
+    episode: int
+
+
+class Stopwatch:
+    """Callback of `solve` that stops it where another iteration and the closing sweep would exceed the budget.
+
+    Args:
+      seconds: budget, inf for none.
+      cancelled: function that tells whether the answer is wanted no more.
+    """
+
+    def __init__(self, seconds, cancelled):
+        self.seconds, self.cancelled = seconds, cancelled
+        self.began = self.last = time.perf_counter()
+        self.longest, self.stopped = 0.0, False
+
+    def __call__(self, row):  # noqa: ARG002  (the protocol of callbacks)
+        now = time.perf_counter()
+        self.longest, self.last = max(self.longest, now - self.last), now
+        self.stopped = now - self.began + 2 * self.longest > self.seconds or self.cancelled()
+        return self.stopped
+
+
+def improved(request, method, seed, callback):
+    """`Solution` of one warm-started solve, cold from one guess where nothing is left of the last plan."""
+    problem, passed = started_at(request.problem, request.x, any_end), request.stage - request.last.stage
+    if passed >= problem.horizon:
+        return solve(problem, method, seed, starts=1, callback=callback)
+    guess = shifted(problem.plant, request.last.solution, passed)
+    return solve(problem, method, seed, starts=1, policy=guess, callback=callback)
+
+
+def started_at(problem, x, success=None):
+    """The problem from a measured state (nx,), with another success criterion if one is given."""
+    return replace(problem, initial=replace(problem.initial, mean=x), success=success or problem.success)
+
+
+def any_end(x):
+    """Success of all final states (N, nx): a horizon that recedes has no end to judge a plan by."""
+    return np.ones(len(x), dtype=bool)
+
+
+def shifted(plant, solution, stages):
+    """The policy of a solution without its first stages, fewer than T.
+
+    Its reference is the solution's noise-free trajectory, at the end of which the last control is held and the state
+    rolled on; there the last gain is held, too.
+    """
+    policy, T = solution.policy, solution.policy.horizon
+    kept = np.minimum(np.arange(T) + stages, T - 1)
+    x, u = solution.x[stages:], solution.u[kept]
+    while len(x) < T:
+        x = np.vstack((x, plant.step(x[-1:], u[-1:])))
+    return replace(policy, x_ref=x[:T], u_ref=u, K=policy.K[kept], cov=policy.cov[kept])
+
+
+def refusal(solution):
+    """Why a solution is not to be adopted; "" if it is."""
+    if solution.status in LOST:
+        return solution.explain()
+    return "" if solution.sweep is not None else f"no feedback was found: {solution.explain()}"

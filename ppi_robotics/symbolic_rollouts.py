@@ -1,0 +1,106 @@
+"""Rollouts of symbolic plants, compiled together with plant and cost."""
+
+import functools
+
+import numpy as np
+
+from ppi_robotics.gaussian import covariance_factor
+from ppi_robotics.kernels.compiler import ROLLOUT_LANES, build
+from ppi_robotics.policy import control_factors
+
+NO_NOISE_PRICE = np.empty((0, 0, 0))
+
+
+class ClosedLoop:
+    """A problem and a policy as arguments of the compiled loop.
+
+    Attributes:
+      most: largest number of samples a run.
+    """
+
+    most = 2**30
+
+    def __init__(self, problem, policy, seed=0, stochastic=False):
+        plant, cost = problem.plant, problem.cost
+        self.kernels = closed_loop_kernels(plant, cost)
+        self.seed = np.uint64(seed)
+        factors = control_factors(policy.cov) if stochastic else np.empty((0, plant.nu, plant.nu))
+        self.before = ((problem.initial.mean, covariance_factor(problem.initial.cov)),)
+        noise = plant.noise.factor, plant.noise.control, plant.noise.state
+        self.before += (policy.x_ref, policy.u_ref, policy.K, factors, noise, plant.control_limits)
+        self.before += (plant.model.dt, plant.model.constants, cost.stage_constants, cost.terminal_constants)
+        self.nowhere = np.empty((0, 0, plant.nx)), np.empty((0, 0, plant.nu))
+
+    def run(self, first, cost, final, x=None, u=None):
+        """Fill cost (N,) and final (N, nx), and x, u if given, for samples first, first + 1, ..."""
+        recorded = self.nowhere if x is None else (x, u)
+        self.kernels.sampled(self.seed, first, *self.before, cost, final, *recorded)
+
+
+class Shooting:
+    """Noise-free closed-loop rollouts from the mean initial state, and line searches over them.
+
+    Args:
+      problem: `Problem`.
+      limits: control limits (nu, 2) that clip the controls.
+      price: a disturbance w costs price |w|^2 / 2.
+    """
+
+    def __init__(self, problem, limits, price=0.0):
+        plant, cost = problem.plant, problem.cost
+        self.kernels = shooting_kernels(plant, cost)
+        self.x0, self.T, self.nx, self.nu, self.price = problem.initial.mean, problem.horizon, plant.nx, plant.nu, price
+        constants = (plant.model.constants, cost.stage_constants, cost.terminal_constants)
+        self.constants = (limits, plant.model.dt, *constants)
+        self.still, self.calm = np.zeros((self.T, self.nu)), _calm(self.nx)
+
+    def rollout(self, x_ref, u_ref, K=None):
+        """x (T + 1, nx), u (T, nu) and cost under u_ref + K (x - x_ref), or under u_ref alone."""
+        K = np.zeros((self.T, self.nu, self.nx)) if K is None else K
+        _, cost, x, u, _ = self.search(np.zeros(1), np.inf, 0.0, 0.0, 0.0, x_ref, u_ref, K, self.still)
+        return x, u, cost
+
+    def search(
+        self, steps, merit, slope, curvature, ratio, x_ref, u_ref, K, k, disturbance=None, noise_price=NO_NOISE_PRICE
+    ):
+        """First acceptable of the step lengths along the feedforward change k (T, nu).
+
+        Args:
+          steps: step lengths a in the order of trial.
+          merit, slope, curvature, ratio: a is accepted at merit + ratio (a slope + a^2 curvature / 2) or below.
+          x_ref, u_ref, K, k: reference, gains (T, nu, nx) and change.
+          disturbance: (w_ref (T, nw), h (T, nw), D (T, nw, nx), G (T, nx, nw)): adds G w to each next state, with
+            w = w_ref + a h + D (x - x_ref).
+          noise_price: N (T, nx + nu, nx + nu), or 0 rows: adds z'Nz/2 to each stage's cost.
+
+        Returns:
+          index of the step length or -1, merit, x (T + 1, nx), u (T, nu), w (T, nw).
+        """
+        w_ref, h, D, G = disturbance or self.calm
+        x, u, w = np.empty((self.T + 1, self.nx)), np.empty((self.T, self.nu)), np.empty(w_ref.shape)
+        path = (self.x0, x_ref, u_ref, K, k, w_ref, h, D, G, noise_price, self.price)
+        index, merit = self.kernels.search(steps, merit, slope, curvature, ratio, path, self.constants, x, u, w)
+        return index, merit, x, u, w
+
+
+@functools.cache
+def _calm(nx):
+    """The disturbance that never acts."""
+    return np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0, nx)), np.empty((0, nx, 0))
+
+
+@functools.lru_cache(maxsize=64)
+def closed_loop_kernels(plant, cost):
+    """Compiled closed loop of a plant under a cost."""
+    noise = plant.noise
+    sizes = plant.model.sizes | {"NW": noise.factor.shape[1], "NA": len(noise.control), "NB": len(noise.state)}
+    functions = (*plant.model.functions[:1], *cost.functions[:2])
+    templates = ("integrate", "feedback", "closed_loop")
+    return build(f"rollouts of {plant.name}", ROLLOUT_LANES, sizes, functions, templates, contract=False)
+
+
+@functools.lru_cache(maxsize=64)
+def shooting_kernels(plant, cost):
+    """Compiled line search of a plant under a cost; one lane, as its trials come one after the other."""
+    functions = (*plant.model.functions[:1], *cost.functions[:2])
+    return build(f"shooting of {plant.name}", 1, plant.model.sizes, functions, ("integrate", "feedback", "shooting"))
