@@ -52,7 +52,7 @@ class Controller:
         self.reset()
 
     def reset(self, time=None):
-        """Begin anew: stage 0 is at this simulation time [s], or at that of the next call."""
+        """Begin anew: stage 0 is at this simulation time [s], or the next call's. A planner is left as it is."""
         self.start = None if time is None else float(as_finite(time, "time", ()))
         self._stage, self._command = None, None
 

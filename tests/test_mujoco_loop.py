@@ -146,6 +146,19 @@ def test_a_planner_is_asked_once_a_stage_and_held(plant, data):
     assert len(planner.asked) == 6
 
 
+def test_a_receding_horizon_acts_as_when_asked_by_hand_once_a_stage(plant, data):
+    cost = ppi.Quadratic(state=[1, 1, 0.1, 0.1], control=[0.01, 0.01], terminal=[10, 10, 1, 1])
+    problem = ppi.Problem(plant, cost, plant.state(), horizon=10)
+    method = ppi.ILQG(max_iterations=2)
+    record = ppi.run(ppi.Controller(ppi.RecedingHorizon(problem, method), plant), plant.model, moved(data), 0.1)
+    planner, theirs = ppi.RecedingHorizon(problem, method), moved(mujoco.MjData(plant.model))
+    for stage in range(5):
+        theirs.ctrl[:] = planner.command(plant.read(theirs))
+        np.testing.assert_array_equal(record.ctrl[plant.substeps * stage :][: plant.substeps], [theirs.ctrl] * 10)
+        mujoco.mj_step(plant.model, theirs, plant.substeps)
+    np.testing.assert_array_equal(record.x[-1], plant.read(theirs))
+
+
 @pytest.mark.parametrize("answer", [np.zeros(3), np.array([np.nan, 0.0]), "left"])
 def test_a_planner_whose_answer_does_not_fit_is_refused(plant, data, answer):
     controller = ppi.Controller(types.SimpleNamespace(command=lambda x: answer), plant)
