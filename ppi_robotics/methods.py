@@ -36,20 +36,27 @@ class ILQG:
     Attributes:
       hessian: of the dynamics: "gauss_newton" leaves second derivatives out (iLQR), "exact" takes them (DDP); "auto"
         takes them where limits act.
-      limits: "interior_point", or "box" for box-constrained DDP (control limits only).
+      limits: "interior_point", or "box" for box-constrained DDP (control limits only); "auto" takes the latter on
+        plants without second derivatives.
       max_iterations: of every phase.
       tolerance: converged once an accepted step lowers the cost by a smaller fraction.
+      damping: of the first iteration, Levenberg-Marquardt; 0 begins with a full step, as suits a warm start. The
+        interior point has one of its own.
     """
 
     hessian: str = "auto"
-    limits: str = "interior_point"
+    limits: str = "auto"
     max_iterations: int = 500
     tolerance: float = 1e-9
+    damping: float = 1.0
     name = "ilqg"
 
     def __post_init__(self):
         check_choice("hessian", self.hessian, ("auto", "gauss_newton", "exact"))
-        check_choice("limits", self.limits, ("interior_point", "box"))
+        check_choice("limits", self.limits, ("auto", "interior_point", "box"))
+        check_number("damping", self.damping)
+        if self.damping < 0:
+            raise ProblemError(f"damping is {self.damping!r}; expected a number, 0 or more")
         check_common(self)
 
     lambda_policy = math.inf
@@ -57,16 +64,20 @@ class ILQG:
 
     def plan(self, problem):
         """Phases on a problem."""
-        exact, limited = self.hessian == "exact", is_limited(problem.plant)
+        exact, limited, plant = self.hessian == "exact", is_limited(problem.plant), problem.plant
+        if exact and not plant.second_derivatives:
+            raise ProblemError(f"hessian is 'exact', and plant '{plant.name}' has no second derivatives; choose 'auto'")
         if not limited:
-            return Plan((DampedShooting(0.0, exact, False, self.tolerance),))
-        if self.limits == "interior_point":
+            return Plan((DampedShooting(0.0, exact, False, self.tolerance, self.damping),))
+        walled = np.isfinite(plant.state_limits).any()
+        box = self.limits == "box" or (self.limits == "auto" and not plant.second_derivatives and not walled)
+        if not box:
             return Plan((InteriorPoint(0.0, self.hessian != "gauss_newton"),))
-        if np.isfinite(problem.plant.state_limits).any():
+        if walled:
             raise ProblemError(
                 "limits is 'box', for control limits only, and the plant has state limits; choose 'interior_point'"
             )
-        return Plan((DampedShooting(0.0, exact, True, self.tolerance),))
+        return Plan((DampedShooting(0.0, exact, True, self.tolerance, self.damping),))
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ class RecedingHorizon:
                 raise ProblemError(f"policy is {policy!r}; expected a LinearGaussianPolicy, or None to start cold")
             policy.check(problem)
         self._problem, self._method, self._every, self._seed, self._first = problem, method, replan_every, seed, policy
+        self._later = replace(method, damping=0.0) if hasattr(method, "damping") else method  # a warm start needs none
         self._budget = math.inf if budget_ms is None else 1e-3 * float(budget_ms)
         self._deadline = min(replan_every * problem.plant.dt, self._budget)
         self._threaded, self._thread, self._closed = bool(threaded), None, False
@@ -226,7 +227,7 @@ class RecedingHorizon:
         began, solution = time.perf_counter(), None
         stopwatch = Stopwatch(self._budget, lambda: self._closed or request.episode != self._episode)
         try:
-            solution = improved(request, self._method, self._seed, stopwatch)
+            solution = improved(request, self._later, self._seed, stopwatch)
             message = refusal(solution)
         except Exception as error:
             message = f"{type(error).__name__}: {error}"

@@ -1,7 +1,7 @@
 """States with unit quaternions: differences and moves in the tangent space, compiled.
 
 A state (nx,) holds scalars and unit quaternions (w, x, y, z); the tangent (ndx,) has three entries, a rotation
-vector in the local frame, for the four of a quaternion: q * exp(w / 2). `quaternions` (k,) are the indices of their starts.
+vector in the local frame, for the four of a quaternion: q * exp(w / 2). `quaternions` (k,) say where they start.
 """
 
 import math

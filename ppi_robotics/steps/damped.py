@@ -29,12 +29,14 @@ class DampedShooting(Phase):
       exact: second derivatives of the dynamics, weighted by the costates, join the cost's Hessian.
       box: keep the control limits by box-constrained steps (Tassa, Mansard and Todorov, ICRA 2014).
       tolerance: converged once an accepted step lowers the cost by a smaller fraction.
+      damping: of the first iteration.
     """
 
     lambda_transition: float = 0.0
     exact: bool = False
     box: bool = False
     tolerance: float = 1e-9
+    damping: float = 1.0
     name = "damped shooting"
 
     def begin(self, problem, x, u):
@@ -46,7 +48,7 @@ class DampedShooting(Phase):
         status = None if math.isfinite(cost) else Status.DIVERGED
         plain = not (self.lambda_transition or self.exact or self.box) and Newton.applies(problem)
         memory = Newton(problem) if plain else None, line
-        return Iterate(x, u, np.zeros((len(u), plant.noise.columns)), cost, status, damping=1.0, memory=memory)
+        return Iterate(x, u, np.zeros((len(u), plant.noise.columns)), cost, status, damping=self.damping, memory=memory)
 
     def expand(self, problem, iterate):
         """Local model about the iterate, and bounds of the feedforward."""
@@ -74,7 +76,7 @@ class DampedShooting(Phase):
             return after, self._row(index, before, 0.0, 0.0, iterate)
         if n < 0:
             return self._retreat(replace(iterate, cost=before, swept=True), index, Status.NO_DESCENT)
-        settled = before - merit < self.tolerance * abs(before) and iterate.damping < 1e-5
+        settled = before - merit <= self.tolerance * abs(before) and iterate.damping < 1e-5
         status = Status.CONVERGED if settled else None
         growth, damping = less_damping(iterate)
         after = Iterate(x, u, iterate.w if w is None else w, merit, status, True, None, damping, growth, iterate.memory)

@@ -44,7 +44,7 @@ class InteriorPoint(Phase):
       lambda_transition: where positive, the objective is PPI's merit; where negative, its saddle point is approached by
         Newton steps without a search, from a risk-neutral solution.
       exact: second derivatives of the dynamics, weighted by the multipliers, join the Hessian.
-      tolerance: of the scaled optimality residuals.
+      tolerance: of the scaled optimality residuals; at least 1e-5 on plants whose derivatives are differences.
       mu: first barrier weight.
       margin: state limits are kept with so much to spare, since the closed loop leaves the optimized path by a little.
       points: `SigmaPoints` for the gains about the optimal path; None takes derivatives.
@@ -70,7 +70,7 @@ class InteriorPoint(Phase):
         """One Newton step of the barrier problem, after lowering mu as far as the optimality error allows."""
         model = taylor(problem, iterate.x, iterate.u, self._adjoint(problem, iterate), growth=False)
         gaps = model.d + iterate.w @ problem.plant.noise.factor.T
-        if iterate.swept and self._residual(problem, model, gaps, iterate, 0.0) <= self.tolerance:
+        if iterate.swept and self._residual(problem, model, gaps, iterate, 0.0) <= self._tolerance(problem):
             cost = objective(problem, iterate.x, iterate.u, iterate.w, self.lambda_transition)
             return replace(iterate, cost=cost, status=Status.CONVERGED), None
         iterate = self._lower_mu(problem, model, gaps, iterate)
@@ -108,6 +108,10 @@ class InteriorPoint(Phase):
             if np.abs(sweep.K - gains).max() < SETTLED * np.abs(gains).max():
                 break
         return model, sweep
+
+    def _tolerance(self, problem):
+        """Tolerance that the derivatives allow."""
+        return self.tolerance if problem.plant.second_derivatives else max(self.tolerance, 1e-5)
 
     def _adjoint(self, problem, iterate):
         """Multipliers that weigh the second derivatives of the dynamics, None to leave these out."""
@@ -168,7 +172,7 @@ class InteriorPoint(Phase):
     def _lower_mu(self, problem, model, gaps, iterate):
         """Lower the barrier weight while its problem is solved; the filter starts afresh."""
         memory = iterate.memory
-        mu, least = memory.mu, self.tolerance / 10
+        mu, least = memory.mu, self._tolerance(problem) / 10
         while mu > least and self._residual(problem, model, gaps, iterate, mu) <= 10 * mu:
             mu = max(least, min(0.2 * mu, mu**1.5))
         if mu == memory.mu:
