@@ -188,7 +188,7 @@ def stand(hopper, _):
     pushed[hopper.state_names.index("x velocity")] = 0.3
     weights = np.array([1.0, 10.0, 10.0, 1.0, 1.0, 0.1, 0.1, 0.3, 0.03, 0.03])
     cost = ppi.Quadratic(state=weights, control=[1e-3, 1e-3], terminal=30 * weights, goal=home)
-    return cost, pushed, landed(home)
+    return cost, pushed, landed(home, pitch=0.1, speed=0.25)
 
 
 def hop(hopper, _):
@@ -204,12 +204,12 @@ def hop(hopper, _):
     return cost, home, landed(home)
 
 
-def landed(home):
-    """Whether the hopper's final states are upright and nearly at rest at the height of `home`."""
+def landed(home, pitch=0.3, speed=1.0):
+    """Whether the hopper's final states are upright [rad] and slow [m/s, rad/s], 10 cm from the height of `home`."""
 
     def success(x):
-        height, pitch = np.abs(x[:, 1] - home[1]), np.abs(x[:, 2])
-        return (height < 0.1) & (pitch < 0.3) & (np.abs(x[:, 5:8]) < 1.0).all(axis=1)
+        upright = (np.abs(x[:, 1] - home[1]) < 0.1) & (np.abs(x[:, 2]) < pitch)
+        return upright & (np.abs(x[:, 5:8]) < speed).all(axis=1)
 
     return success
 

@@ -1,7 +1,5 @@
 """Models of `plants.mujoco_bodies` are what they claim to be, and their tasks can be solved."""
 
-import functools
-
 import casadi as ca
 import mujoco
 import numpy as np
@@ -177,23 +175,27 @@ def test_tips_reach_no_farther_than_goals_may_be(body):
     origin = mujoco_bodies.SHOULDER if body == "arm7" else np.array([0.0, 0.0, mujoco_bodies.TIP_HEIGHT])
     distance = np.linalg.norm(tip - origin, axis=1)
     nearest, farthest = {"arm2": (0.16, 0.74), "arm7": (0.25, 0.78)}[body]
-    # allowed distances lie inside the reachable ones, and within 10 cm of their ends
-    assert nearest - 0.1 < distance.min() < nearest
+    # allowed distances lie inside the reachable ones, and within 15 cm of their ends
+    assert nearest - 0.15 < distance.min() < nearest
     assert farthest < distance.max() < farthest + 0.1
     if body == "arm2":
         np.testing.assert_allclose(tip[:, 2], mujoco_bodies.TIP_HEIGHT, atol=1e-12)
 
 
-@functools.cache
-def solved(body, name):
-    problem = mujoco_bodies.task(body, name)
-    return problem, ppi.solve(problem, ppi.ILQG(tolerance=1e-4), seed=0, starts=1)
-
-
 @pytest.mark.parametrize(
-    ("body", "name"), [("cartpole", "swingup"), ("double_pendulum", "balance"), ("arm2", "reach"), ("arm7", "reach")]
+    ("body", "name", "method"),
+    [
+        ("cartpole", "swingup", ppi.PPI(eta=0.01)),
+        ("double_pendulum", "balance", ppi.PPI(eta=0.01)),
+        ("double_pendulum", "balance", ppi.ILQG(tolerance=1e-4)),
+        ("arm2", "reach", ppi.PPI(eta=0.01)),
+        ("arm2", "reach", ppi.ILQG(tolerance=1e-4)),
+        ("arm7", "reach", ppi.PPI(eta=0.01)),
+        ("hopper", "balance", ppi.ILQG(tolerance=1e-4)),
+    ],
 )
-def test_tasks_succeed_under_their_noise(body, name):
-    problem, solution = solved(body, name)
+def test_tasks_succeed_under_their_noise(body, name, method):
+    problem = mujoco_bodies.task(body, name)
+    solution = ppi.solve(problem, method, seed=0, starts=1)
     assert problem.success(solution.x[-1:])[0]
     assert ppi.evaluate(problem, solution.policy, samples=100, seed=0).success_rate > 0.95
