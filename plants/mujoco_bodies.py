@@ -205,7 +205,7 @@ def hop(hopper, _):
 
 
 def landed(home, pitch=0.3, speed=1.0):
-    """Whether the hopper's final states are upright [rad] and slow [m/s, rad/s], 10 cm from the height of `home`."""
+    """Whether the hopper's final states are upright [rad], slow [m/s, rad/s], and within 10 cm of `home` in height."""
 
     def success(x):
         upright = (np.abs(x[:, 1] - home[1]) < 0.1) & (np.abs(x[:, 2]) < pitch)
