@@ -32,6 +32,7 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
     {"methods", "soft_methods", "plans", "guesses", "critical"},
     {"solver"},
     {"distribution", "evaluation", "risk", "profile", "plotting", "plotting_risk", "animation", "mpc", "replanning"},
+    {"gym"},
     {"__main__", "command_arguments", "command_output", "command_work", "command_risk"},
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
@@ -41,7 +42,8 @@ HOMES = {  # third-party packages that are slow to import or replaceable, and th
     "llvmlite": {"kernels"},
     "matplotlib": {"plotting", "plotting_risk", "animation"},
     "PIL": {"plotting", "animation"},
-    "mujoco": {"multibody"},
+    "mujoco": {"multibody", "gym"},
+    "gymnasium": {"gym"},
     "filterpy": {"estimation"},
     "typer": {"__main__", "command_arguments"},
     "rich": {"__main__", "command_output"},
