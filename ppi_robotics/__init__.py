@@ -6,7 +6,15 @@ The public names, each loaded on first use so that importing the package stays f
 import importlib
 
 _WHERE = {
-    "errors": ("PPIError", "ProblemError", "PlantError", "SolveError", "RiskBreakdown", "Diverged"),
+    "errors": (
+        "PPIError",
+        "ProblemError",
+        "PlantError",
+        "SolveError",
+        "RiskBreakdown",
+        "Diverged",
+        "SimulationError",
+    ),
     "gaussian": ("Gaussian",),
     "noise": ("Noise",),
     "problem": ("Problem", "Plant", "Cost"),
@@ -34,6 +42,8 @@ _WHERE = {
     "sigma_points": ("SigmaPoints",),
     "critical": ("critical_theta",),
     "rollouts": ("rollout", "Rollouts"),
+    "controller": ("Controller",),
+    "mujoco_loop": ("run", "Run"),
     "distribution": ("Evaluation",),
     "evaluation": ("evaluate", "compare", "Comparison"),
     "risk": ("sweep",),

@@ -54,11 +54,20 @@ def save(path, plant, x, u, title=""):
       ProblemError: if the plant cannot be drawn, the trajectory is not finite, or the file cannot be written.
     """
     images, delay = render(plant, x, u, title)
-    durations = [delay] * (len(images) - 1) + [HOLD_MS]
-    buffer = io.BytesIO()
-    images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0, optimize=False)
-    write_whole(path, buffer.getvalue())
+    write_gif(path, images, len(images), delay)
     return len(images)
+
+
+def write_gif(path, images, count, delay):
+    """Write images, an iterable of `count`, that many milliseconds apart; the last one stays longer.
+
+    Raises:
+      ProblemError: if the file cannot be written.
+    """
+    durations = [delay] * (count - 1) + [HOLD_MS]
+    first, buffer = next(images := iter(images)), io.BytesIO()
+    first.save(buffer, "GIF", save_all=True, append_images=images, duration=durations, loop=0, optimize=False)
+    write_whole(path, buffer.getvalue())
 
 
 def render(plant, x, u, title=""):
@@ -129,8 +138,9 @@ class Palette:
 class Canvas:
     """Anti-aliased drawing in pixels; x to the right and y upward from the lower left corner."""
 
-    def __init__(self):
-        self.renderer = RendererAgg(WIDTH, HEIGHT, 72)  # at 72 dots an inch a point is a pixel
+    def __init__(self, width=WIDTH, height=HEIGHT):
+        self.height = height
+        self.renderer = RendererAgg(width, height, 72)  # at 72 dots an inch a point is a pixel
         self.pixels = np.asarray(self.renderer.buffer_rgba())
         self.pen = functools.cache(self._pen)
 
@@ -150,7 +160,7 @@ class Canvas:
         """Write in one line whose baseline starts at (x, y), or ends there."""
         ink, (dx, dy) = _letters(words, size)
         height, width = ink.shape
-        top, left = HEIGHT - y + dy, int(x + dx - (_width(words, size) if right else 0))
+        top, left = self.height - y + dy, int(x + dx - (_width(words, size) if right else 0))
         area = self.pixels[top : top + height, left : left + width, :3]
         ink = ink[: area.shape[0], : area.shape[1], None]
         area[:] = (1 - ink) * area + ink * 255 * np.array(to_rgb(shade))
@@ -271,8 +281,8 @@ class Camera:
         size = np.where(self.follows, right - left, highest - lowest)
         self.pixels_per_meter = min(pixels / size)
         self.half = pixels / self.pixels_per_meter / 2
-        smooth = _smooth((low + high) / 2, CAMERA_SECONDS / seconds)
-        self.path = np.where(self.follows, smooth, (lowest + highest) / 2)
+        path = smooth((low + high) / 2, CAMERA_SECONDS / seconds)
+        self.path = np.where(self.follows, path, (lowest + highest) / 2)
         self.spacing = 10.0 ** round(math.log10(self.half[0] / 2)) if self.follows.any() else 0
 
     def to_pixels(self, points, index):
@@ -290,8 +300,8 @@ class Camera:
                 yield ends
 
 
-def _smooth(values, width):
-    """Gaussian average of rows (n, 2) over `width` rows, constant beyond the ends."""
+def smooth(values, width):
+    """Gaussian average of rows (n, k) over `width` rows, constant beyond the ends."""
     reach = math.ceil(3 * width)
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
     padded = np.pad(values, ((reach, reach), (0, 0)), mode="edge")

@@ -41,3 +41,11 @@ class RiskBreakdown(SolveError):
 
 class Diverged(SolveError):
     """A non-finite state or cost ended the solve."""
+
+
+class SimulationError(PPIError, RuntimeError):
+    """A simulation that diverged; carries the `record` of its steps until then."""
+
+    def __init__(self, message, record=None):
+        super().__init__(message)
+        self.record = record

@@ -119,6 +119,8 @@ class Problem:
                     f"the plant's state has {nx} entries {tuple(self.plant.state_names)}"
                 )
             quaternions = self.plant.quaternions
+            if not quaternions:
+                return self.initial
             return Gaussian(unit(self.initial.mean, quaternions), self.initial.cov, quaternions)
         mean = as_finite(self.initial, "initial")
         if mean.shape != (nx,):

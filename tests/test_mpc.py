@@ -74,7 +74,7 @@ def balance():
 
 @pytest.fixture
 def method():
-    return Switched(limits="box", max_iterations=2)
+    return Switched(limits="box", max_iterations=2, damping=0.0)
 
 
 def lqr():

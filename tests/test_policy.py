@@ -60,6 +60,7 @@ def archive(**changes):
     policy = make_policy()
     arrays = {name: np.array(getattr(policy, name)) for name in ("x_ref", "u_ref", "K", "cov", "dt", "plant")}
     arrays |= {"state_names": np.array(policy.state_names), "control_names": np.array(policy.control_names)}
+    arrays |= {"quaternions": np.array(policy.quaternions, dtype=int)}
     arrays |= {"format": np.array(FORMAT), "version": np.array(FORMAT_VERSION)} | changes
     buffer = io.BytesIO()
     np.savez(buffer, **{name: value for name, value in arrays.items() if value is not None})

@@ -10,7 +10,7 @@ import ppi_robotics as ppi
 from ppi_robotics import rollouts
 from ppi_robotics.gaussian import covariance_factor
 from ppi_robotics.kernels.lanes import normals
-from ppi_robotics.rollouts import Shooting, in_threads, no_limits, nominal_rollout
+from ppi_robotics.rollouts import in_threads, no_limits, nominal_rollout, shooting
 
 T = 12
 PROCESS, INITIAL, CONTROL = 0, 1, 2  # streams
@@ -314,7 +314,7 @@ def test_line_search_takes_the_first_acceptable_step_of_the_loop(limited, distur
         path, disturbance, noise_price = line_search(seed)
         more = (disturbance, noise_price) if disturbed else ()
         trials = [shoot(START.mean, a, limits, path, more[0] if more else None, 3.0, *more[1:]) for a in steps]
-        shooting = Shooting(problem(), limits, 3.0)
+        line = shooting(problem(), limits, 3.0)
         for merit, slope, curvature, ratio in (
             (trials[2][0] + 1e-9, 0.0, 0.0, 0.0),
             (trials[0][0], -1.0, 3.0, 0.3),
@@ -322,7 +322,7 @@ def test_line_search_takes_the_first_acceptable_step_of_the_loop(limited, distur
         ):
             bound = merit + ratio * (steps * slope + 0.5 * steps**2 * curvature)
             expected = next((n for n, trial in enumerate(trials) if trial[0] <= bound[n]), -1)
-            index, value, *found = shooting.search(steps, merit, slope, curvature, ratio, *path, *more)
+            index, value, *found = line.search(steps, merit, slope, curvature, ratio, *path, *more)
             assert index == expected
             indices.add(index)
             if index >= 0:
@@ -336,9 +336,9 @@ def test_line_search_takes_the_first_acceptable_step_of_the_loop(limited, distur
 
 def test_line_search_refuses_steps_that_diverge():
     path, _, _ = line_search(0)
-    shooting = Shooting(problem(Free()), no_limits(2))
+    line = shooting(problem(Free()), no_limits(2))
     x_ref, u_ref, K, k = path
-    index, merit, x, u, _ = shooting.search(np.array([1e200, 1e-3]), 1e6, 0.0, 0.0, 0.0, x_ref, u_ref, K, k)
+    index, merit, x, u, _ = line.search(np.array([1e200, 1e-3]), 1e6, 0.0, 0.0, 0.0, x_ref, u_ref, K, k)
     assert index == 1
     assert np.isfinite(merit)
     assert np.isfinite(x).all()

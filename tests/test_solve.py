@@ -164,7 +164,7 @@ def test_divergence_is_a_status_with_a_finite_policy(method):
         (lambda p: ppi.PPI(eta="0.1"), "eta is '0.1'"),
         (lambda p: ppi.LEQG(theta=float("inf")), "theta is inf"),
         (lambda p: ppi.ILQG(hessian="newton"), "choose from auto, gauss_newton, exact"),
-        (lambda p: ppi.ILQG(limits="clip"), "choose from interior_point, box"),
+        (lambda p: ppi.ILQG(limits="clip"), "choose from auto, interior_point, box"),
         (lambda p: ppi.ILQG(max_iterations=0), "max_iterations is 0"),
         (lambda p: ppi.ILQG(tolerance=0.0), "tolerance is 0.0"),
     ],

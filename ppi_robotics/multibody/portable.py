@@ -25,7 +25,7 @@ class Portable:
 
     def __init__(self, model, substeps, quaternions):
         if mujoco_batch is None:
-            raise PlantError(f"MuJoCo {mujoco.__version__} cannot step batches; install mujoco 3.17 or later")
+            raise PlantError(f"MuJoCo {mujoco.__version__} cannot step batches; install mujoco 4.0 or later")
         self.model, self.substeps, self.quaternions = model, substeps, quaternions
 
     def roll(self, law, start, out, threads):

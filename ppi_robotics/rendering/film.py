@@ -1,0 +1,169 @@
+"""A motion of a MuJoCo model as a sequence of pictures at equal distances in time."""
+
+import copy
+import logging
+
+import mujoco
+import numpy as np
+
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.gaussian import as_finite
+from ppi_robotics.rendering import video
+from ppi_robotics.rendering.appearance import for_a_light_page
+from ppi_robotics.rendering.framing import View
+from ppi_robotics.rendering.offscreen import NoOpenGL, Offscreen
+
+WIDTH, HEIGHT = 640, 480  # pixels
+FPS = 30.0
+INSTALL = "for shaded pictures install EGL (Debian, Ubuntu: apt install libegl1 libgl1-mesa-dri) or set MUJOCO_GL"
+
+
+def save(path, model, states, time, fps=FPS, width=WIDTH, height=HEIGHT, camera=None, data=None):
+    """Write a video of a motion at real-time speed, all of it or nothing.
+
+    Args:
+      path: of the video; its suffix, .mp4 or .gif, says which kind. GIFs know frame times of 20 ms, 30 ms, ... alone,
+        so that theirs is the next of these.
+      Others as in `frames`.
+
+    Returns:
+      Number of frames.
+
+    Raises:
+      ProblemError: if an argument does not fit, the file cannot be written, or an MP4 is asked for without the package
+        that writes it.
+    """
+    fps = video.check_path(path, fps)
+    with Film(model, states, time, fps, width, height, camera, data) as film:
+        video.write(path, film, fps)
+        return len(film)
+
+
+def frames(model, states, time=None, fps=FPS, width=WIDTH, height=HEIGHT, camera=None, data=None):
+    """Pictures of a motion, drawn one at a time as they are asked for.
+
+    Args:
+      model: `mujoco.MjModel`.
+      states: (n, nq) positions, or longer rows that begin with them, such as a plant's states.
+      time: (n,) increasing times of the states [s], or the seconds from state to state; None makes one picture a state.
+      fps: pictures a second.
+      width, height: pixels.
+      camera: name or number of one of the model's cameras, or an `MjvCamera`; None frames what moves, and follows it if
+        it travels far.
+      data: `MjData` whose other content, such as mocap bodies, appears in the pictures; the model's default if None.
+
+    Yields:
+      (height, width, 3) arrays of bytes.
+
+    Raises:
+      ProblemError: if an argument does not fit.
+    """
+    with Film(model, states, time, fps, width, height, camera, data) as film:
+        for i in range(len(film)):
+            yield film[i]
+
+
+class Film:
+    """The pictures of a motion by number, drawn on demand; arguments as in `frames`. Use it in a `with`."""
+
+    def __init__(self, model, states, time=None, fps=FPS, width=WIDTH, height=HEIGHT, camera=None, data=None):
+        if not isinstance(model, mujoco.MjModel):
+            raise ProblemError(f"model is a {type(model).__name__}; expected a mujoco.MjModel such as plant.model")
+        self.model = model
+        self.data = mujoco.MjData(model) if data is None else copy.copy(data)
+        if self.data.qpos.size != model.nq or self.data.qvel.size != model.nv:
+            raise ProblemError(
+                f"data has {self.data.qpos.size} positions, the model {model.nq}; give data of this model"
+            )
+        self.qpos = _positions(states, model)
+        self.stamps, self.moments = _times(time, len(self.qpos), fps)
+        for name, value in (("width", width), ("height", height)):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 16 <= value <= 8192:
+                raise ProblemError(f"{name} is {value!r}; expected 16 to 8192 pixels")
+        some = np.unique(np.linspace(0, len(self) - 1, 100).astype(int))
+        seconds = (self.moments[-1] - self.moments[0]) / max(len(some) - 1, 1)
+        self.view = View(model, (self._pose(i) for i in some), some, max(seconds, 1e-6), width / height)
+        model = for_a_light_page(model, width, height, self.view)
+        self.artist = _artist(model, width, height, _camera(model, camera))
+
+    def __len__(self):
+        return len(self.moments)
+
+    def __getitem__(self, index):
+        if not 0 <= index < len(self):
+            raise IndexError(f"frame {index} of {len(self)}")
+        return self.artist.draw(self._pose(index), self.view, index, self.moments[index])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.artist.close()
+
+    def _pose(self, index):
+        """The data at a frame's moment: on the way from the state before it to the one after."""
+        moment = self.moments[index]
+        after = min(int(np.searchsorted(self.stamps, moment)), len(self.stamps) - 1)
+        before = max(after - 1, 0)
+        gap = self.stamps[after] - self.stamps[before]
+        share = (moment - self.stamps[before]) / gap if gap > 0 else 0.0
+        change, qpos = np.empty(self.model.nv), self.qpos[before].copy()
+        mujoco.mj_differentiatePos(self.model, change, 1.0, qpos, self.qpos[after])
+        mujoco.mj_integratePos(self.model, qpos, change, min(share, 1.0))
+        self.data.qpos[:] = qpos
+        mujoco.mj_kinematics(self.model, self.data)
+        mujoco.mj_camlight(self.model, self.data)
+        mujoco.mj_comPos(self.model, self.data)  # tracking cameras look at centers of mass
+        mujoco.mj_tendon(self.model, self.data)
+        return self.data
+
+
+def _positions(states, model):
+    states = as_finite(states, "states")
+    if states.ndim != 2 or len(states) == 0 or states.shape[1] < model.nq:
+        raise ProblemError(
+            f"states have shape {states.shape}; expected (n, {model.nq}) positions, or longer rows that begin with them"
+        )
+    return np.ascontiguousarray(states[:, : model.nq])
+
+
+def _times(time, count, fps):
+    """Times of the states and of the frames."""
+    video.check_rate(fps)
+    if time is None:
+        stamps = np.arange(count) / fps
+        return stamps, stamps
+    stamps = as_finite(time, "time")
+    stamps = stamps * np.arange(count) if stamps.ndim == 0 else stamps
+    if stamps.shape != (count,) or (np.diff(stamps) <= 0).any():
+        raise ProblemError(f"time has shape {np.shape(time)}; expected {count} increasing times, one a state")
+    span = stamps[-1] - stamps[0]
+    return stamps, stamps[0] + np.arange(int(span * fps + 1e-6) + 1) / fps
+
+
+def _camera(model, camera):
+    """An `MjvCamera`, or None for one that frames what moves."""
+    if camera is None or isinstance(camera, mujoco.MjvCamera):
+        return camera
+    if isinstance(camera, str):
+        number = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA.value, camera)
+    else:
+        number = camera if isinstance(camera, int | np.integer) and not isinstance(camera, bool) else -1
+    if not 0 <= number < model.ncam:
+        names = ", ".join(f"'{model.camera(i).name}'" for i in range(model.ncam)) or "none"
+        raise ProblemError(
+            f"camera is {camera!r}; the model has {names}; give a name or a number, or None to frame all"
+        )
+    chosen = mujoco.MjvCamera()
+    chosen.type, chosen.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, number
+    return chosen
+
+
+def _artist(model, width, height, camera):
+    try:
+        return Offscreen(model, width, height, camera)
+    except NoOpenGL as error:
+        from ppi_robotics.rendering.stick_figure import StickFigure
+
+        logging.getLogger("ppi_robotics").warning("no OpenGL (%s): drawing a stick figure; %s", error, INSTALL)
+        return StickFigure(model, width, height)

@@ -1,0 +1,101 @@
+"""Video files from sequences of pictures: GIF with Pillow, MP4 with imageio-ffmpeg."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.files import write_whole
+from ppi_robotics.gaussian import as_finite
+
+KINDS = (".mp4", ".gif")
+PALETTE_FRAMES = 8  # that a GIF's common colors are taken from
+
+
+def check_path(path, fps=30.0):
+    """Frames a second that a video at this path will have: those asked for or, for a GIF, what it can say.
+
+    Raises:
+      ProblemError: if no video of this name can be written.
+    """
+    check_rate(fps)
+    path = Path(path)
+    kind = path.suffix.lower()
+    if kind not in KINDS:
+        raise ProblemError(f"video '{path}' is neither .mp4 nor .gif; end its name in one of them")
+    if not path.parent.is_dir():
+        raise ProblemError(f"cannot write '{path}': no folder '{path.parent}'; make it, or choose another")
+    if kind == ".mp4":
+        _ffmpeg()
+        return fps
+    return 1000 / _delay(fps)
+
+
+def check_rate(fps):
+    """Raise `ProblemError` unless this is a number of frames a second."""
+    if not 0 < as_finite(fps, "fps", ()) <= 1000:
+        raise ProblemError(f"fps is {fps!r}; expected up to 1000 frames a second")
+
+
+def write(path, film, fps):
+    """Write a sequence of pictures (height, width, 3), all of it or nothing; the suffix of the path says which kind.
+
+    Raises:
+      ProblemError: if it cannot be written.
+    """
+    if Path(path).suffix.lower() == ".gif":
+        _write_gif(path, film, _delay(fps))
+    else:
+        _write_mp4(path, film, fps)
+
+
+def _delay(fps):
+    """Milliseconds from frame to frame: GIFs know multiples of 10, and viewers honor 20 or more."""
+    return max(10 * round(100 / fps), 20)
+
+
+def _write_gif(path, film, delay):
+    from ppi_robotics.animation import Palette, write_gif
+
+    def four_channels(picture):
+        return np.dstack([picture, np.zeros_like(picture[..., :1])])
+
+    some = np.unique(np.linspace(0, len(film) - 1, PALETTE_FRAMES).astype(int))
+    palette = Palette(np.stack([four_channels(film[int(i)])[::2, ::2] for i in some]))
+    images = (palette.image(four_channels(film[i])) for i in range(len(film)))
+    write_gif(path, images, len(film), delay)
+
+
+def _write_mp4(path, film, fps):
+    ffmpeg = _ffmpeg()
+    height, width = film[0].shape[:2]
+    if height % 2 or width % 2:
+        raise ProblemError(f"an MP4 of {width} x {height} pixels; give an even width and height, or write a .gif")
+    with tempfile.TemporaryDirectory() as folder:
+        partial = Path(folder, "video.mp4")
+        # a constant rate factor of 18 is visually lossless; the index in front lets browsers start at once
+        options = ["-crf", "18", "-preset", "medium", "-movflags", "+faststart"]
+        writer = ffmpeg.write_frames(
+            str(partial), (width, height), fps=fps, quality=None, macro_block_size=2, output_params=options
+        )
+        writer.send(None)
+        try:
+            for i in range(len(film)):
+                writer.send(film[i])
+        except OSError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ProblemError(f"ffmpeg could not write '{path}': {reason}; write a .gif") from error
+        finally:
+            writer.close()
+        write_whole(path, partial.read_bytes())
+
+
+def _ffmpeg():
+    try:
+        import imageio_ffmpeg
+    except ImportError as error:
+        raise ProblemError(
+            "MP4 videos need imageio-ffmpeg; pip install ppi-robotics[video], or write a .gif"
+        ) from error
+    return imageio_ffmpeg
