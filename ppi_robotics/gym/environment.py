@@ -6,6 +6,7 @@ import numpy as np
 from ppi_robotics.distribution import as_booleans
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import as_finite, covariance_factor
+from ppi_robotics.gym.pictures import pictures_of
 from ppi_robotics.kernels.closed_loop import DIVERGED
 from ppi_robotics.manifold import unit
 from ppi_robotics.problem import Problem
@@ -32,14 +33,16 @@ class Environment(gymnasium.Env):
 
     Args:
       problem: `Problem`.
-      render_mode: None, or "rgb_array" for plants that offer `draw` and `view`, see `animation`.
+      render_mode: None, or "rgb_array" for MuJoCo plants and ones that offer `draw` and `view`, see `animation`.
       observation: function of the state (nx,) to a vector that is observed instead.
+      camera: of the pictures of a MuJoCo plant: name or number of one of the model's cameras, or an `MjvCamera`; by
+        default MuJoCo's free camera.
 
     Raises:
       ProblemError: if an argument cannot be used.
     """
 
-    def __init__(self, problem, render_mode=None, observation=None):
+    def __init__(self, problem, render_mode=None, observation=None, camera=None):
         if not isinstance(problem, Problem):
             raise ProblemError(f"problem is {problem!r}; expected a Problem(plant, cost, initial, horizon)")
         if observation is not None and not callable(observation):
@@ -48,13 +51,10 @@ class Environment(gymnasium.Env):
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": max(round(1 / plant.dt), 1)}
         if render_mode not in (None, "rgb_array"):
             raise ProblemError(f"render_mode is {render_mode!r}; expected None or 'rgb_array'")
-        if render_mode and not (hasattr(plant, "draw") and hasattr(plant, "view")):
-            raise ProblemError(
-                f"plant '{plant.name}' has no draw(x) and view to make pictures from; leave render_mode out"
-            )
         self.problem, self.render_mode, self._observation, self._size = problem, render_mode, observation, None
         self._factor = covariance_factor(problem.initial.cov)
-        self._x, self._t, self._cost, self._over, self._shown = None, 0, 0.0, True, []
+        self._x, self._t, self._cost, self._over = None, 0, 0.0, True
+        self._pictures = None if render_mode is None else pictures_of(problem, camera)
         low, high = plant.control_limits.T
         self.action_space = gymnasium.spaces.Box(low, high, dtype=np.float64)
         self._size = self._observe(problem.initial.mean).shape
@@ -78,8 +78,9 @@ class Environment(gymnasium.Env):
             self._x = unit(as_finite(options["initial"], "initial", (plant.nx,)), plant.quaternions)
         else:
             self._x = plant.retract(initial.mean[None], drawn[None])[0]
-        self._t, self._cost, self._over, self._shown = 0, 0.0, False, []
-        self._show(np.zeros(plant.nu))
+        self._t, self._cost, self._over = 0, 0.0, False
+        if self._pictures is not None:
+            self._pictures.start(self._x)
         return self._observe(self._x), self._info()
 
     def step(self, action):
@@ -102,7 +103,8 @@ class Environment(gymnasium.Env):
             paid, truncated = np.inf, False
         else:
             self._x = x
-            self._show(u)
+            if self._pictures is not None:
+                self._pictures.go_on(x, u)
         self._cost += paid
         self._over = terminated or truncated
         return self._observe(self._x), -paid, terminated, truncated, self._info()
@@ -132,23 +134,20 @@ class Environment(gymnasium.Env):
             info["success"] = bool(reached and np.isfinite(self._cost))
         return info
 
-    def _show(self, u):
-        """Keep a state and the control that led to it for pictures."""
-        if self.render_mode is not None:
-            self._shown.append((self._x, u))
-
     def render(self):
-        """Picture (height, width, 3) of the present state, with the control that led to it; None without a mode.
+        """Picture (height, width, 3) of the present state; None without a mode.
 
         Raises:
-          ProblemError: before the first reset.
+          ProblemError: before the first reset, or after `close`.
         """
         if self.render_mode is None:
             return None
-        if self._x is None:
-            raise ProblemError("there is no state to draw; call reset first")
-        from ppi_robotics.animation import Scene  # matplotlib takes long to import
+        if self._x is None or self._pictures is None:
+            raise ProblemError("there is nothing to draw; reset the environment first, and close it last")
+        return self._pictures.picture()
 
-        plant, (states, controls) = self.problem.plant, map(np.array, zip(*self._shown, strict=True))
-        scene = Scene(plant, [plant.draw(x) for x in states], controls, plant.dt * np.arange(len(states)), "")
-        return scene.frame(len(states) - 1)[..., :3].copy()
+    def close(self):
+        """Give back what the pictures hold."""
+        if self._pictures is not None:
+            self._pictures.close()
+        self._pictures = None

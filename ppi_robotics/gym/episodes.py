@@ -5,12 +5,14 @@ import types
 from dataclasses import dataclass
 
 import gymnasium
+import mujoco
 import numpy as np
 
 from ppi_robotics.distribution import with_error
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import as_finite, frozen
 from ppi_robotics.gym.loading import label, simulation_of
+from ppi_robotics.mujoco_loop import BREAKDOWNS
 from ppi_robotics.multibody.plant import MujocoPlant
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
@@ -117,9 +119,8 @@ def _run(env, simulation, law, plant, horizon, problem):
     terminated = truncated = diverged = False
     while not (terminated or truncated or diverged):
         action = np.clip(as_finite(law(t, data), "the policy's control", (plant.nu,)), low, high).astype(space.dtype)
-        before = data.time
         _, reward, terminated, truncated, _ = env.step(action)
-        diverged = not data.time > before
+        diverged = _broke_down(data)
         if t == 0 and not diverged and not np.array_equal(data.ctrl, action):
             raise ProblemError(
                 f"the environment turned the action {action.tolist()} into the controls {data.ctrl.tolist()}; "
@@ -131,6 +132,11 @@ def _run(env, simulation, law, plant, horizon, problem):
         diverged = diverged or not np.isfinite(x[-1]).all()
         truncated = bool(truncated) or (t == horizon and not terminated)
     return total, t, bool(terminated), truncated, diverged, _cost(problem, np.array(x), np.array(u), diverged)
+
+
+def _broke_down(data):
+    """Whether MuJoCo gave up since the last reset; it goes on from another state then."""
+    return any(data.warning[int(getattr(mujoco.mjtWarning, name))].number for name in BREAKDOWNS)
 
 
 def _cost(problem, x, u, diverged):
@@ -218,4 +224,7 @@ def _has_time_limit(env):
 
 
 def _standard_error(values):
+    """Standard error of the mean: nan for a single value, inf where one is not finite."""
+    if not np.isfinite(values).all():
+        return math.inf
     return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
