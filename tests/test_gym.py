@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.linalg
 from mujoco_models import arm, drone, random_policy
 
 import ppi_robotics as ppi
@@ -16,7 +17,7 @@ pytest.importorskip("imageio")  # gymnasium's MuJoCo environments load it
 from gymnasium.utils.env_checker import check_env  # noqa: E402
 
 WORLDS = ("InvertedPendulum-v5", "InvertedDoublePendulum-v5", "Reacher-v5", "Pusher-v5")
-STEPS = 1000  # time limit of InvertedPendulum-v5
+STEPS = 1000  # time limit of the pendulums
 
 
 class Slider(ppi.SymbolicPlant):
@@ -44,6 +45,12 @@ class Square(gymnasium.ActionWrapper):
 
     def action(self, action):
         return 0.5 * action
+
+
+class Stuck(Square):
+    """Leaves actions no room."""
+
+    action_space = gymnasium.spaces.Box(0.0, 0.0, (1,))
 
 
 def quadratic(plant, **options):
@@ -155,6 +162,19 @@ def test_a_policy_keeps_the_pendulum_up(make, balance):
     assert f"episodes of {fallen.lengths.min()} to {fallen.lengths.max()} steps" in str(fallen)
 
 
+def test_a_regulator_keeps_the_double_pendulum_up(make):
+    env = make("InvertedDoublePendulum-v5")
+    plant = ppi.gym.plant_of(env)
+    A, B = (derivative[0] for derivative in plant.linearize(np.zeros((1, 6)), np.zeros((1, 1))))
+    Q, R = np.diag([1, 10, 10, 0.1, 0.1, 0.1]), np.array([[0.1]])
+    P = scipy.linalg.solve_discrete_are(A, B, Q, R)
+    K = -np.linalg.solve(R + B.T @ P @ B, B.T @ P @ A)
+    policy = replace(resting(plant, 1), K=K[None])  # of one stage, which goes on acting
+    kept = ppi.gym.evaluate(env, policy, plant, episodes=3)
+    assert kept.lengths.tolist() == [STEPS] * 3
+    assert (kept.returns > 9 * STEPS).all()  # 10 a step upright, less what the tip lacks to the height that is wanted
+
+
 def test_the_cost_of_an_episode_is_that_of_the_rollout(make, balance):
     problem, policy = balance
     x0 = np.array([0.1, 0.05, 0.0, -0.1])
@@ -233,10 +253,11 @@ def test_a_simulation_that_breaks_down_ends_the_episode(make, balance, tmp_path,
         ({"frame_skip": 5}, "lasts 0.04 s, a step of the environment 0.1 s"),
         ({"wrap": Square}, "the environment turned the action"),
         ({"wrap": lambda env: env.unwrapped}, "has no time limit"),
+        ({"wrap": Stuck}, "the action space .* is empty; give the model's actuators a ctrlrange"),
         ({"plant": None}, "plant is None; expected a MujocoPlant"),
         ({"policy": 3}, "policy is 3; expected a LinearGaussianPolicy"),
-        ({"policy": lambda data: [np.nan]}, "the policy's control has a non-finite entry"),
-        ({"policy": lambda data: np.zeros(2)}, r"the policy's control has shape \(2,\); expected \(1,\)"),
+        ({"policy": lambda data: [np.nan]}, "the control of the policy has a non-finite entry"),
+        ({"policy": lambda data: np.zeros(2)}, r"the control of the policy has shape \(2,\); expected \(1,\)"),
         ({"episodes": 0}, "episodes is 0"),
         ({"seed": -1}, "seed is -1"),
         ({"horizon": 0}, "horizon is 0"),

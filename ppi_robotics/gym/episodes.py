@@ -118,7 +118,9 @@ def _run(env, simulation, law, plant, horizon, problem):
     total, t, x, u = 0.0, 0, [plant.read(data)], []
     terminated = truncated = diverged = False
     while not (terminated or truncated or diverged):
-        action = np.clip(as_finite(law(t, data), "the policy's control", (plant.nu,)), low, high).astype(space.dtype)
+        action = np.clip(as_finite(law(t, data), "the control of the policy", (plant.nu,)), low, high).astype(
+            space.dtype
+        )
         _, reward, terminated, truncated, _ = env.step(action)
         diverged = _broke_down(data)
         if t == 0 and not diverged and not np.array_equal(data.ctrl, action):
@@ -202,6 +204,8 @@ def _check(env, simulation, plant, horizon, problem):
         )
     if not isinstance(env.action_space, gymnasium.spaces.Box) or env.action_space.shape != (plant.nu,):
         raise ProblemError(f"the action space is {env.action_space}; expected a Box of the {plant.nu} controls")
+    if not (env.action_space.low < env.action_space.high).all():  # as gymnasium makes of actuators without a ctrlrange
+        raise ProblemError(f"the action space {env.action_space} is empty; give the model's actuators a ctrlrange")
     if horizon is not None:
         check_count(horizon, "horizon", 1)
     elif not _has_time_limit(env):
