@@ -118,12 +118,11 @@ def _run(env, simulation, law, plant, horizon, problem):
     total, t, x, u = 0.0, 0, [plant.read(data)], []
     terminated = truncated = diverged = False
     while not (terminated or truncated or diverged):
-        action = np.clip(as_finite(law(t, data), "the control of the policy", (plant.nu,)), low, high).astype(
-            space.dtype
-        )
+        wanted = as_finite(law(t, data), "the control of the policy", (plant.nu,))
+        action = np.clip(wanted, low, high).astype(space.dtype)
         _, reward, terminated, truncated, _ = env.step(action)
         diverged = _broke_down(data)
-        if t == 0 and not diverged and not np.array_equal(data.ctrl, action):
+        if not diverged and not np.array_equal(data.ctrl, action):
             raise ProblemError(
                 f"the environment turned the action {action.tolist()} into the controls {data.ctrl.tolist()}; "
                 "give it without wrappers that change actions"
