@@ -51,6 +51,7 @@ _WHERE = {
     "mpc": ("RecedingHorizon",),
 }
 _CASADI = ("vertcat", "sin", "cos", "tan", "exp", "log", "sqrt", "tanh", "atan2", "fabs", "if_else", "dot", "sumsqr")
+_MODULES = ("gym",)  # with packages of their own; not in __all__, as `import *` is to work without these
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
 
 __version__ = "0.1.0"
@@ -62,6 +63,8 @@ def __getattr__(name):
         value = getattr(importlib.import_module(f"ppi_robotics.{_HOME[name]}"), name)
     elif name in _CASADI:
         value = getattr(importlib.import_module("casadi"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"ppi_robotics.{name}")
     else:
         raise AttributeError(f"module 'ppi_robotics' has no attribute '{name}'; see dir(ppi_robotics)")
     globals()[name] = value
@@ -69,4 +72,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted(__all__)
+    return sorted([*__all__, *_MODULES])
