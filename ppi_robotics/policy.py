@@ -6,7 +6,8 @@ u_t ~ N( u_ref_t + K_t (x_t - x_ref_t), cov_t ),   clipped to the control limits
 import io
 import zipfile
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -107,6 +108,18 @@ class LinearGaussianPolicy:
             return between(self.x_ref), between(self.u_ref), between(self.K)
         ahead = difference(self.x_ref[after], self.x_ref[t], self.quaternions)
         return retract(self.x_ref[t], weight * ahead, self.quaternions), between(self.u_ref), between(self.K)
+
+    def transfer(self, plant):
+        """The policy for another plant whose states and controls mean the same in the same order, whatever their names.
+
+        Raises:
+          ProblemError: if the sizes or the lengths of a stage differ.
+        """
+        moved = replace(
+            self, plant=plant.name, state_names=tuple(plant.state_names), control_names=tuple(plant.control_names)
+        )
+        moved.check(SimpleNamespace(plant=plant, horizon=self.horizon))
+        return moved
 
     def check(self, problem):
         """Raise `ProblemError` unless the policy fits the problem's plant and horizon."""

@@ -144,6 +144,7 @@ class Engine:
             self.lib.mjb_deleteBatch(address)
 
 
+@functools.cache
 def callbacks():
     """The compiled callbacks, one module for all models."""
     return build_whole("the loops about MuJoCo", "multibody")

@@ -95,5 +95,5 @@ class Shooting:
             merits[n] += 0.5 * self.price * float(np.vdot(w[n], w[n]))
             if len(noise_price):
                 z = beside(x[n, :-1], u[n], noise_price.shape[1] - self.nu)
-                merits[n] += 0.5 * float(np.einsum("ti,tij,tj->", z, noise_price, z))
+                merits[n] += 0.5 * float(np.vdot(z, (noise_price @ z[:, :, None])[:, :, 0]))
         return np.where(np.isfinite(merits), merits, math.inf)
