@@ -1,5 +1,6 @@
 """Ready-made plants, written with the public names of ppi_robotics alone."""
 
+from plants import mujoco_bodies
 from plants.acrobot import Acrobot
 from plants.cart_pole import CartPole
 from plants.double_cart_pole import DoubleCartPole
@@ -7,4 +8,4 @@ from plants.pendulum import Pendulum
 
 BY_NAME = {plant.name: plant for plant in (Pendulum, CartPole, Acrobot, DoubleCartPole)}
 
-__all__ = ["BY_NAME", "Acrobot", "CartPole", "DoubleCartPole", "Pendulum"]
+__all__ = ["BY_NAME", "Acrobot", "CartPole", "DoubleCartPole", "Pendulum", "mujoco_bodies"]
