@@ -7,6 +7,7 @@ standard error. Libraries load inside the functions that use them, so that help 
 """
 
 import sys
+import textwrap
 from pathlib import Path
 
 import typer
@@ -89,14 +90,14 @@ def plants(as_json: Json = False):
         horizon = f"{plant.default_horizon} stages\n{plant.default_horizon * plant.dt:g} s"
         table.add_row(name, states, controls, limits, f"sigma {plant.sigma:g}", horizon)
     print_table(table)
-    table = Table("body for mujoco", "states", "controls", "tasks", title="MuJoCo bodies", show_lines=True)
+    table = Table("MuJoCo body", "states", "controls", "tasks", show_lines=True)
     for name, plant in moving.items():
         lines = [
             f"{task}: {facts.horizon} stages, {facts.horizon * plant.dt:g} s, noise {facts.noise:g}"
             + (f", goal {','.join(f'{part:g}' for part in facts.goal)}" if facts.goal else "")
             for task, facts in tasks[name].items()
         ]
-        table.add_row(name, str(plant.nx), ", ".join(plant.control_names), "\n".join(lines))
+        table.add_row(name, str(plant.nx), textwrap.fill(", ".join(plant.control_names), 40), "\n".join(lines))
     print_table(table)
     return 0
 

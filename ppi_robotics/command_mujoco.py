@@ -9,9 +9,7 @@ import typer
 
 from ppi_robotics.command_arguments import (
     Eta,
-    Horizon,
     Json,
-    NoiseLevel,
     Out,
     Samples,
     Seed,
@@ -20,6 +18,7 @@ from ppi_robotics.command_arguments import (
     check_counts,
     make_method,
     option,
+    real,
     whole,
 )
 from ppi_robotics.command_output import (
@@ -48,7 +47,7 @@ TaskName = Annotated[
 ]
 Goal = Annotated[
     str | None,
-    typer.Option("--goal", metavar="X,Y,...", help="Place to reach [m]; positions or a keyframe to swing up to."),
+    typer.Option("--goal", metavar="X,Y,...", help="Place to reach in meters; positions or a keyframe to swing up to."),
 ]
 Keyframe = Annotated[
     str | None,
@@ -60,12 +59,18 @@ AnyMethod = Annotated[
     typer.Option("--method", metavar="NAME", help="ppi, ilqg, leqg, aico or psi; ppi by default, ilqg with --mpc."),
 ]
 Mpc = Annotated[bool, typer.Option("--mpc", help="Plan anew at every stage, in closed loop with the simulation.")]
+Noise = Annotated[
+    float | None,
+    option("--noise", "S", "Noise of the controls relative to their size; the task's own by default.", real),
+]
+Stages = Annotated[int | None, option("--horizon", "T", "Stages, not seconds; the task's own by default.", whole)]
 Substeps = Annotated[int | None, option("--substeps", "N", "Physics steps a stage; about 20 ms by default.", whole)]
 Video = Annotated[
     Path | None,
     typer.Option("--video", metavar="FILE", help="An .mp4 or .gif to write in place of animation.gif in the folder."),
 ]
 Viewer = Annotated[bool, typer.Option("--viewer", help="Show the motion in MuJoCo's window.")]
+STARTS = {"balance": 1, "reach": 2}  # small deviations have one optimum, and any way to a place will do
 
 
 def mujoco(
@@ -78,9 +83,9 @@ def mujoco(
     eta: Eta = None,
     theta: Theta = None,
     mpc: Mpc = False,
-    horizon: Horizon = None,
+    horizon: Stages = None,
     substeps: Substeps = None,
-    noise: NoiseLevel = None,
+    noise: Noise = None,
     starts: Starts = None,
     samples: Samples = 1000,
     seed: Seed = 0,
@@ -106,7 +111,7 @@ def mujoco(
         if mpc:
             solved, found, rows = replanned(problem, method, seed, viewer, video, files)
         else:
-            starts = starts or (1 if task == "balance" else None)  # small deviations have one optimum
+            starts = starts or STARTS.get(task)
             solved, found, rows = solved_once(problem, method, seed, starts, samples, viewer, video, files)
     if as_json:
         show_json(facts | found | {"files": files.written})

@@ -17,7 +17,7 @@ from ppi_robotics.errors import ProblemError
 
 SECONDS = {"balance": 2.0, "swingup": 5.0, "reach": 1.5}  # tasks of MJCF files, and how long they take by default
 STAGE = 0.02  # seconds, about, where no number of substeps is given
-NOISE = 0.05  # of the controls, relative to their size
+NOISE = 0.02  # of the controls, relative to their size
 SITES = ("tip", "end_effector", "ee")  # that reach for a goal where none is named
 
 

@@ -39,7 +39,7 @@ class Task(NamedTuple):
     success: Callable
 
 
-def balance(plant, state=None, spread=0.02):
+def balance(plant, state=None, spread=0.01):
     """Stay at a state: a quadratic cost about it, for the linear feedback of small deviations.
 
     Args:
