@@ -50,21 +50,21 @@ _WHERE = {
     "profile": ("risk_profile", "RiskProfile", "RiskPoint"),
     "mpc": ("RecedingHorizon",),
 }
-_MODULES = ("tasks",)
 _CASADI = ("vertcat", "sin", "cos", "tan", "exp", "log", "sqrt", "tanh", "atan2", "fabs", "if_else", "dot", "sumsqr")
+_MODULES = ("gym", "tasks")  # not in __all__, as `import *` is to work without the packages of gym
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
 
 __version__ = "0.1.0"
-__all__ = [*_HOME, *_MODULES, *_CASADI, "__version__"]
+__all__ = [*_HOME, *_CASADI, "__version__"]
 
 
 def __getattr__(name):
     if name in _HOME:
         value = getattr(importlib.import_module(f"ppi_robotics.{_HOME[name]}"), name)
-    elif name in _MODULES:
-        value = importlib.import_module(f"ppi_robotics.{name}")
     elif name in _CASADI:
         value = getattr(importlib.import_module("casadi"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"ppi_robotics.{name}")
     else:
         raise AttributeError(f"module 'ppi_robotics' has no attribute '{name}'; see dir(ppi_robotics)")
     globals()[name] = value
@@ -72,4 +72,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted(__all__)
+    return sorted([*__all__, *_MODULES])

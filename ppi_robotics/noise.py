@@ -80,9 +80,17 @@ class Noise:
             E[:, :split, :, nx:] = np.einsum("trm,imj->tirj", B, self.control)
         if len(self.state):
             E[:, split:, :, :nx] = self.state
-        growing = np.einsum("tirj,tj->tri", E, np.hstack((x, u)))
+        growing = np.einsum("tirj,tj->tri", E, beside(x, u, nx))
         factor = np.broadcast_to(self.factor, (T, *self.factor.shape))
         return np.ascontiguousarray(np.concatenate((factor, growing), axis=2)), E
+
+
+def beside(x, u, ndx):
+    """States (T, nx) and controls (T, nu) side by side, (T, ndx + nu).
+
+    Nothing grows with a state that has quaternions: zeros of the tangent's size stand for it.
+    """
+    return np.hstack((x if x.shape[1] == ndx else np.zeros((len(x), ndx)), u))
 
 
 def _factors(given, name):

@@ -95,7 +95,7 @@ def swing_up(plant, goal, initial=None):
         turns = [Residual(direction, weight=weight)] if len(x_entries) else []
         return [StateDeviation(goal, weight * weights), *turns]
 
-    cost = TaskCost(stage=[*pose(1.0), Effort(0.01 * _effort(plant))], terminal=pose(100.0))
+    cost = TaskCost(stage=[*pose(0.1), Effort(0.3 * _effort(plant))], terminal=pose(100.0))
     return Task(cost, initial, _at(plant, goal))
 
 

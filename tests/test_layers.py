@@ -45,6 +45,7 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
         "mpc",
         "replanning",
     },
+    {"gym"},
     {
         "__main__",
         "command_arguments",
@@ -63,7 +64,8 @@ HOMES = {  # third-party packages that are slow to import or replaceable, and th
     "llvmlite": {"kernels"},
     "matplotlib": {"plotting", "plotting_risk", "animation", "rendering"},
     "PIL": {"plotting", "animation"},
-    "mujoco": {"multibody", "controller", "mujoco_loop", "rendering", "tasks", "command_loop"},
+    "mujoco": {"multibody", "controller", "mujoco_loop", "rendering", "gym", "tasks", "command_loop"},
+    "gymnasium": {"gym"},
     "imageio_ffmpeg": {"rendering"},
     "filterpy": {"estimation"},
     "typer": {"__main__", "command_arguments", "command_mujoco"},

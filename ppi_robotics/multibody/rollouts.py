@@ -6,6 +6,7 @@ import numpy as np
 
 from ppi_robotics.gaussian import covariance_factor
 from ppi_robotics.multibody.simulation import writable
+from ppi_robotics.noise import beside
 from ppi_robotics.policy import control_factors
 
 ROOM = 16e6  # bytes that the trajectories of one run may take
@@ -93,6 +94,6 @@ class Shooting:
         for n in np.flatnonzero(sound):
             merits[n] += 0.5 * self.price * float(np.vdot(w[n], w[n]))
             if len(noise_price):
-                z = np.hstack((x[n, :-1], u[n]))
+                z = beside(x[n, :-1], u[n], noise_price.shape[1] - self.nu)
                 merits[n] += 0.5 * float(np.einsum("ti,tij,tj->", z, noise_price, z))
         return np.where(np.isfinite(merits), merits, math.inf)

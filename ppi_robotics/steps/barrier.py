@@ -18,6 +18,7 @@ class Memory:
       filter: pairs (infeasibility, barrier objective); no later iterate may be worse than one of them in both.
       failures: line searches that failed in a row.
       sweep: last backward sweep that was completed.
+      stalled: whether the last step has hardly changed the cost, and better ones are not to be had.
     """
 
     y: np.ndarray
@@ -27,6 +28,7 @@ class Memory:
     filter: tuple = ()
     failures: int = 0
     sweep: Sweep | None = None
+    stalled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ import numpy as np
 from ppi_robotics.expansion import taylor
 from ppi_robotics.kernels.trajectories import costates
 from ppi_robotics.messages import Breakdown, backward
+from ppi_robotics.noise import beside
 from ppi_robotics.rollouts import no_limits, shooting
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps.newton import Newton
-from ppi_robotics.steps.phase import RATIO, Iterate, Phase, broke_down, disturbance_gain, objective
+from ppi_robotics.steps.phase import RATIO, ROUGH, Iterate, Phase, broke_down, disturbance_gain, objective
 
 STEPS = 10.0 ** np.linspace(0.0, -3.0, 11)  # step lengths of Tassa's line search
 DAMPING_MAX = 1e10
@@ -28,7 +29,8 @@ class DampedShooting(Phase):
       lambda_transition: at least 0.
       exact: second derivatives of the dynamics, weighted by the costates, join the cost's Hessian.
       box: keep the control limits by box-constrained steps (Tassa, Mansard and Todorov, ICRA 2014).
-      tolerance: converged once an accepted step lowers the cost by a smaller fraction.
+      tolerance: converged once an accepted step lowers the cost by a smaller fraction; at least 1e-6 on plants
+        without second derivatives, where the last digits come slowly.
       damping: of the first iteration.
     """
 
@@ -70,13 +72,14 @@ class DampedShooting(Phase):
         if isinstance(step, Breakdown):
             return self._retreat(replace(iterate, breakdown=step), index, broke_down(step))
         n, merit, before, x, u, w, slope, change = step
-        small = -slope <= self.tolerance * abs(before)
+        tolerance = self.tolerance if problem.plant.second_derivatives else max(self.tolerance, ROUGH)
+        small = -slope <= tolerance * abs(before)
         if n < 0 and small and iterate.damping < 1e-5:
             after = replace(iterate, cost=before, swept=True, status=Status.CONVERGED)
             return after, self._row(index, before, 0.0, 0.0, iterate)
         if n < 0:
             return self._retreat(replace(iterate, cost=before, swept=True), index, Status.NO_DESCENT)
-        settled = before - merit <= self.tolerance * abs(before) and iterate.damping < 1e-5
+        settled = before - merit <= tolerance * abs(before) and iterate.damping < 1e-5
         status = Status.CONVERGED if settled else None
         growth, damping = less_damping(iterate)
         after = Iterate(x, u, iterate.w if w is None else w, merit, status, True, None, damping, growth, iterate.memory)
@@ -140,5 +143,5 @@ def noise_cost(price, x, u):
     """Expected cost of noise that grows with state and control, for its price N (T, nx + nu, nx + nu) or 0 rows."""
     if not len(price):
         return 0.0
-    z = np.hstack((x[:-1], u))
+    z = beside(x[:-1], u, price.shape[1] - u.shape[1])
     return 0.5 * float(np.einsum("ti,tij,tj->", z, price, z))

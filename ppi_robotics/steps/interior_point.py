@@ -28,7 +28,7 @@ from ppi_robotics.rollouts import shooting
 from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps.barrier import Direction, Memory, Point
-from ppi_robotics.steps.phase import DIVERGED, Iterate, Phase, broke_down, objective
+from ppi_robotics.steps.phase import DIVERGED, ROUGH, Iterate, Phase, broke_down, objective
 
 DAMPING_FIRST, DAMPING_MAX = 1e-4, 1e12
 SETTLINGS, SETTLED = 20, 1e-6
@@ -44,7 +44,8 @@ class InteriorPoint(Phase):
       lambda_transition: where positive, the objective is PPI's merit; where negative, its saddle point is approached by
         Newton steps without a search, from a risk-neutral solution.
       exact: second derivatives of the dynamics, weighted by the multipliers, join the Hessian.
-      tolerance: of the scaled optimality residuals; at least 1e-5 on plants whose derivatives are differences.
+      tolerance: of the scaled optimality residuals. On plants without second derivatives they fall slowly: there it is
+        at least 1e-5, and steps that change the cost by less than one part in a million count as converged.
       mu: first barrier weight.
       margin: state limits are kept with so much to spare, since the closed loop leaves the optimized path by a little.
       points: `SigmaPoints` for the gains about the optimal path; None takes derivatives.
@@ -70,7 +71,10 @@ class InteriorPoint(Phase):
         """One Newton step of the barrier problem, after lowering mu as far as the optimality error allows."""
         model = taylor(problem, iterate.x, iterate.u, self._adjoint(problem, iterate), growth=False)
         gaps = model.d + iterate.w @ problem.plant.noise.factor.T
-        if iterate.swept and self._residual(problem, model, gaps, iterate, 0.0) <= self._tolerance(problem):
+        settled = iterate.memory.stalled and iterate.memory.mu * iterate.u.size <= ROUGH * abs(iterate.cost)
+        if iterate.swept and (
+            settled or self._residual(problem, model, gaps, iterate, 0.0) <= self._tolerance(problem)
+        ):
             cost = objective(problem, iterate.x, iterate.u, iterate.w, self.lambda_transition)
             return replace(iterate, cost=cost, status=Status.CONVERGED), None
         iterate = self._lower_mu(problem, model, gaps, iterate)
@@ -173,11 +177,13 @@ class InteriorPoint(Phase):
         """Lower the barrier weight while its problem is solved; the filter starts afresh."""
         memory = iterate.memory
         mu, least = memory.mu, self._tolerance(problem) / 10
+        if memory.stalled:
+            mu = max(least, min(0.2 * mu, mu**1.5))
         while mu > least and self._residual(problem, model, gaps, iterate, mu) <= 10 * mu:
             mu = max(least, min(0.2 * mu, mu**1.5))
         if mu == memory.mu:
             return iterate
-        return replace(iterate, memory=replace(memory, mu=mu, filter=(), failures=0))
+        return replace(iterate, memory=replace(memory, mu=mu, filter=(), failures=0, stalled=False))
 
     def _sweep(self, model, iterate):
         """Backward sweep, with the damping that makes every Hessian positive definite (IPOPT, algorithm IC)."""
@@ -296,10 +302,12 @@ class InteriorPoint(Phase):
         entries = memory.filter
         if not armijo:
             entries = (*entries, ((1 - 1e-5) * here.theta, here.phi - 1e-8 * here.theta))
-        memory = replace(memory, y=y, filter=entries, failures=0)
         cost = objective(problem, point.x, point.u, point.w, self.lambda_transition)
         change = step * float(max(np.abs(direction.dx).max(), np.abs(direction.du).max()))
         defect = float(np.abs(point.c).max())
+        still = abs(cost - iterate.cost) <= ROUGH * abs(cost) and defect < self._tolerance(problem)
+        stalled = still and not problem.plant.second_derivatives
+        memory = replace(memory, y=y, filter=entries, failures=0, stalled=stalled)
         row = Iteration(index, self.name, cost, defect, change, step, iterate.damping, memory.mu)
         return replace(iterate, x=point.x, u=point.u, w=point.w, cost=cost, memory=memory), row
 

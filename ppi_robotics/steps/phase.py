@@ -12,6 +12,7 @@ from ppi_robotics.solution import Status
 from ppi_robotics.statistical import statistical
 
 RATIO = 1e-4  # of the predicted decrease, which an accepted step must reach
+ROUGH = 1e-6  # relative changes of the cost that are not worth an iteration without second derivatives
 DIVERGED = 1e5  # largest |x| of an iterate
 
 

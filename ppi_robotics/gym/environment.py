@@ -1,0 +1,153 @@
+"""A problem as a gymnasium environment."""
+
+import gymnasium
+import numpy as np
+
+from ppi_robotics.distribution import as_booleans
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.gaussian import as_finite, covariance_factor
+from ppi_robotics.gym.pictures import pictures_of
+from ppi_robotics.kernels.closed_loop import DIVERGED
+from ppi_robotics.manifold import unit
+from ppi_robotics.problem import Problem
+
+
+class Environment(gymnasium.Env):
+    """A problem as an environment: an episode is one rollout of T stages, its return minus its cost.
+
+    A step draws the noise of the plant, a reset the initial state, from the environment's `np_random`, which
+    `reset(seed=...)` seeds: the same seed and number of resets meet the same noise under every policy. Rewards are
+    minus the stage costs; that of stage T also holds minus the terminal cost, and ends the episode as `truncated`. What
+    learns by bootstrapping should take that end for a terminal state, as the terminal cost stands for all that follows.
+    The observation does not tell the time; gymnasium's `TimeAwareObservation` adds it.
+
+    An episode whose state or cost is not finite any more, or whose state has an entry beyond 1e5, is `terminated` with
+    reward -inf, as its rollout would cost infinity, and with the observation of the last state before. A MuJoCo plant
+    starts its constraint solver anew at every step, so that with contacts rollouts agree to its tolerance alone.
+
+    Spaces: actions are controls, a Box of the plant's limits, infinite where there are none; beyond them actions are
+    clipped. Observations are states, a Box without bounds. Both are float64.
+
+    `reset` and `step` return in info "time" [s] and "cost", that of the episode so far; the last step also "success",
+    if the problem has a criterion. `reset(options={"initial": x})` starts from the state x (nx,).
+
+    Args:
+      problem: `Problem`.
+      render_mode: None, or "rgb_array" for MuJoCo plants and ones that offer `draw` and `view`, see `animation`.
+      observation: function of the state (nx,) to a vector that is observed instead.
+      camera: of the pictures of a MuJoCo plant: name or number of one of the model's cameras, or an `MjvCamera`; by
+        default MuJoCo's free camera.
+
+    Raises:
+      ProblemError: if an argument cannot be used.
+    """
+
+    def __init__(self, problem, render_mode=None, observation=None, camera=None):
+        if not isinstance(problem, Problem):
+            raise ProblemError(f"problem is {problem!r}; expected a Problem(plant, cost, initial, horizon)")
+        if observation is not None and not callable(observation):
+            raise ProblemError(f"observation is {observation!r}; expected a function of the state (nx,), or None")
+        plant = problem.plant
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": max(round(1 / plant.dt), 1)}
+        if render_mode not in (None, "rgb_array"):
+            raise ProblemError(f"render_mode is {render_mode!r}; expected None or 'rgb_array'")
+        self.problem, self.render_mode, self._observation, self._size = problem, render_mode, observation, None
+        self._factor = covariance_factor(problem.initial.cov)
+        self._x, self._t, self._cost, self._over = None, 0, 0.0, True
+        self._pictures = None if render_mode is None else pictures_of(problem, camera)
+        low, high = plant.control_limits.T
+        self.action_space = gymnasium.spaces.Box(low, high, dtype=np.float64)
+        self._size = self._observe(problem.initial.mean).shape
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, self._size, dtype=np.float64)
+
+    def reset(self, *, seed=None, options=None):
+        """Observation and info at the start of an episode.
+
+        Raises:
+          ProblemError: if options holds something else than "initial", a state (nx,).
+        """
+        super().reset(seed=seed)
+        plant, initial = self.problem.plant, self.problem.initial
+        unknown = set(options or {}) - {"initial"}
+        if unknown:
+            raise ProblemError(
+                f"options has {', '.join(map(repr, sorted(unknown)))}; expected 'initial' alone, or none"
+            )
+        drawn = self._factor @ self.np_random.standard_normal(self._factor.shape[1])
+        if options:
+            self._x = unit(as_finite(options["initial"], "initial", (plant.nx,)), plant.quaternions)
+        else:
+            self._x = plant.retract(initial.mean[None], drawn[None])[0]
+        self._t, self._cost, self._over = 0, 0.0, False
+        if self._pictures is not None:
+            self._pictures.start(self._x)
+        return self._observe(self._x), self._info()
+
+    def step(self, action):
+        """Observation, reward, terminated, truncated and info of one stage.
+
+        Raises:
+          ProblemError: if the action is no finite vector (nu,), or no episode is under way.
+        """
+        if self._over:
+            raise ProblemError("no episode is under way; call reset first")
+        plant, cost = self.problem.plant, self.problem.cost
+        u = np.clip(as_finite(action, "action", (plant.nu,)), *plant.control_limits.T)
+        paid, x = float(cost.stage(self._x[None], u[None])[0]), self._next(u)
+        self._t += 1
+        terminated, truncated = not (np.abs(x) <= DIVERGED).all(), self._t == self.problem.horizon
+        if truncated and not terminated:
+            paid += float(cost.terminal(x[None])[0])
+        terminated = bool(terminated or not np.isfinite(paid))
+        if terminated:
+            paid, truncated = np.inf, False
+        else:
+            self._x = x
+            if self._pictures is not None:
+                self._pictures.go_on(x, u)
+        self._cost += paid
+        self._over = terminated or truncated
+        return self._observe(self._x), -paid, terminated, truncated, self._info()
+
+    def _next(self, u):
+        """Next state (nx,) with noise, see `noise`."""
+        plant, x, noise = self.problem.plant, self._x, self.problem.plant.noise
+        process, control, state = (
+            self.np_random.standard_normal(n) for n in (noise.factor.shape[1], len(noise.control), len(noise.state))
+        )
+        applied = u + np.einsum("m,mij,j->i", control, noise.control, u) if len(control) else u
+        xn = plant.step(x[None], applied[None])[0]
+        move = noise.factor @ process
+        if len(state):
+            move = move + np.einsum("m,mij,j->i", state, noise.state, x)
+        return plant.retract(xn[None], move[None])[0] if noise.columns and np.isfinite(xn).all() else xn
+
+    def _observe(self, x):
+        if self._observation is None:
+            return np.array(x)
+        return np.array(as_finite(self._observation(np.array(x)), "observation(x)", self._size or (None,)))
+
+    def _info(self):
+        info = {"time": self._t * self.problem.plant.dt, "cost": self._cost}
+        if self._over and self.problem.success is not None:
+            reached = as_booleans(self.problem.success(self._x[None]), 1)[0]
+            info["success"] = bool(reached and np.isfinite(self._cost))
+        return info
+
+    def render(self):
+        """Picture (height, width, 3) of the present state; None without a mode.
+
+        Raises:
+          ProblemError: before the first reset, or after `close`.
+        """
+        if self.render_mode is None:
+            return None
+        if self._x is None or self._pictures is None:
+            raise ProblemError("there is nothing to draw; reset the environment first, and close it last")
+        return self._pictures.picture()
+
+    def close(self):
+        """Give back what the pictures hold."""
+        if self._pictures is not None:
+            self._pictures.close()
+        self._pictures = None
