@@ -6,7 +6,7 @@ import numpy as np
 
 import ppi_robotics as ppi
 from ppi_robotics.command_output import label, progress
-from ppi_robotics.command_work import stop_if
+from ppi_robotics.command_work import run_solve, stop_if
 
 REPLAN_ITERATIONS = 3  # of a replan, which is warm-started: a real-time iteration
 
@@ -41,15 +41,16 @@ class Disturbance:
         data.ctrl += np.einsum("kij,j,k->i", factors, data.ctrl, self.drawn)
 
 
-def run_mpc(problem, method, seed, viewer):
+def run_mpc(problem, method, seed, starts, viewer):
     """`Loop` of replanning at every stage for as many stages as the horizon has, with a live line of progress."""
     plant, rng, name = problem.plant, np.random.default_rng(seed), label(method)
-    x = start(problem, rng)
-    with progress(f"{name}: making the first plan") as say:
-        with ppi.RecedingHorizon(problem, replace(method, max_iterations=REPLAN_ITERATIONS), seed=seed) as mpc:
+    first, x = run_solve(problem, method, seed, starts), start(problem, rng)
+    short = replace(method, max_iterations=REPLAN_ITERATIONS)
+    with progress(f"{name}: replanning") as say:
+        with ppi.RecedingHorizon(problem, short, seed=seed, policy=first.policy) as mpc:
             mpc.prepare(x)
             record = simulate(problem, mpc, x, rng, viewer, count_steps(say, f"{name}: replanning", plant))
-        report = mpc.report()
+        report = replace(mpc.report(), first_seconds=first.seconds)
     stop_if(record.ended == "interrupted")
     x, u = record.x[:: plant.substeps], record.ctrl[:: plant.substeps]
     cost = np.array([problem.cost.trajectory(x, u)])

@@ -97,8 +97,6 @@ def mujoco(
     """Solve a task of a MuJoCo model, evaluate the policy under noise, and draw and film it."""
     method = make_method(method or ("ilqg" if mpc else "ppi"), eta, theta)
     check_counts(seed, starts, samples)
-    if mpc and starts is not None:
-        raise ProblemError("--starts and --mpc are both given; replans start warm, leave --starts out")
     check_window(viewer)
     folder, task, problem = make_task(model, Wish(task, goal, keyframe, site, horizon, substeps, noise))
     method.plan(problem)  # refuses what it cannot solve
@@ -108,10 +106,10 @@ def mujoco(
         rendering.check_path(video)
     with session(problem, out or Path("out", folder)) as files:
         facts = setting(problem, method, seed) | {"task": task, "dt": problem.plant.dt}
+        starts = starts or STARTS.get(task)
         if mpc:
-            solved, found, rows = replanned(problem, method, seed, viewer, video, files)
+            solved, found, rows = replanned(problem, method, seed, starts, viewer, video, files)
         else:
-            starts = starts or STARTS.get(task)
             solved, found, rows = solved_once(problem, method, seed, starts, samples, viewer, video, files)
     if as_json:
         show_json(facts | found | {"files": files.written})
@@ -145,12 +143,12 @@ def solved_once(problem, method, seed, starts, samples, viewer, video, files):
     return solution.status.solved and met, found, rows
 
 
-def replanned(problem, method, seed, viewer, video, files):
+def replanned(problem, method, seed, starts, viewer, video, files):
     """Whether receding-horizon control meets the task, and what is to be told about it for JSON and for a table."""
     from ppi_robotics import plotting
     from ppi_robotics.command_loop import run_mpc
 
-    loop = run_mpc(problem, method, seed, viewer)
+    loop = run_mpc(problem, method, seed, starts, viewer)
     with progress("drawing the picture"):
         figure = plotting.trajectory(problem.plant, loop.rollouts, name=label(method))[0].figure
         figure.legends[0].remove()  # a single run has no spread

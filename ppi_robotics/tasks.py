@@ -119,7 +119,7 @@ def reach(plant, site, goal, initial=None):
     still = _weights(plant, np.zeros(plant.model.nv))
     cost = TaskCost(
         stage=[
-            SitePosition(site, goal, 1.0 / extent**2),
+            SitePosition(site, goal, 10.0 / extent**2),
             StateDeviation(initial, 0.1 * still),
             Effort(0.1 * _effort(plant)),
         ],

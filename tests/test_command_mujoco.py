@@ -201,7 +201,7 @@ def test_the_viewer_shows_the_policy_under_noise(capsys, monkeypatch):
         ("swing.xml --samples 1", ["--samples is 1"]),
         ("swing.xml --method pii", ["unknown method 'pii'", "did you mean ppi?"]),
         ("swing.xml --method psi", ["knows no limits"]),
-        ("swing.xml --mpc --starts 2", ["--starts and --mpc"]),
+        ("swing.xml --mpc --starts 0", ["--starts is 0", "at least 1"]),
         ("swing.xml --video swing.avi", ["'swing.avi' is neither .mp4 nor .gif"]),
         ("swing.xml --video none/swing.gif", ["no folder 'none'"]),
         ("swing.xml --viewer", ["--viewer needs a display", "--video"]),
