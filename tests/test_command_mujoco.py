@@ -229,3 +229,41 @@ def test_interruption_leaves_what_is_written(capsys, monkeypatch):
     assert (code, output) == (130, "")
     assert errors.splitlines()[-1] == "interrupted; written so far: a/policy.npz"
     assert [path.name for path in Path("a").iterdir()] == ["policy.npz"]
+
+
+# -- tasks in Python -------------------------------------------------------------------------------------------------
+
+
+def test_full_turns_do_not_count_in_a_swing_up():
+    plant = ppi.MujocoPlant("swing.xml", substeps=2)
+    cost, initial, success = ppi.tasks.swing_up(plant, [np.pi, 0.0])
+    bound, x, u = (
+        cost.bind(plant),
+        np.array([[np.pi, 0.0], [-np.pi, 0.0], [3 * np.pi, 0.0], [0.0, 0.0]]),
+        np.zeros((4, 1)),
+    )
+    np.testing.assert_array_equal(initial, plant.state())
+    np.testing.assert_array_equal(success(x), [True, True, True, False])
+    np.testing.assert_allclose(bound.terminal(x)[:3], 0.0, atol=1e-20)
+    # hanging, sine is 0 and 1 - cosine 2
+    np.testing.assert_allclose(bound.stage(x, u)[3] / bound.terminal(x)[3], 0.1 / 100)
+
+
+def test_effort_is_measured_in_control_ranges():
+    half = PENDULUM.format(site="", actuator=MOTOR.replace("-4 4", "-2 2"))
+    for source, limit in (("swing.xml", 4.0), (half, 2.0)):
+        plant = ppi.MujocoPlant(source)
+        bound = ppi.tasks.balance(plant, spread=0.0).cost.bind(plant)
+        np.testing.assert_allclose(bound.stage(plant.state()[None], np.array([[limit]])), 0.01)
+
+
+def test_tasks_refuse_what_does_not_fit():
+    plant = ppi.MujocoPlant("swing.xml")
+    with pytest.raises(ppi.ProblemError, match="state"):
+        ppi.tasks.balance(plant, [1.0])
+    with pytest.raises(ppi.ProblemError, match="spread is -1"):
+        ppi.tasks.balance(plant, spread=-1.0)
+    with pytest.raises(ppi.ProblemError, match="has no site 'tip'; it has end"):
+        ppi.tasks.reach(plant, "tip", (0, 0, 1))
+    with pytest.raises(ppi.ProblemError, match="expected a MujocoPlant"):
+        ppi.tasks.swing_up(None, [0.0])
