@@ -51,7 +51,7 @@ _WHERE = {
     "mpc": ("RecedingHorizon",),
 }
 _CASADI = ("vertcat", "sin", "cos", "tan", "exp", "log", "sqrt", "tanh", "atan2", "fabs", "if_else", "dot", "sumsqr")
-_MODULES = ("gym",)  # with packages of their own; not in __all__, as `import *` is to work without these
+_MODULES = ("gym", "tasks")  # not in __all__, as `import *` is to work without the packages of gym
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
 
 __version__ = "0.1.0"

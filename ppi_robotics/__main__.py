@@ -1,10 +1,13 @@
-"""The command line: `ppi-robotics plants | solve | evaluate | compare | swingup | risk`, also `python -m ppi_robotics`.
+"""The command line: `ppi-robotics plants | solve | evaluate | compare | swingup | risk | mujoco`.
+
+`python -m ppi_robotics` is the same.
 
 Exit codes: 0 solved, 1 not solved, 2 bad usage, 130 interrupted. Results go to standard output, progress and errors to
 standard error. Libraries load inside the functions that use them, so that help and errors come at once.
 """
 
 import sys
+import textwrap
 from pathlib import Path
 
 import typer
@@ -25,15 +28,19 @@ from ppi_robotics.command_arguments import (
     Seed,
     Starts,
     Theta,
+    bodies,
     catalog,
     check_counts,
     load_policies,
     make_method,
     make_plant,
     make_problem,
+    tasks_of,
 )
+from ppi_robotics.command_mujoco import mujoco
 from ppi_robotics.command_output import (
     describe,
+    describe_body,
     evaluate_facts,
     evaluate_rows,
     heading,
@@ -59,7 +66,7 @@ from ppi_robotics.command_work import (
     session,
     stop_if,
 )
-from ppi_robotics.errors import PPIError, ProblemError, SolveError
+from ppi_robotics.errors import PPIError, ProblemError, SimulationError, SolveError
 
 USAGE_ERROR = typer.BadParameter.__base__  # what typer raises about arguments that it cannot parse
 
@@ -68,10 +75,13 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Sw
 
 @app.command()
 def plants(as_json: Json = False):
-    """List the plants: states, controls, limits and default horizon."""
+    """List the plants with states, controls, limits and default horizon, and the MuJoCo bodies with their tasks."""
     made = {name: make_plant(name) for name in catalog()}
+    moving = {name: bodies().plant(name) for name in bodies().BODIES}
+    tasks = {name: tasks_of(name) for name in moving}
     if as_json:
-        return show_json({"plants": {name: describe(plant) for name, plant in made.items()}})
+        facts = {"plants": {name: describe(plant) for name, plant in made.items()}}
+        return show_json(facts | {"bodies": {name: describe_body(moving[name], tasks[name]) for name in moving}})
     table = Table("plant", "states", "controls", "limits", "noise", "horizon", show_lines=True)
     for name, plant in made.items():
         entries = [f"{entry} [{unit}]" for entry, unit in zip(names_of(plant), plant.units, strict=True)]
@@ -79,6 +89,15 @@ def plants(as_json: Json = False):
         limits = "\n".join(f"{entry} {low:g} to {high:g}" for entry, low, high in limits_of(plant)) or "none"
         horizon = f"{plant.default_horizon} stages\n{plant.default_horizon * plant.dt:g} s"
         table.add_row(name, states, controls, limits, f"sigma {plant.sigma:g}", horizon)
+    print_table(table)
+    table = Table("MuJoCo body", "states", "controls", "tasks", show_lines=True)
+    for name, plant in moving.items():
+        lines = [
+            f"{task}: {facts.horizon} stages, {facts.horizon * plant.dt:g} s, noise {facts.noise:g}"
+            + (f", goal {','.join(f'{part:g}' for part in facts.goal)}" if facts.goal else "")
+            for task, facts in tasks[name].items()
+        ]
+        table.add_row(name, str(plant.nx), textwrap.fill(", ".join(plant.control_names), 40), "\n".join(lines))
     print_table(table)
     return 0
 
@@ -212,6 +231,7 @@ def swingup(
 
 
 app.command()(risk)
+app.command()(mujoco)
 
 
 # -- the program -----------------------------------------------------------------------------------------------------
@@ -228,7 +248,7 @@ def main(arguments=None):
         code = app(args=arguments, prog_name="ppi-robotics", standalone_mode=False)
     except USAGE_ERROR as error:
         return fail(usage_message(error), 2)
-    except SolveError as error:
+    except (SolveError, SimulationError) as error:
         return fail(f"error: {error}", 1)
     except PPIError as error:
         return fail(f"error: {error}", 2)

@@ -70,14 +70,25 @@ def catalog():
     return BY_NAME
 
 
+def bodies():
+    """The module of ready-made MuJoCo bodies and their tasks."""
+    from plants import mujoco_bodies
+
+    return mujoco_bodies
+
+
+def tasks_of(body):
+    """Ready-made tasks of a body by name."""
+    return {task: facts for (owner, task), facts in bodies().TASKS.items() if owner == body}
+
+
 def make_plant(name, noise=None):
     """The plant of a name, with another noise level if one is given."""
     known = catalog()
     check_choice("plant", name, known)
     if noise is None:
         return known[name]()
-    if not 0 <= noise < 1e100:
-        raise ProblemError(f"--noise is {noise:g}; expected a finite number, 0 or more, for the plant's sigma")
+    check_noise(noise, "the plant's sigma")
     return known[name](sigma=noise)
 
 
@@ -148,6 +159,12 @@ def check_choice(what, name, choices):
         close = max(alike, key=alike.get)  # of equal ones the first
         guess = f"; did you mean {close}?" if alike[close] >= SIMILAR else ""
         raise ProblemError(f"unknown {what} '{name}'; choose from {', '.join(choices)}{guess}")
+
+
+def check_noise(noise, what):
+    """Raise `ProblemError` if a noise level is given and out of range."""
+    if noise is not None and not 0 <= noise < 1e100:
+        raise ProblemError(f"--noise is {noise:g}; expected a finite number, 0 or more, for {what}")
 
 
 def check_counts(seed, starts=None, samples=None):

@@ -3,9 +3,9 @@
 import json
 import logging
 import math
+import os
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -84,8 +84,8 @@ def show_rows(title, rows, files):
         table.add_row(*row)
     print_table(table)
     if files.written:
-        names = ", ".join(Path(path).name for path in files.written)
-        OUTPUT.print(f"written to {files.folder}: {names}", soft_wrap=True)
+        names = [path.removeprefix(f"{files.folder}{os.sep}") for path in files.written]
+        OUTPUT.print(f"written to {files.folder}: {', '.join(names)}", soft_wrap=True)
 
 
 def print_table(table):
@@ -98,7 +98,18 @@ def heading(problem, seed, samples=None):
     """What a table is about."""
     plant, T = problem.plant, problem.horizon
     rollouts = "" if samples is None else f", {samples} noisy rollouts"
-    return f"{plant.name}: {T} stages, {T * plant.dt:g} s{rollouts}, sigma {plant.sigma:g}, seed {seed}"
+    return f"{plant.name}: {T} stages, {T * plant.dt:g} s{rollouts}, {noise_words(plant)}, seed {seed}"
+
+
+def noise_level(plant):
+    """A plant's sigma; of a MuJoCo plant the largest noise of a control relative to its size."""
+    return plant.sigma if hasattr(plant, "sigma") else float(plant.noise.control.max(initial=0.0))
+
+
+def noise_words(plant):
+    """The noise level of a plant, for a heading."""
+    level = noise_level(plant)
+    return f"sigma {level:g}" if hasattr(plant, "sigma") else f"{100 * level:g} % noise on the controls"
 
 
 def label(method):
@@ -112,7 +123,7 @@ def label(method):
 
 def setting(problem, method, seed):
     """What was asked for, for JSON."""
-    facts = {"plant": problem.plant.name, "horizon": problem.horizon, "noise": problem.plant.sigma, "seed": seed}
+    facts = {"plant": problem.plant.name, "horizon": problem.horizon, "noise": noise_level(problem.plant), "seed": seed}
     if method is None:
         return facts
     return facts | {"method": method.name, "eta": getattr(method, "eta", None), "theta": getattr(method, "theta", None)}
@@ -195,4 +206,16 @@ def describe(plant):
         "dt": plant.dt,
         "default_horizon": plant.default_horizon,
         "noise": plant.sigma,
+    }
+
+
+def describe_body(plant, tasks):
+    """A MuJoCo body and its tasks by name, for JSON."""
+    facts = {
+        name: {"horizon": task.horizon, "noise": task.noise, "goal": task.goal and list(task.goal)}
+        for name, task in tasks.items()
+    }
+    limits = plant.control_limits.tolist()
+    return {"states": plant.state_names, "controls": plant.control_names, "control_limits": limits, "dt": plant.dt} | {
+        "tasks": facts
     }

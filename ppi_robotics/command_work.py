@@ -119,7 +119,11 @@ def stop_if(interrupted):
 
 
 def draw_figures(problem, policy, name, results, files, animate=False):
-    """Write trajectory.png, cost.png and, if wanted, animation.gif of the rollout of median cost."""
+    """Write trajectory.png, cost.png and, if wanted, animation.gif of the rollout of median cost.
+
+    Returns:
+      States and controls of that rollout; None if every rollout diverged, so that there is nothing to draw.
+    """
     import numpy as np
 
     from ppi_robotics.rollouts import nominal_rollout
@@ -128,7 +132,7 @@ def draw_figures(problem, policy, name, results, files, animate=False):
     finite = np.flatnonzero(np.isfinite(rollouts.cost))
     if not len(finite):
         remark(f"{name}: every rollout diverged, there is nothing to draw")
-        return
+        return None
     middle = finite[np.argsort(rollouts.cost[finite])[len(finite) // 2]]
 
     def write_animation():
@@ -145,6 +149,7 @@ def draw_figures(problem, policy, name, results, files, animate=False):
         draw_costs(results, files)
     if animate and str(files.folder / "animation.gif") not in files.written:
         files.written.append(str(files.folder / "animation.gif"))
+    return rollouts.x[middle], rollouts.u[middle]
 
 
 @contextmanager

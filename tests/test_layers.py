@@ -29,7 +29,7 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
         "solution",
     },
     {"steps"},
-    {"methods", "soft_methods", "plans", "guesses", "critical"},
+    {"methods", "soft_methods", "plans", "guesses", "critical", "tasks"},
     {"solver"},
     {
         "distribution",
@@ -46,7 +46,16 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
         "replanning",
     },
     {"gym"},
-    {"__main__", "command_arguments", "command_output", "command_work", "command_risk"},
+    {
+        "__main__",
+        "command_arguments",
+        "command_output",
+        "command_work",
+        "command_risk",
+        "command_mujoco",
+        "command_task",
+        "command_loop",
+    },
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 HOMES = {  # third-party packages that are slow to import or replaceable, and the only modules that may use them
@@ -55,11 +64,11 @@ HOMES = {  # third-party packages that are slow to import or replaceable, and th
     "llvmlite": {"kernels"},
     "matplotlib": {"plotting", "plotting_risk", "animation", "rendering"},
     "PIL": {"plotting", "animation"},
-    "mujoco": {"multibody", "controller", "mujoco_loop", "rendering", "gym"},
+    "mujoco": {"multibody", "controller", "mujoco_loop", "rendering", "gym", "tasks", "command_loop"},
     "gymnasium": {"gym"},
     "imageio_ffmpeg": {"rendering"},
     "filterpy": {"estimation"},
-    "typer": {"__main__", "command_arguments"},
+    "typer": {"__main__", "command_arguments", "command_mujoco"},
     "rich": {"__main__", "command_output"},
 }
 
