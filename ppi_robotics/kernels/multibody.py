@@ -20,6 +20,7 @@ FARTHEST = 1e5  # entries of a state beyond it count as diverged
 
 # where MuJoCo's functions are, and at which offsets its data keep what
 ENGINE = [(name, np.int64) for name in ("step", "forward", "differences", "nq", "nv", "na", "nu", "ns", "substeps")]
+ENGINE += [("timestep", np.float64)]
 ENGINE += [(name, np.int64) for name in ("qpos", "qvel", "act", "ctrl", "sensordata", "warmstart", "time")]
 LAW = ("x_ref", "u_ref", "k", "K", "S", "limits", "C", "G", "F", "v", "h", "D", "quaternions")
 ROLL = np.dtype(
@@ -201,6 +202,17 @@ def store(x, state):
 
 
 @njit(**OPTIONS)
+def advance(m, d, step, time):
+    """Take a physics step; False if MuJoCo gave up, which puts the model back to its default and the clock to 0.
+
+    Clocks start at one step, not at 0, so that this shows in the first step too.
+    """
+    before = time[0]
+    call_two(step, m, d)
+    return time[0] > before
+
+
+@njit(**OPTIONS)
 def roll_one(m, d, n, r):
     """Simulation number n of a rollout, described by a ROLL record."""
     nx, ndx, nu, T = r.nq + r.nv + r.na, 2 * r.nv + r.na, r.nu, r.T
@@ -231,6 +243,7 @@ def roll_one(m, d, n, r):
     copy(floats(r.x0 + 8 * n * nx, (nx,)), xs[0])
     clear(field(d, r.warmstart, (r.nv,)))
     store(xs[0], state)
+    time[0] = r.timestep
     lost[n] = -1
     if not sound(xs[0]):
         lose_all(0, lost, n, xs, us, ys)
@@ -242,14 +255,12 @@ def roll_one(m, d, n, r):
             return
         copy(applied, state[3])
         for s in range(r.substeps):
-            before = time[0]
-            call_two(r.step, m, d)
+            if not advance(m, d, r.step, time):
+                lost[n] = t
             if s == 0:
                 copy(sensors, ys[t])
-            if not time[0] > before + 1e-300:
-                lost[n] = t
         load(state, xs[t + 1])
-        if time[0] <= 0.0 or lost[n] >= 0 or not sound(xs[t + 1]):
+        if lost[n] >= 0 or not sound(xs[t + 1]):
             lose_all(t, lost, n, xs, us, ys)
             return
         if noisy:
@@ -263,27 +274,33 @@ def roll_one(m, d, n, r):
 
 @njit(**OPTIONS)
 def linearize_one(m, d, n, k):
-    """Next state, sensors and derivatives of knot number n, described by a KNOTS record."""
+    """Next state, sensors and derivatives of knot number n, described by a KNOTS record; nan if it diverges."""
     nx, ndx, nu, ns = k.nq + k.nv + k.na, 2 * k.nv + k.na, k.nu, k.ns
     x, u = floats(k.x + 8 * n * nx, (nx,)), floats(k.u + 8 * n * nu, (nu,))
     xn, y = floats(k.xn + 8 * n * nx, (nx,)), floats(k.y + 8 * n * ns, (ns,))
     A, B = floats(k.A + 8 * n * ndx * ndx, (ndx, ndx)), floats(k.B + 8 * n * ndx * nu, (ndx, nu))
     C, D = floats(k.C + 8 * n * ns * ndx, (ns, ndx)), floats(k.D + 8 * n * ns * nu, (ns, nu))
+    if not sound(x) or not sound(u) or not differentiate(m, d, k, x, u, (xn, y, A, B, C, D)) or not sound(xn):
+        xn[:], y[:], A[:], B[:], C[:], D[:] = np.nan, np.nan, np.nan, np.nan, np.nan, np.nan
+
+
+@njit(**OPTIONS)
+def differentiate(m, d, k, x, u, out):
+    """Derivatives at a knot; False if the simulation diverges."""
+    xn, y, A, B, C, D = out
+    ndx, nu, ns = A.shape[0], B.shape[1], len(y)
     state, sensors = arrays(d, k), field(d, k.sensordata, (ns,))
-    warmstart = field(d, k.warmstart, (k.nv,))
-    if not sound(x) or not sound(u):
-        xn[0] = np.nan
-        A[0, 0] = np.nan
-        return
+    warmstart, time = field(d, k.warmstart, (k.nv,)), floats(d + k.time, (1,))
     store(x, state)
     copy(u, state[3])
     clear(warmstart)
     call_two(k.forward, m, d)  # the constraint solver starts every difference from its converged solution
     if k.native == 0:
-        difference_steps(m, d, k, (x, u), (state, sensors, warmstart), (xn, y, A, B, C, D))
-        return
+        return difference_steps(m, d, k, (x, u), (state, sensors, warmstart), out)
     As, Bs = np.empty((ndx, ndx)), np.empty((ndx, nu))
+    time[0] = k.timestep
     for s in range(k.substeps):
+        before = time[0]
         toC, toD = (C.ctypes.data, D.ctypes.data) if s == 0 and ns > 0 else (int64(0), int64(0))
         if s == 0:
             call_differences(k.differences, m, d, k.epsilon, k.centered, A.ctypes.data, B.ctypes.data, toC, toD)
@@ -295,10 +312,12 @@ def linearize_one(m, d, n, k):
             for i in range(ndx):
                 for j in range(nu):
                     B[i, j] += Bs[i, j]
-        call_two(k.step, m, d)
+        if time[0] != before or not advance(m, d, k.step, time):  # differences put the clock back where it was
+            return False
         if s == 0:
             copy(sensors, y)
     load(state, xn)
+    return True
 
 
 @njit(**OPTIONS)
@@ -316,7 +335,10 @@ def multiply_onto(M, N, out):
 
 @njit(**OPTIONS)
 def difference_steps(m, d, k, at, data, out):
-    """Differences of whole stages, for what `mjd_transitionFD` refuses; starts from a forward pass at (x, u)."""
+    """Differences of whole stages, for what `mjd_transitionFD` refuses; starts from a forward pass at (x, u).
+
+    False if the simulation diverges.
+    """
     (x, u), (state, sensors, warmstart), (xn, y, A, B, C, D) = at, data, out
     ndx, nu, quaternions = A.shape[0], B.shape[1], integers(k.quaternions, (k.nquat,))
     limits = floats(k.limits, (nu, 2))
@@ -349,9 +371,10 @@ def difference_steps(m, d, k, at, data, out):
             store(start, state)
             copy(v, state[3])
             copy(warm, warmstart)
-            time[0] = 0.0
+            time[0] = k.timestep
             for s in range(k.substeps):
-                call_two(k.step, m, d)
+                if not advance(m, d, k.step, time):
+                    return False
                 if s == 0:
                     copy(sensors, seen[side])
             load(state, ends[side])
@@ -364,6 +387,7 @@ def difference_steps(m, d, k, at, data, out):
             quotient(change, seen, high + low, A[:, column], C[:, column])
         else:
             quotient(change, seen, high + low, B[:, column - ndx], D[:, column - ndx])
+    return True
 
 
 @njit(**OPTIONS)

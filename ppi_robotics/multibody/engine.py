@@ -66,6 +66,7 @@ class Engine:
         functions = {"step": "mj_step", "forward": "mj_forward", "differences": "mjd_transitionFD"}
         address = {name: ctypes.cast(getattr(self.lib, of), ctypes.c_void_p).value for name, of in functions.items()}
         self.common = address | self.sizes | offsets(model) | {"substeps": substeps, "nquat": len(quaternions)}
+        self.common["timestep"] = model.opt.timestep
 
     def roll(self, law, start, out, threads):
         """See `Simulations.roll`."""
