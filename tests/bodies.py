@@ -61,6 +61,10 @@ BALL = mjcf(
     "<motor joint='ball' gear='1 0 0'/><motor joint='ball' gear='0 1 0'/><motor joint='ball' gear='0 0 1'/>"
     "<motor name='push' joint='slide'/>",
 )
+TOP = mjcf(
+    "<body><joint name='top' type='ball'/><geom type='box' size='0.1 0.2 0.3'/></body>",
+    "<motor joint='top' gear='1 0 0'/>",
+)
 MODELS = {
     "pendulum": PENDULUM,
     "servo": SERVO,
