@@ -12,7 +12,7 @@ import numpy as np
 from numba import carray, cfunc, from_dtype, int32, int64, njit, types, uint64
 
 from ppi_robotics.kernels.foreign import call_differences, call_two, floats, integers
-from ppi_robotics.kernels.lanes import normals
+from ppi_robotics.kernels.lanes import normals_of
 from ppi_robotics.kernels.manifold import OPTIONS, add, subtract
 
 PROCESS, INITIAL, CONTROL, ACTUATOR = uint64(0), uint64(1), uint64(2), uint64(3)  # random streams, as in `closed_loop`
@@ -25,7 +25,7 @@ ENGINE += [(name, np.int64) for name in ("qpos", "qvel", "act", "ctrl", "sensord
 LAW = ("x_ref", "u_ref", "k", "K", "S", "limits", "C", "G", "F", "v", "h", "D", "quaternions")
 ROLL = np.dtype(
     ENGINE
-    + [(name, np.int64) for name in ("T", "first", "seed", "u_stride", "nS", "nC", "nw", "nF", "nquat", "controlled")]
+    + [(name, np.int64) for name in ("T", "first", "seed", "u_stride", "nS", "nC", "nG", "nF", "nquat", "controlled")]
     + [(name, np.int64) for name in LAW]
     + [(name, np.int64) for name in ("a", "x0", "last_u", "xs", "us", "ys", "lost")]
 )
@@ -47,24 +47,24 @@ def control(t, a, seed, sample, x, u_ref, law, dx, u, applied):
     subtract(x, x_ref[t], quaternions, dx)
     for i in range(u.shape[0]):
         u[i] = u_ref[t, i] + a * k[t, i]
-        for j in range(dx.shape[0]):
+    for j in range(dx.shape[0]):
+        for i in range(u.shape[0]):  # the inner loop, since its sums do not wait for each other
             u[i] += K[t, i, j] * dx[j]
     if S.shape[0] > 0:
-        e = np.empty((u.shape[0], 1))
-        normals(seed, CONTROL, sample, t, e)
+        e = np.empty(u.shape[0])
+        normals_of(seed, CONTROL, sample, t, e)
         for i in range(u.shape[0]):
             for j in range(u.shape[0]):
-                u[i] += S[t, i, j] * e[j, 0]
+                u[i] += S[t, i, j] * e[j]
     for i in range(u.shape[0]):
         u[i] = min(max(u[i], limits[i, 0]), limits[i, 1])
         applied[i] = u[i]
     if C.shape[0] > 0:
-        b = np.empty((C.shape[0], 1))
-        normals(seed, ACTUATOR, sample, t, b)
-        for m in range(C.shape[0]):
-            for i in range(u.shape[0]):
-                for j in range(u.shape[0]):
-                    applied[i] += C[m, i, j] * u[j] * b[m, 0]
+        b = np.empty(int(C[C.shape[0] - 1, 0]) + 1)
+        normals_of(seed, ACTUATOR, sample, t, b)
+        for n in range(C.shape[0]):
+            m, i, j = int(C[n, 0]), int(C[n, 1]), int(C[n, 2])
+            applied[i] += C[n, 3] * u[j] * b[m]
 
 
 @njit(**OPTIONS)
@@ -79,26 +79,25 @@ def disturb(t, a, seed, sample, dx, push, quaternions, x):
                 w += D[t, m, j] * dx[j]
             for i in range(dx.shape[0]):
                 move[i] += F[t, i, m] * w
-    if G.shape[1] > 0:
-        w = np.empty((G.shape[1], 1))
-        normals(seed, PROCESS, sample, t, w)
-        for i in range(dx.shape[0]):
-            for m in range(G.shape[1]):
-                move[i] += G[i, m] * w[m, 0]
+    if G.shape[0] > 0:
+        w = np.empty(int(G[G.shape[0] - 1, 0]) + 1)
+        normals_of(seed, PROCESS, sample, t, w)
+        for n in range(G.shape[0]):
+            move[int(G[n, 1])] += G[n, 2] * w[int(G[n, 0])]
     add(x, move, quaternions, x)
 
 
 @njit(**OPTIONS)
 def scatter(seed, first, mean, factor, quaternions, x0):
     """Initial states x0 (N, nx) of samples first, first + 1, ...: the mean, moved by factor (ndx, rank) e."""
-    w, move = np.empty((max(factor.shape[1], 1), 1)), np.empty(factor.shape[0])
+    w, move = np.empty(factor.shape[1]), np.empty(factor.shape[0])
     for n in range(x0.shape[0]):
         move[:] = 0.0
         if factor.shape[1] > 0:
-            normals(seed, INITIAL, first + n, 0, w)
+            normals_of(seed, INITIAL, first + n, 0, w)
         for i in range(factor.shape[0]):
             for m in range(factor.shape[1]):
-                move[i] += factor[i, m] * w[m, 0]
+                move[i] += factor[i, m] * w[m]
         add(mean, move, quaternions, x0[n])
 
 
@@ -223,11 +222,11 @@ def roll_one(m, d, n, r):
         floats(r.K, (T, nu, ndx)),
         floats(r.S, (r.nS, nu, nu)),
         floats(r.limits, (nu, 2)),
-        floats(r.C, (r.nC, nu, nu)),
+        floats(r.C, (r.nC, 4)),
         quaternions,
     )
     push = (
-        floats(r.G, (ndx, r.nw)),
+        floats(r.G, (r.nG, 3)),
         floats(r.F, (T if r.nF > 0 else 0, ndx, r.nF)),
         floats(r.v, (T, r.nF)),
         floats(r.h, (T, r.nF)),
@@ -239,7 +238,7 @@ def roll_one(m, d, n, r):
     state, sensors, time = arrays(d, r), field(d, r.sensordata, (r.ns,)), floats(d + r.time, (1,))
     seed, sample = uint64(r.seed), r.first + n
     dx, applied = np.empty(ndx), np.empty(nu)
-    noisy = r.nw > 0 or r.nF > 0
+    noisy = r.nG > 0 or r.nF > 0
     copy(floats(r.x0 + 8 * n * nx, (nx,)), xs[0])
     clear(field(d, r.warmstart, (r.nv,)))
     store(xs[0], state)

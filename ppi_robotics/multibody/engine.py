@@ -73,7 +73,7 @@ class Engine:
         (x0, seed, first, a, last_u), (xs, us, ys, lost) = start, out
         T, nu = len(law["x_ref"]), self.model.nu
         stride = 0 if len(law["u_ref"]) == 1 else T * nu
-        counts = {"nS": len(law["S"]), "nC": len(law["C"]), "nw": law["G"].shape[1], "nF": law["F"].shape[2]}
+        counts = {"nS": len(law["S"]), "nC": len(law["C"]), "nG": len(law["G"]), "nF": law["F"].shape[2]}
         values = {"T": T, "first": first, "seed": seed, "u_stride": stride, "controlled": int(len(last_u) > 1)}
         values |= {"a": a, "x0": x0, "last_u": last_u, "xs": xs, "us": us, "ys": ys, "lost": lost}
         kernels = callbacks()
@@ -145,6 +145,7 @@ class Engine:
             self.lib.mjb_deleteBatch(address)
 
 
+@functools.cache
 def callbacks():
     """The compiled callbacks, one module for all models."""
     return build_whole("the loops about MuJoCo", "multibody")

@@ -36,7 +36,7 @@ class Portable:
         rows, sensors = Rows(self.model, batch), batch.bind("sensordata")
         feedback = tuple(law[name] for name in ("x_ref", "k", "K", "S", "limits", "C")) + (self.quaternions,)
         push = tuple(law[name] for name in ("G", "F", "v", "h", "D"))
-        noisy = law["G"].shape[1] > 0 or law["F"].shape[2] > 0
+        noisy = len(law["G"]) > 0 or law["F"].shape[2] > 0
         seed, dx, applied = np.int64(seed).view(np.uint64), np.empty((len(x), ndx)), np.empty((len(x), self.model.nu))
         x, u, lost[:], xs[:, 0] = x.copy(), np.empty_like(applied), -1, x
         rows.store(x)
