@@ -1,7 +1,7 @@
 """Success rates of tasks on MuJoCo bodies over seeded noisy runs: shares, not times.
 
 `python -m benchmarks.bodies [task ...]` prints one line per task; it takes some minutes for all of them. Control noise
-is 5 % of every control's size. The suite's models are those of dm_control; costs, horizons and noise are this project's.
+is 5 % of every control's size. The suite's models are those of dm_control; costs, horizons, noise are this project's.
 """
 
 import importlib

@@ -305,9 +305,16 @@ def as_table(rows):
     return ["  ".join((row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:]))) for row in ruled]
 
 
+def _numbers(evaluation):
+    """The first numbers of the samples that diverged, by which `rollout` finds them."""
+    lost = evaluation.first + np.flatnonzero(np.isinf(evaluation.cost))
+    listed = ", ".join(str(i) for i in lost[:5]) + ", ..." * (len(lost) > 5)
+    return f"sample {listed}" if len(lost) == 1 else f"samples {listed}"
+
+
 def notes(evaluations):
     """Lines about samples that diverged or are missing."""
-    lost = [f"{name} {e.diverged}".strip() for name, e in evaluations.items() if e.diverged]
+    lost = [f"{name} {e.diverged} ({_numbers(e)})".strip() for name, e in evaluations.items() if e.diverged]
     lines = [f"samples that diverged, at infinite cost: {', '.join(lost)}"] if lost else []
     if next(iter(evaluations.values())).interrupted:
         lines.append("interrupted: these are the samples finished by then")

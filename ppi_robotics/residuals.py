@@ -25,7 +25,7 @@ class StateError:
 
     def values(self, plant, x, u, y):  # noqa: ARG002
         """(N, k)."""
-        return difference(x, self.goal, plant.quaternions) @ self.factor.T
+        return times(difference(x, self.goal, plant.quaternions), self.factor)
 
     def derivatives(self, plant, x, u, y):  # noqa: ARG002
         """In the tangent of x (N, k, ndx), in u (N, k, nu) and in y (N, k, ns); None for zero."""
@@ -40,7 +40,7 @@ class ControlError:
 
     def values(self, plant, x, u, y):  # noqa: ARG002
         """(N, k)."""
-        return u @ self.factor.T
+        return times(u, self.factor)
 
     def derivatives(self, plant, x, u, y):  # noqa: ARG002
         """As `StateError.derivatives`."""
@@ -219,6 +219,15 @@ class BoundResiduals:
             H += 2.0 * np.swapaxes(J, 1, 2) @ J
         parts = g[:, :ndx], g[:, ndx:], H[:, :ndx, :ndx], H[:, ndx:, :ndx], H[:, ndx:, ndx:]
         return (c, *(np.ascontiguousarray(part) for part in parts))
+
+
+def times(e, factor):
+    """F e (N, k) of rows e (N, n); a diagonal F (most are) needs no matrix product, whose threads cost more than it."""
+    diagonal = factor.diagonal()
+    square = factor.shape[0] == factor.shape[1]
+    if square and np.count_nonzero(factor) == np.count_nonzero(diagonal):
+        return e * diagonal
+    return e @ factor.T
 
 
 def roots_of(weight, name, size=None):

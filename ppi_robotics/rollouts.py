@@ -6,6 +6,7 @@ Sample i meets the same noise under every policy, at any number of threads and i
 """
 
 import functools
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ class Rollouts:
       cost: (N,).
       first: index of the first sample.
       seed: of the noise.
+      dt: seconds a stage; nan if not given.
     """
 
     x: np.ndarray
@@ -37,10 +39,23 @@ class Rollouts:
     cost: np.ndarray
     first: int
     seed: int
+    dt: float = math.nan
 
     def __post_init__(self):
         for array in (self.x, self.u, self.cost):
             array.setflags(write=False)
+
+    @functools.cached_property
+    def diverged(self):
+        """When samples diverged: a dict from sample index to the time [s] of the first state that is not finite.
+
+        A sample of finite states and infinite cost has the time of the end.
+        """
+        sound = np.isfinite(self.x).all(axis=2)
+        sound[:, : self.u.shape[1]] &= np.isfinite(self.u).all(axis=2)
+        sound[:, -1] &= np.isfinite(self.cost)
+        lost, stage = np.flatnonzero(~sound.all(axis=1)), np.argmin(sound, axis=1)
+        return {self.first + int(i): int(stage[i]) * self.dt for i in lost}
 
 
 def rollout(problem, policy, samples=1, seed=0, first=0, stochastic=False, threads=None):
@@ -76,7 +91,7 @@ def rollout(problem, policy, samples=1, seed=0, first=0, stochastic=False, threa
 
     for _ in in_threads(run, range(0, samples, chunk), threads):
         pass
-    return Rollouts(x, u, cost, first, seed)
+    return Rollouts(x, u, cost, first, seed, plant.dt)
 
 
 def closed_loop(problem, policy, seed=0, stochastic=False):

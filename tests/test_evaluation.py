@@ -367,6 +367,23 @@ def test_diverged_samples_cost_infinitely_much_and_never_succeed(runaway):
     np.testing.assert_array_equal(result.success, ~lost)
     assert result.diverged == lost.sum()
     assert "diverged" in str(result)
+    first = ", ".join(str(i) for i in np.flatnonzero(lost)[:5])
+    assert f"{lost.sum()} (samples {first}, ...)" in str(result)
+
+
+def test_rollouts_tell_which_samples_diverged_and_when(runaway):
+    rolled = ppi.rollout(*runaway, samples=200, seed=1, first=1000)
+    expected = {}
+    for i, x in enumerate(rolled.x):
+        stages = [t for t in range(41) if not np.isfinite(x[t]).all()]
+        if stages:
+            expected[1000 + i] = pytest.approx(0.1 * stages[0])
+    assert len(expected) > 2
+    assert rolled.diverged == expected
+
+
+def test_one_diverged_sample_is_named():
+    assert "infinite cost: 1 (sample 12)" in str(Evaluation([1.0, 2.0, np.inf, 3.0], first=10))
 
 
 def test_statistics_of_diverged_samples_are_infinite_where_they_are_and_finite_elsewhere():
@@ -594,7 +611,7 @@ def test_a_table_without_criterion_or_with_lost_samples_prints():
     difference = evaluation.difference_of(lost.cost, fine.cost)
     text = str(evaluation.Comparison({"fine": fine, "lost": lost}, "fine", {"lost": difference}))
     assert "inf" in text
-    assert text.splitlines()[-1].endswith("lost 1")
+    assert text.splitlines()[-1].endswith("lost 1 (sample 1)")
     assert "success" not in str(fine)
     assert "2.00 ± 0.58" in str(fine)
 

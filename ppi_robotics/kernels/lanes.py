@@ -1,5 +1,6 @@
 """Moving between arrays of samples or stages (one row each) and lanes (one column each)."""
 
+import numpy as np
 from numba import njit, uint64
 
 from ppi_robotics.kernels.scalar import normal_pair
@@ -34,6 +35,24 @@ def normals(seed, stream, sample, draw, z):
         else:
             for lane in range(z.shape[1]):
                 row[lane] = normal_pair(seed, stream, uint64(sample + lane), counter)[0]
+
+
+@njit(nogil=True, error_model="numpy", cache=True)
+def normals_of(seed, stream, sample, draw, z):
+    """Fill z (n,) with the numbers that `normals` gives a sample; pairs of them take the place of the lanes."""
+    pairs = (z.shape[0] + 1) // 2
+    if z.shape[0] < 8:  # for so few, room for the pairs takes longer than the pairs
+        for pair in range(pairs):
+            a, b = normal_pair(seed, stream, uint64(sample), uint64(draw * pairs) + uint64(pair))
+            z[2 * pair] = a
+            if 2 * pair + 1 < z.shape[0]:
+                z[2 * pair + 1] = b
+        return
+    row, other = np.empty(pairs), np.empty(pairs)
+    for pair in range(pairs):
+        row[pair], other[pair] = normal_pair(seed, stream, uint64(sample), uint64(draw * pairs) + uint64(pair))
+    for i in range(z.shape[0]):
+        z[i] = row[i // 2] if i % 2 == 0 else other[i // 2]
 
 
 @njit(nogil=True, error_model="numpy", cache=True)

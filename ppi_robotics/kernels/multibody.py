@@ -12,7 +12,7 @@ import numpy as np
 from numba import carray, cfunc, from_dtype, int32, int64, njit, types, uint64
 
 from ppi_robotics.kernels.foreign import call_differences, call_two, floats, integers
-from ppi_robotics.kernels.lanes import normals
+from ppi_robotics.kernels.lanes import normals_of
 from ppi_robotics.kernels.manifold import OPTIONS, add, subtract
 
 PROCESS, INITIAL, CONTROL, ACTUATOR = uint64(0), uint64(1), uint64(2), uint64(3)  # random streams, as in `closed_loop`
@@ -20,11 +20,12 @@ FARTHEST = 1e5  # entries of a state beyond it count as diverged
 
 # where MuJoCo's functions are, and at which offsets its data keep what
 ENGINE = [(name, np.int64) for name in ("step", "forward", "differences", "nq", "nv", "na", "nu", "ns", "substeps")]
+ENGINE += [("timestep", np.float64)]
 ENGINE += [(name, np.int64) for name in ("qpos", "qvel", "act", "ctrl", "sensordata", "warmstart", "time")]
 LAW = ("x_ref", "u_ref", "k", "K", "S", "limits", "C", "G", "F", "v", "h", "D", "quaternions")
 ROLL = np.dtype(
     ENGINE
-    + [(name, np.int64) for name in ("T", "first", "seed", "u_stride", "nS", "nC", "nw", "nF", "nquat", "controlled")]
+    + [(name, np.int64) for name in ("T", "first", "seed", "u_stride", "nS", "nC", "nG", "nF", "nquat", "controlled")]
     + [(name, np.int64) for name in LAW]
     + [(name, np.int64) for name in ("a", "x0", "last_u", "xs", "us", "ys", "lost")]
 )
@@ -46,24 +47,24 @@ def control(t, a, seed, sample, x, u_ref, law, dx, u, applied):
     subtract(x, x_ref[t], quaternions, dx)
     for i in range(u.shape[0]):
         u[i] = u_ref[t, i] + a * k[t, i]
-        for j in range(dx.shape[0]):
+    for j in range(dx.shape[0]):
+        for i in range(u.shape[0]):  # the inner loop, since its sums do not wait for each other
             u[i] += K[t, i, j] * dx[j]
     if S.shape[0] > 0:
-        e = np.empty((u.shape[0], 1))
-        normals(seed, CONTROL, sample, t, e)
+        e = np.empty(u.shape[0])
+        normals_of(seed, CONTROL, sample, t, e)
         for i in range(u.shape[0]):
             for j in range(u.shape[0]):
-                u[i] += S[t, i, j] * e[j, 0]
+                u[i] += S[t, i, j] * e[j]
     for i in range(u.shape[0]):
         u[i] = min(max(u[i], limits[i, 0]), limits[i, 1])
         applied[i] = u[i]
     if C.shape[0] > 0:
-        b = np.empty((C.shape[0], 1))
-        normals(seed, ACTUATOR, sample, t, b)
-        for m in range(C.shape[0]):
-            for i in range(u.shape[0]):
-                for j in range(u.shape[0]):
-                    applied[i] += C[m, i, j] * u[j] * b[m, 0]
+        b = np.empty(int(C[C.shape[0] - 1, 0]) + 1)
+        normals_of(seed, ACTUATOR, sample, t, b)
+        for n in range(C.shape[0]):
+            m, i, j = int(C[n, 0]), int(C[n, 1]), int(C[n, 2])
+            applied[i] += C[n, 3] * u[j] * b[m]
 
 
 @njit(**OPTIONS)
@@ -78,26 +79,25 @@ def disturb(t, a, seed, sample, dx, push, quaternions, x):
                 w += D[t, m, j] * dx[j]
             for i in range(dx.shape[0]):
                 move[i] += F[t, i, m] * w
-    if G.shape[1] > 0:
-        w = np.empty((G.shape[1], 1))
-        normals(seed, PROCESS, sample, t, w)
-        for i in range(dx.shape[0]):
-            for m in range(G.shape[1]):
-                move[i] += G[i, m] * w[m, 0]
+    if G.shape[0] > 0:
+        w = np.empty(int(G[G.shape[0] - 1, 0]) + 1)
+        normals_of(seed, PROCESS, sample, t, w)
+        for n in range(G.shape[0]):
+            move[int(G[n, 1])] += G[n, 2] * w[int(G[n, 0])]
     add(x, move, quaternions, x)
 
 
 @njit(**OPTIONS)
 def scatter(seed, first, mean, factor, quaternions, x0):
     """Initial states x0 (N, nx) of samples first, first + 1, ...: the mean, moved by factor (ndx, rank) e."""
-    w, move = np.empty((max(factor.shape[1], 1), 1)), np.empty(factor.shape[0])
+    w, move = np.empty(factor.shape[1]), np.empty(factor.shape[0])
     for n in range(x0.shape[0]):
         move[:] = 0.0
         if factor.shape[1] > 0:
-            normals(seed, INITIAL, first + n, 0, w)
+            normals_of(seed, INITIAL, first + n, 0, w)
         for i in range(factor.shape[0]):
             for m in range(factor.shape[1]):
-                move[i] += factor[i, m] * w[m, 0]
+                move[i] += factor[i, m] * w[m]
         add(mean, move, quaternions, x0[n])
 
 
@@ -201,6 +201,17 @@ def store(x, state):
 
 
 @njit(**OPTIONS)
+def advance(m, d, step, time):
+    """Take a physics step; False if MuJoCo gave up, which puts the model back to its default and the clock to 0.
+
+    Clocks start at one step, not at 0, so that this shows in the first step too.
+    """
+    before = time[0]
+    call_two(step, m, d)
+    return time[0] > before
+
+
+@njit(**OPTIONS)
 def roll_one(m, d, n, r):
     """Simulation number n of a rollout, described by a ROLL record."""
     nx, ndx, nu, T = r.nq + r.nv + r.na, 2 * r.nv + r.na, r.nu, r.T
@@ -211,11 +222,11 @@ def roll_one(m, d, n, r):
         floats(r.K, (T, nu, ndx)),
         floats(r.S, (r.nS, nu, nu)),
         floats(r.limits, (nu, 2)),
-        floats(r.C, (r.nC, nu, nu)),
+        floats(r.C, (r.nC, 4)),
         quaternions,
     )
     push = (
-        floats(r.G, (ndx, r.nw)),
+        floats(r.G, (r.nG, 3)),
         floats(r.F, (T if r.nF > 0 else 0, ndx, r.nF)),
         floats(r.v, (T, r.nF)),
         floats(r.h, (T, r.nF)),
@@ -227,10 +238,11 @@ def roll_one(m, d, n, r):
     state, sensors, time = arrays(d, r), field(d, r.sensordata, (r.ns,)), floats(d + r.time, (1,))
     seed, sample = uint64(r.seed), r.first + n
     dx, applied = np.empty(ndx), np.empty(nu)
-    noisy = r.nw > 0 or r.nF > 0
+    noisy = r.nG > 0 or r.nF > 0
     copy(floats(r.x0 + 8 * n * nx, (nx,)), xs[0])
     clear(field(d, r.warmstart, (r.nv,)))
     store(xs[0], state)
+    time[0] = r.timestep
     lost[n] = -1
     if not sound(xs[0]):
         lose_all(0, lost, n, xs, us, ys)
@@ -242,14 +254,12 @@ def roll_one(m, d, n, r):
             return
         copy(applied, state[3])
         for s in range(r.substeps):
-            before = time[0]
-            call_two(r.step, m, d)
+            if not advance(m, d, r.step, time):
+                lost[n] = t
             if s == 0:
                 copy(sensors, ys[t])
-            if not time[0] > before + 1e-300:
-                lost[n] = t
         load(state, xs[t + 1])
-        if time[0] <= 0.0 or lost[n] >= 0 or not sound(xs[t + 1]):
+        if lost[n] >= 0 or not sound(xs[t + 1]):
             lose_all(t, lost, n, xs, us, ys)
             return
         if noisy:
@@ -263,27 +273,33 @@ def roll_one(m, d, n, r):
 
 @njit(**OPTIONS)
 def linearize_one(m, d, n, k):
-    """Next state, sensors and derivatives of knot number n, described by a KNOTS record."""
+    """Next state, sensors and derivatives of knot number n, described by a KNOTS record; nan if it diverges."""
     nx, ndx, nu, ns = k.nq + k.nv + k.na, 2 * k.nv + k.na, k.nu, k.ns
     x, u = floats(k.x + 8 * n * nx, (nx,)), floats(k.u + 8 * n * nu, (nu,))
     xn, y = floats(k.xn + 8 * n * nx, (nx,)), floats(k.y + 8 * n * ns, (ns,))
     A, B = floats(k.A + 8 * n * ndx * ndx, (ndx, ndx)), floats(k.B + 8 * n * ndx * nu, (ndx, nu))
     C, D = floats(k.C + 8 * n * ns * ndx, (ns, ndx)), floats(k.D + 8 * n * ns * nu, (ns, nu))
+    if not sound(x) or not sound(u) or not differentiate(m, d, k, x, u, (xn, y, A, B, C, D)) or not sound(xn):
+        xn[:], y[:], A[:], B[:], C[:], D[:] = np.nan, np.nan, np.nan, np.nan, np.nan, np.nan
+
+
+@njit(**OPTIONS)
+def differentiate(m, d, k, x, u, out):
+    """Derivatives at a knot; False if the simulation diverges."""
+    xn, y, A, B, C, D = out
+    ndx, nu, ns = A.shape[0], B.shape[1], len(y)
     state, sensors = arrays(d, k), field(d, k.sensordata, (ns,))
-    warmstart = field(d, k.warmstart, (k.nv,))
-    if not sound(x) or not sound(u):
-        xn[0] = np.nan
-        A[0, 0] = np.nan
-        return
+    warmstart, time = field(d, k.warmstart, (k.nv,)), floats(d + k.time, (1,))
     store(x, state)
     copy(u, state[3])
     clear(warmstart)
     call_two(k.forward, m, d)  # the constraint solver starts every difference from its converged solution
     if k.native == 0:
-        difference_steps(m, d, k, (x, u), (state, sensors, warmstart), (xn, y, A, B, C, D))
-        return
+        return difference_steps(m, d, k, (x, u), (state, sensors, warmstart), out)
     As, Bs = np.empty((ndx, ndx)), np.empty((ndx, nu))
+    time[0] = k.timestep
     for s in range(k.substeps):
+        before = time[0]
         toC, toD = (C.ctypes.data, D.ctypes.data) if s == 0 and ns > 0 else (int64(0), int64(0))
         if s == 0:
             call_differences(k.differences, m, d, k.epsilon, k.centered, A.ctypes.data, B.ctypes.data, toC, toD)
@@ -295,10 +311,12 @@ def linearize_one(m, d, n, k):
             for i in range(ndx):
                 for j in range(nu):
                     B[i, j] += Bs[i, j]
-        call_two(k.step, m, d)
+        if time[0] != before or not advance(m, d, k.step, time):  # differences put the clock back where it was
+            return False
         if s == 0:
             copy(sensors, y)
     load(state, xn)
+    return True
 
 
 @njit(**OPTIONS)
@@ -316,7 +334,10 @@ def multiply_onto(M, N, out):
 
 @njit(**OPTIONS)
 def difference_steps(m, d, k, at, data, out):
-    """Differences of whole stages, for what `mjd_transitionFD` refuses; starts from a forward pass at (x, u)."""
+    """Differences of whole stages, for what `mjd_transitionFD` refuses; starts from a forward pass at (x, u).
+
+    False if the simulation diverges.
+    """
     (x, u), (state, sensors, warmstart), (xn, y, A, B, C, D) = at, data, out
     ndx, nu, quaternions = A.shape[0], B.shape[1], integers(k.quaternions, (k.nquat,))
     limits = floats(k.limits, (nu, 2))
@@ -349,9 +370,10 @@ def difference_steps(m, d, k, at, data, out):
             store(start, state)
             copy(v, state[3])
             copy(warm, warmstart)
-            time[0] = 0.0
+            time[0] = k.timestep
             for s in range(k.substeps):
-                call_two(k.step, m, d)
+                if not advance(m, d, k.step, time):
+                    return False
                 if s == 0:
                     copy(sensors, seen[side])
             load(state, ends[side])
@@ -364,6 +386,7 @@ def difference_steps(m, d, k, at, data, out):
             quotient(change, seen, high + low, A[:, column], C[:, column])
         else:
             quotient(change, seen, high + low, B[:, column - ndx], D[:, column - ndx])
+    return True
 
 
 @njit(**OPTIONS)

@@ -66,13 +66,14 @@ class Engine:
         functions = {"step": "mj_step", "forward": "mj_forward", "differences": "mjd_transitionFD"}
         address = {name: ctypes.cast(getattr(self.lib, of), ctypes.c_void_p).value for name, of in functions.items()}
         self.common = address | self.sizes | offsets(model) | {"substeps": substeps, "nquat": len(quaternions)}
+        self.common["timestep"] = model.opt.timestep
 
     def roll(self, law, start, out, threads):
         """See `Simulations.roll`."""
         (x0, seed, first, a, last_u), (xs, us, ys, lost) = start, out
         T, nu = len(law["x_ref"]), self.model.nu
         stride = 0 if len(law["u_ref"]) == 1 else T * nu
-        counts = {"nS": len(law["S"]), "nC": len(law["C"]), "nw": law["G"].shape[1], "nF": law["F"].shape[2]}
+        counts = {"nS": len(law["S"]), "nC": len(law["C"]), "nG": len(law["G"]), "nF": law["F"].shape[2]}
         values = {"T": T, "first": first, "seed": seed, "u_stride": stride, "controlled": int(len(last_u) > 1)}
         values |= {"a": a, "x0": x0, "last_u": last_u, "xs": xs, "us": us, "ys": ys, "lost": lost}
         kernels = callbacks()

@@ -8,7 +8,7 @@ import numpy as np
 from ppi_robotics import manifold
 from ppi_robotics.errors import PlantError, ProblemError
 from ppi_robotics.gaussian import frozen
-from ppi_robotics.multibody import loading, portable, rollouts
+from ppi_robotics.multibody import checking, loading, portable, rollouts
 from ppi_robotics.multibody.simulation import EXECUTORS, Simulations
 from ppi_robotics.noise import Noise
 
@@ -169,6 +169,15 @@ class MujocoPlant:
         x, u = self._rows(x, u)
         centered = self.differences == "centered"
         return self.simulations.linearize(x, u, self.control_limits, centered, native=self.has_transition_derivatives)
+
+    def check_derivatives(self, x, u, tolerance=1e-5):
+        """Compare `differentiate` with independent differences at states x (N, nx) and controls u (N, nu).
+
+        Returns:
+          `DerivativeCheck`, which lists the entries that disagree by name; near contacts some do, as no derivative
+          describes both sides.
+        """
+        return checking.check(self, x, u, tolerance)
 
     def sense(self, x, u=None):
         """Sensors (N, ns) at states (N, nx) and controls (N, nu), zero by default."""

@@ -36,10 +36,11 @@ class Portable:
         rows, sensors = Rows(self.model, batch), batch.bind("sensordata")
         feedback = tuple(law[name] for name in ("x_ref", "k", "K", "S", "limits", "C")) + (self.quaternions,)
         push = tuple(law[name] for name in ("G", "F", "v", "h", "D"))
-        noisy = law["G"].shape[1] > 0 or law["F"].shape[2] > 0
+        noisy = len(law["G"]) > 0 or law["F"].shape[2] > 0
         seed, dx, applied = np.int64(seed).view(np.uint64), np.empty((len(x), ndx)), np.empty((len(x), self.model.nu))
         x, u, lost[:], xs[:, 0] = x.copy(), np.empty_like(applied), -1, x
         rows.store(x)
+        rows.time[:] = self.model.opt.timestep  # as in `kernels.multibody.advance`
         self._lose(~(np.abs(x) <= FARTHEST).all(axis=1), lost, 0, rows)
         for t in range(T):
             kernels.control_rows(t, a, seed, first, x, law["u_ref"], feedback, dx, u, applied)
@@ -87,25 +88,45 @@ class Portable:
     def _linearize(self, x, u, how, out, part):
         """Knots of one thread."""
         model, data = self.model, mujoco.MjData(self.model)
-        (native, centered, epsilon, limits), (xn, y, A, B, C, D) = how, out
         for n in part:
-            if not (np.abs(x[n]).max() <= FARTHEST and np.abs(u[n]).max() <= FARTHEST):
-                xn[n, 0] = A[n, 0, 0] = np.nan
-                continue
-            enter(model, data, x[n], u[n])
-            if not native:
-                difference_stages(self, data, (x[n], u[n]), (centered, epsilon, limits), [array[n] for array in out])
-                continue
-            for s in range(self.substeps):
-                As, Bs = (A[n], B[n]) if s == 0 else (np.empty_like(A[n]), np.empty_like(B[n]))
-                Cs, Ds = (C[n], D[n]) if s == 0 and model.nsensordata else (None, None)
-                mujoco.mjd_transitionFD(model, data, epsilon, bool(centered), As, Bs, Cs, Ds)
-                if s > 0:
-                    A[n], B[n] = As @ A[n], As @ B[n] + Bs
-                mujoco.mj_step(model, data)
-                if s == 0:
-                    y[n] = data.sensordata
-            xn[n] = np.concatenate((data.qpos, data.qvel, data.act))
+            mine = [array[n] for array in out]
+            if near(x[n]) and near(u[n]):
+                enter(model, data, x[n], u[n])
+                if how[0]:
+                    chain_differences(self, data, how, mine)
+                else:
+                    difference_stages(self, data, (x[n], u[n]), how, mine)
+            else:
+                mine[0][:] = np.nan
+            if not near(mine[0]):
+                for array in mine:
+                    array[:] = np.nan
+
+
+def near(x):
+    """Whether a vector is finite and not beyond all bounds."""
+    return bool((np.abs(x) <= FARTHEST).all())
+
+
+def chain_differences(portable, data, how, out):
+    """Derivatives by `mjd_transitionFD`, chained over the substeps; the next state is nan if it diverges."""
+    model, multiply = portable.model, callbacks().multiply_onto
+    (_, centered, epsilon, _), (xn, y, A, B, C, D) = how, out
+    for s in range(portable.substeps):
+        As, Bs = (A, B) if s == 0 else (np.empty_like(A), np.empty_like(B))
+        Cs, Ds = (C, D) if s == 0 and model.nsensordata else (None, None)
+        before = data.time
+        mujoco.mjd_transitionFD(model, data, epsilon, bool(centered), As, Bs, Cs, Ds)
+        if s > 0:
+            multiply(As, A, A)
+            multiply(As, B, B)
+            B += Bs
+        if data.time != before or not advance(model, data):
+            xn[:] = np.nan
+            return
+        if s == 0:
+            y[:] = data.sensordata
+    xn[:] = np.concatenate((data.qpos, data.qvel, data.act))
 
 
 class Rows:
@@ -135,6 +156,14 @@ def enter(model, data, x, u):
     write(model, data, x)
     data.ctrl[:] = u
     mujoco.mj_forward(model, data)
+    data.time = model.opt.timestep
+
+
+def advance(model, data):
+    """Take a physics step; False if MuJoCo gave up and put the model back to its default."""
+    before = data.time
+    mujoco.mj_step(model, data)
+    return data.time > before
 
 
 def write(model, data, x):
@@ -148,14 +177,15 @@ def difference_stages(portable, data, at, how, out):
     """Differences of whole stages, as `kernels.multibody.difference_steps`."""
     from ppi_robotics.manifold import difference, retract
 
-    model, (x, u), (centered, epsilon, limits), (xn, y, A, B, C, D) = portable.model, at, how, out
+    model, (x, u), (_, centered, epsilon, limits), (xn, y, A, B, C, D) = portable.model, at, how, out
     warm, ndx, quaternions = data.qacc_warmstart.copy(), len(A), portable.quaternions
 
     def stage(start, control):
         write(model, data, start)
-        data.ctrl[:], data.qacc_warmstart[:], data.time = control, warm, 0.0
+        data.ctrl[:], data.qacc_warmstart[:], data.time = control, warm, model.opt.timestep
         for s in range(portable.substeps):
-            mujoco.mj_step(model, data)
+            if not advance(model, data):
+                return np.full(len(x), np.nan), data.sensordata.copy()
             if s == 0:
                 seen = data.sensordata.copy()
         return np.concatenate((data.qpos, data.qvel, data.act)), seen

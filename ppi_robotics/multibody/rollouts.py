@@ -9,7 +9,7 @@ from ppi_robotics.multibody.simulation import writable
 from ppi_robotics.noise import beside
 from ppi_robotics.policy import control_factors
 
-ROOM = 16e6  # bytes that the trajectories of one run may take
+ROOM, MOST = 16e6, 32  # bytes and samples of one run: few, so that threads finish together
 
 
 class ClosedLoop:
@@ -27,7 +27,7 @@ class ClosedLoop:
         self.law = self.simulations.law(policy.x_ref, policy.u_ref[None], plant.control_limits, K=policy.K, **noise)
         self.factor = covariance_factor(problem.initial.cov)
         row = 8.0 * (problem.horizon + 1) * (plant.nx + plant.nu + self.simulations.ns)
-        self.most = max(int(ROOM / row), 16)
+        self.most = max(min(int(ROOM / row), MOST), 1)
 
     def run(self, first, cost, final, x=None, u=None):
         """Fill cost (N,) and final (N, nx), and x, u if given, for samples first, first + 1, ..."""

@@ -42,7 +42,7 @@ class Law:
     D: np.ndarray | None = None
 
     def arrays(self, ndx):
-        """The fields by name, contiguous and of full shape."""
+        """The fields by name, contiguous and of full shape; C and G as their `entries`."""
         (T, _), nu, nw = self.x_ref.shape, self.u_ref.shape[2], 0 if self.F is None else self.F.shape[2]
         shapes = {"k": (T, nu), "K": (T, nu, ndx), "S": (0, nu, nu), "C": (0, nu, nu), "G": (ndx, 0)}
         shapes |= {"F": (0, ndx, 0), "v": (T, nw), "h": (T, nw), "D": (T, nw, ndx)}
@@ -50,8 +50,15 @@ class Law:
             name: np.zeros(shape) if getattr(self, name) is None else getattr(self, name)
             for name, shape in shapes.items()
         }
+        full |= {"C": entries(full["C"]), "G": entries(full["G"].T)}
         full |= {"x_ref": self.x_ref, "u_ref": self.u_ref, "limits": self.limits}
         return {name: writable(value) for name, value in full.items()}
+
+
+def entries(factors):
+    """Rows (index, ..., value) of the entries that are not zero, in their order; of factors of noise most are zero."""
+    where = np.argwhere(factors)
+    return np.column_stack((where, factors[tuple(where.T)]))
 
 
 def writable(array):

@@ -18,6 +18,7 @@ import numpy as np
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import as_finite
 from ppi_robotics.kernels.manifold import quaternion_log
+from ppi_robotics.manifold import unit
 from ppi_robotics.multibody.plant import MujocoPlant
 from ppi_robotics.residuals import BoundResiduals, ControlError, FunctionError, SensorError, StateError, roots_of
 
@@ -29,7 +30,7 @@ class TaskCost:
     """A sum of terms per stage and one at the end, minimized.
 
     Attributes:
-      stage, terminal: terms such as `SitePosition`, `JointPosition`, `StateError`, `Effort` or `Residual`.
+      stage, terminal: terms such as `SitePosition`, `JointPosition`, `StateDeviation`, `Effort` or `Residual`.
 
     Raises:
       ProblemError: on binding, if a term names what the model does not have (the message lists what it has), or has a
@@ -192,7 +193,7 @@ class JointPosition(Term):
         known(plant, "joint", self.joint)
         joint = plant.model.joint(self.joint)
         if mujoco.mjtJoint(joint.type[0]) not in SIMPLE:
-            raise ProblemError(f"{what} is no hinge or slide; use StateError, or SitePosition and SiteOrientation")
+            raise ProblemError(f"{what} is no hinge or slide; use StateDeviation, or SitePosition and SiteOrientation")
         goal, factor = plant.state(), np.zeros((1, plant.ndx))
         if self.offset:
             x_entry, dx_entry = plant.model.nq + joint.dofadr[0], plant.model.nv + joint.dofadr[0]
@@ -220,7 +221,7 @@ class StateDeviation(Term):
     def residual(self, plant):
         """ndx entries."""
         goal = plant.state() if self.goal is None else as_finite(self.goal, "goal of StateDeviation", (plant.nx,))
-        return StateError(goal, np.diag(roots_of(self.weight, "StateDeviation", plant.ndx)))
+        return StateError(unit(goal, plant.quaternions), np.diag(roots_of(self.weight, "StateDeviation", plant.ndx)))
 
 
 @dataclass(frozen=True)
