@@ -25,6 +25,8 @@ class Noise:
         of each other; none by default. What they add is applied, but neither limited nor charged by the cost.
       state: factors S_j (k, nx, nx), or standard deviations (nx,) that every entry of the state receives, relative to
         its size; none by default.
+      sensor: covariance (ns, ns), or variances (ns,), of what a `MujocoPlant` measures; none by default. Policies act
+        on the state itself: it takes part in `MujocoPlant.measure` alone.
       factor: G (ndx, rank) with G G' = W.
 
     Raises:
@@ -34,6 +36,7 @@ class Noise:
     process: np.ndarray
     control: np.ndarray | None = None
     state: np.ndarray | None = None
+    sensor: np.ndarray | None = None
     factor: np.ndarray = field(init=False)
 
     def __post_init__(self):
@@ -47,6 +50,10 @@ class Noise:
         object.__setattr__(self, "factor", frozen(covariance_factor(cov)))
         object.__setattr__(self, "control", _factors(self.control, "control noise"))
         object.__setattr__(self, "state", _factors(self.state, "state noise"))
+        if self.sensor is not None:
+            sensor = as_finite(self.sensor, "sensor noise")
+            size = len(sensor) if sensor.ndim else 0
+            object.__setattr__(self, "sensor", frozen(as_covariance(sensor, "sensor noise", size)))
 
     @property
     def columns(self):
@@ -58,8 +65,10 @@ class Noise:
         """How many of them, the last ones, are scaled by control or state."""
         return len(self.control) + len(self.state)
 
-    def check(self, nx, nu):
-        """Raise `ProblemError` unless the noise fits nx states and nu controls."""
+    def check(self, nx, nu, ns=0):
+        """Raise `ProblemError` unless the noise fits nx states, nu controls and ns sensors."""
+        if self.sensor is not None and len(self.sensor) != ns:
+            raise ProblemError(f"the sensor noise is for {len(self.sensor)} sensor entries; the plant has {ns}")
         if len(self.process) != nx:
             raise ProblemError(f"the process noise is for {len(self.process)} states; the plant has {nx}")
         for name, factors, size in (("control", self.control, nu), ("state", self.state, nx)):

@@ -395,3 +395,46 @@ def test_sensors_cannot_be_added_to_a_compiled_model():
     cost = ppi.TaskCost(stage=[ppi.CenterOfMass("upper", (0, 0, 0))])
     with pytest.raises(ppi.PlantError, match="'arm' was given as an MjModel.*subtreecom upper"):
         ppi.Problem(plant, cost, plant.state(), 3)
+
+
+# -- measured sensors --------------------------------------------------------------------------------------------------
+
+
+class TestMeasure:
+    def test_measurements_scatter_as_the_sensor_noise_says(self):
+        cov = np.array([[0.04, 0.01, 0.0, 0.0], [0.01, 0.09, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0.01]])
+        plant = ppi.MujocoPlant(bodies.ARM, noise=ppi.Noise(np.zeros(4), sensor=cov))
+        x, N = plant.state("bent"), 4000
+        y = plant.measure(np.tile(x, (N, 1)), seed=3)
+        exact = plant.sense(x[None])[0]
+        assert (y[:, 2] == exact[2]).all()
+        spread = np.sqrt(np.diag(cov) / N)
+        assert (np.abs(y.mean(axis=0) - exact) <= 4 * spread + 1e-12).all()
+        np.testing.assert_allclose(np.cov(y.T), cov, atol=4 * 0.09 * np.sqrt(2 / N))
+
+    def test_samples_keep_their_numbers_in_any_batch(self):
+        plant = ppi.MujocoPlant(bodies.ARM, noise=ppi.Noise(np.zeros(4), sensor=np.full(4, 0.1)))
+        x = np.tile(plant.state("bent"), (5, 1))
+        whole = plant.measure(x, seed=7, stage=2)
+        np.testing.assert_array_equal(whole[3:], plant.measure(x[3:], seed=7, first=3, stage=2))
+        assert not np.any(whole == plant.measure(x, seed=7, stage=3))
+
+    def test_the_models_own_noise_is_taken_by_default(self):
+        xml = bodies.ARM.replace("<jointvel name='rate'", "<jointvel noise='0.5' name='rate'")
+        plant = ppi.MujocoPlant(xml)
+        y = plant.measure(np.tile(plant.state("bent"), (1000, 1)))
+        assert y[:, 0].std() == pytest.approx(0.5, rel=4 / np.sqrt(2000))
+        assert not np.ptp(y[:, 1:], axis=0).any()
+
+    def test_added_sensors_are_exact(self):
+        plant = ppi.MujocoPlant(bodies.ARM, noise=ppi.Noise(np.zeros(4), sensor=np.full(4, 0.1)))
+        cost = ppi.TaskCost(terminal=[ppi.CenterOfMass("lower", (0.0, 0.0, 0.0))])
+        more = ppi.Problem(plant, cost, plant.state(), 5).plant
+        y = more.measure(np.tile(plant.state(), (10, 1)))
+        assert y.shape == (10, 7)
+        assert not np.ptp(y[:, 4:], axis=0).any()
+
+    def test_noise_of_another_size_is_refused(self):
+        noise = ppi.Noise(np.zeros(4), sensor=[0.1])
+        with pytest.raises(ppi.PlantError, match="for 1 sensor entries; the plant has 4"):
+            ppi.MujocoPlant(bodies.ARM, noise=noise)

@@ -1,6 +1,7 @@
 """Plants given by a MuJoCo model."""
 
 import functools
+from dataclasses import replace
 
 import mujoco
 import numpy as np
@@ -8,9 +9,13 @@ import numpy as np
 from ppi_robotics import manifold
 from ppi_robotics.errors import PlantError, ProblemError
 from ppi_robotics.gaussian import frozen
+from ppi_robotics.kernels.lanes import normals_of
 from ppi_robotics.multibody import checking, loading, portable, rollouts
 from ppi_robotics.multibody.simulation import EXECUTORS, Simulations
 from ppi_robotics.noise import Noise
+from ppi_robotics.rollouts import check_count
+
+SENSOR = np.uint64(5)  # random stream, after those of rollouts
 
 
 class MujocoPlant:
@@ -24,7 +29,7 @@ class MujocoPlant:
       substeps: physics steps a stage, 1 by default; or give dt.
       dt: seconds a stage, a multiple of the model's timestep.
       noise: `Noise`, or variances (ndx,) added to the tangent of the state per stage; None for none. Its control part
-        is relative to the size of the controls.
+        is relative to the size of the controls, its sensor part is what `measure` adds.
       control_limits: (nu, 2); the model's ctrlrange by default.
       state_limits: (nx, 2), for models without quaternions; none by default. Joint ranges are the model's own matter.
       name: for messages and files; the model's name by default.
@@ -109,7 +114,11 @@ class MujocoPlant:
         spec = self.spec.copy()
         for name, what in wanted.items():
             spec.add_sensor(name=name, **what)
-        options = {"noise": self.noise, "control_limits": self.control_limits, "executor": self.executor}
+        noise = self.noise
+        if noise.sensor is not None:  # what is added is exact
+            sizes = spec.copy().compile().nsensordata, len(noise.sensor)
+            noise = replace(noise, sensor=np.pad(noise.sensor, (0, sizes[0] - sizes[1])))
+        options = {"noise": noise, "control_limits": self.control_limits, "executor": self.executor}
         options |= {"name": self.name, "success": self.success, "differences": self.differences}
         limits = None if self.quaternions else self.state_limits
         return MujocoPlant(spec, substeps=self.substeps, state_limits=limits, **options)
@@ -127,7 +136,7 @@ class MujocoPlant:
     def _noise(self, given):
         try:
             noise = given if isinstance(given, Noise) else Noise(np.zeros(self.ndx) if given is None else given)
-            noise.check(self.ndx, self.nu)
+            noise.check(self.ndx, self.nu, self.model.nsensordata)
         except ProblemError as error:
             raise PlantError(f"noise of '{self.name}': {error}") from error
         if len(noise.state):
@@ -135,7 +144,7 @@ class MujocoPlant:
         return noise
 
     def __setattr__(self, name, value):
-        if self.__dict__.get("_sealed") and name not in ("simulations", "sensor_names"):
+        if self.__dict__.get("_sealed"):
             raise PlantError(f"a plant cannot be changed; construct another MujocoPlant with another {name}")
         object.__setattr__(self, name, value)
 
@@ -183,6 +192,30 @@ class MujocoPlant:
         """Sensors (N, ns) at states (N, nx) and controls (N, nu), zero by default."""
         x, u = self._rows(x, np.zeros((len(x), self.nu)) if u is None else u)
         return self.simulations.sense(x, u)
+
+    def measure(self, x, u=None, seed=0, first=0, stage=0):
+        """Sensors (N, ns) as in `sense`, with noise: samples first, first + 1, ... of a seed at a stage.
+
+        The noise has the covariance `noise.sensor` or, without it, the standard deviations that the model's sensors
+        have as their `noise`. A number depends on (seed, sample, stage, entry) alone.
+        """
+        y = self.sense(x, u)
+        check_count(seed, "seed", 0, 2**64 - 1)
+        check_count(first, "first", 0)
+        check_count(stage, "stage", 0)
+        factor, e = self._sensor_factor, np.empty(y.shape[1])
+        for n, row in enumerate(y):
+            normals_of(np.uint64(seed), SENSOR, np.uint64(first + n), stage, e)
+            row += factor @ e
+        return y
+
+    @functools.cached_property
+    def _sensor_factor(self):
+        """Square root (ns, ns) of the covariance of the sensors' noise."""
+        if self.noise.sensor is None:
+            return np.diag(np.repeat(self.model.sensor_noise, self.model.sensor_dim))
+        values, vectors = np.linalg.eigh(self.noise.sensor)
+        return vectors * np.sqrt(np.maximum(values, 0.0))
 
     def difference(self, x, y):
         """Tangents (N, ndx) that lead from y to x."""
