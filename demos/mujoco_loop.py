@@ -16,25 +16,23 @@ CART_POLE = """<mujoco model="cart-pole"><option timestep="0.002"/>
   <worldbody>
     <geom type="capsule" fromto="-1.8 0 0 1.8 0 0" size="0.015" contype="0" conaffinity="0"/>
     <body name="cart"><joint name="slide" type="slide" axis="1 0 0" damping="0.1"/>
-      <geom type="box" size="0.12 0.06 0.05" mass="1" contype="0" conaffinity="0"/>
+      <geom type="box" size="0.12 0.06 0.05" contype="0" conaffinity="0" mass="1"/>
       <body name="pole"><joint name="hinge" axis="0 1 0" damping="0.002"/>
-        <geom type="capsule" fromto="0 0 0 0 0 -0.6" size="0.02" mass="0.1" rgba="0.8 0.35 0.1 1" contype="0"
-          conaffinity="0"/></body></body></worldbody>
+        <geom type="capsule" fromto="0 0 0 0 0 -0.6" size="0.02" mass="0.1" contype="0" conaffinity="0"/>
+      </body></body></worldbody>
   <actuator><motor name="force" joint="slide" ctrlrange="-10 10"/></actuator>
 </mujoco>"""
 
 
 def main(folder, source=CART_POLE):
     plant = ppi.MujocoPlant(source, dt=0.02)  # 10 of the model's timesteps
-    cost = ppi.Quadratic(
-        state=[0.1, 0.1, 0.01, 0.01], control=[0.001], terminal=[100, 200, 10, 10], goal=[0, np.pi, 0, 0]
-    )
+    state, terminal = [0.1, 0.1, 0.01, 0.01], [100, 200, 10, 10]
+    cost = ppi.Quadratic(state, control=[0.001], terminal=terminal, goal=[0, np.pi, 0, 0])
     problem = ppi.Problem(plant, cost, initial=plant.state(), horizon=150)
     solution = ppi.solve(problem, ppi.ILQG(), seed=0)
     print(solution.explain())
 
-    model, states = plant.model, []
-    data = mujoco.MjData(model)
+    model, data, states = plant.model, mujoco.MjData(plant.model), []
     controller = ppi.Controller(solution.policy, plant)
     while data.time < 3.0:
         data.ctrl[:] = controller(data)
