@@ -23,7 +23,10 @@ def difference(x, y, quaternions=NONE):
         return np.asarray(x, dtype=float) - np.asarray(y, dtype=float)
     from ppi_robotics.kernels.manifold import subtract_rows
 
-    x, y = np.broadcast_arrays(np.asarray(x, dtype=float), np.asarray(y, dtype=float))
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if y.ndim > 1:
+        shape = np.broadcast_shapes(x.shape, y.shape)
+        x, y = np.broadcast_to(x, shape), np.broadcast_to(y, shape)
     out = np.empty((x.size // x.shape[-1], tangent_size(x.shape[-1], quaternions)))
     subtract_rows(rows(x), rows(y), np.asarray(quaternions, dtype=np.int64), out)
     return out.reshape(*x.shape[:-1], out.shape[1])
@@ -100,5 +103,6 @@ def inverse_right_jacobian(w):
 
 
 def rows(array):
-    """A copy of the array as writable, contiguous rows, which is what the compiled code takes."""
-    return np.array(array, dtype=float, order="C").reshape(-1, array.shape[-1])
+    """The array as writable, contiguous rows, which is what the compiled code takes."""
+    flat = np.ascontiguousarray(array, dtype=float).reshape(-1, array.shape[-1])
+    return flat if flat.flags.writeable else flat.copy()

@@ -104,9 +104,14 @@ def join(label, sizes, sources, name):
     return build(label, 1, sizes, (imports,), (name,))
 
 
-def build_whole(label, name):
-    """Import the file of this name beside this one as a kernel module, compiling at once."""
-    return load_module(label, (Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8"))
+def build_whole(label, name, *parts):
+    """Import the file of this name beside this one as a kernel module, compiling at once.
+
+    It is compiled afresh if it changes, or one of the files `parts` that it imports from.
+    """
+    texts = [(Path(__file__).parent / f"{file}.py").read_text(encoding="utf-8") for file in (name, *parts)]
+    digest = hashlib.sha256("".join(texts).encode()).hexdigest()
+    return load_module(label, f"{texts[0]}\n# {digest}\n")
 
 
 @functools.cache
@@ -131,7 +136,7 @@ def environment():
     digest = hashlib.sha256()
     for item in (sys.version, np.__version__, numba.__version__, llvmlite.__version__):
         digest.update(item.encode())
-    for name in ("algebra", "foreign", "lanes", "manifold", "scalar", "tiles", "trajectories"):
+    for name in ("algebra", "lanes", "scalar", "tiles", "trajectories"):
         digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
     return digest.hexdigest()
 

@@ -14,14 +14,14 @@ OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
 @njit(**OPTIONS)
 def subtract(x, y, quaternions, dx):
     """dx: the tangent that leads from y to x."""
-    i, j, k = 0, 0, 0
-    while i < x.shape[0]:
-        if k < quaternions.shape[0] and i == quaternions[k]:
-            quaternion_log(x[i : i + 4], y[i : i + 4], dx[j : j + 3])
-            i, j, k = i + 4, j + 3, k + 1
-        else:
-            dx[j] = x[i] - y[i]
-            i, j = i + 1, j + 1
+    start = 0
+    for k in range(quaternions.shape[0] + 1):
+        stop = quaternions[k] if k < quaternions.shape[0] else x.shape[0]
+        for i in range(start, stop):
+            dx[i - k] = x[i] - y[i]
+        start = stop + 4
+        if k < quaternions.shape[0]:
+            quaternion_log(x[stop:start], y[stop:start], dx[stop - k : stop - k + 3])
 
 
 @njit(**OPTIONS)
@@ -44,14 +44,14 @@ def quaternion_log(a, b, w):
 @njit(**OPTIONS)
 def add(x, dx, quaternions, out):
     """out: the state reached from x along the tangent dx; may be x itself."""
-    i, j, k = 0, 0, 0
-    while i < x.shape[0]:
-        if k < quaternions.shape[0] and i == quaternions[k]:
-            turn(x[i : i + 4], dx[j : j + 3], out[i : i + 4])
-            i, j, k = i + 4, j + 3, k + 1
-        else:
-            out[i] = x[i] + dx[j]
-            i, j = i + 1, j + 1
+    start = 0
+    for k in range(quaternions.shape[0] + 1):
+        stop = quaternions[k] if k < quaternions.shape[0] else x.shape[0]
+        for i in range(start, stop):
+            out[i] = x[i] + dx[i - k]
+        start = stop + 4
+        if k < quaternions.shape[0]:
+            turn(x[stop:start], dx[stop - k : stop - k + 3], out[stop:start])
 
 
 @njit(**OPTIONS)
@@ -70,9 +70,9 @@ def turn(q, w, out):
 
 @njit(**OPTIONS)
 def subtract_rows(x, y, quaternions, dx):
-    """`subtract` of rows x (N, nx) and y (N, nx) into dx (N, ndx)."""
+    """`subtract` of rows x (N, nx) and y (N or 1, nx) into dx (N, ndx)."""
     for n in range(x.shape[0]):
-        subtract(x[n], y[n], quaternions, dx[n])
+        subtract(x[n], y[min(n, y.shape[0] - 1)], quaternions, dx[n])
 
 
 @njit(**OPTIONS)

@@ -5,7 +5,8 @@
 
 States lie on the manifold of `kernels.manifold`. The functions of MuJoCo and the arrays of its data are reached by
 address, so that this module is compiled once for all models. Nothing is contracted or reordered: the same numbers come
-out whether these functions run inside the thread pool of MuJoCo or between its steps.
+out whether these functions run inside the thread pool of MuJoCo or between its steps. Gains are held transposed, K (T,
+ndx, nu), so that the sums of different controls run side by side.
 """
 
 import numpy as np
@@ -48,8 +49,8 @@ def control(t, a, seed, sample, x, u_ref, law, dx, u, applied):
     for i in range(u.shape[0]):
         u[i] = u_ref[t, i] + a * k[t, i]
     for j in range(dx.shape[0]):
-        for i in range(u.shape[0]):  # the inner loop, since its sums do not wait for each other
-            u[i] += K[t, i, j] * dx[j]
+        for i in range(u.shape[0]):
+            u[i] += K[t, j, i] * dx[j]
     if S.shape[0] > 0:
         e = np.empty(u.shape[0])
         normals_of(seed, CONTROL, sample, t, e)
@@ -219,7 +220,7 @@ def roll_one(m, d, n, r):
     law = (
         floats(r.x_ref, (T, nx)),
         floats(r.k, (T, nu)),
-        floats(r.K, (T, nu, ndx)),
+        floats(r.K, (T, ndx, nu)),
         floats(r.S, (r.nS, nu, nu)),
         floats(r.limits, (nu, 2)),
         floats(r.C, (r.nC, 4)),

@@ -148,7 +148,7 @@ class Engine:
 @functools.cache
 def callbacks():
     """The compiled callbacks, one module for all models."""
-    return build_whole("the loops about MuJoCo", "multibody")
+    return build_whole("the loops about MuJoCo", "multibody", "foreign", "manifold")
 
 
 def offsets(model):

@@ -9,7 +9,7 @@ from ppi_robotics.multibody.simulation import writable
 from ppi_robotics.noise import beside
 from ppi_robotics.policy import control_factors
 
-ROOM, MOST = 16e6, 32  # bytes and samples of one run: few, so that threads finish together
+ROOM, MOST = 16e6, 16  # bytes and samples of one run: few, so that threads finish together
 
 
 class ClosedLoop:
@@ -27,12 +27,13 @@ class ClosedLoop:
         self.law = self.simulations.law(policy.x_ref, policy.u_ref[None], plant.control_limits, K=policy.K, **noise)
         self.factor = covariance_factor(problem.initial.cov)
         row = 8.0 * (problem.horizon + 1) * (plant.nx + plant.nu + self.simulations.ns)
-        self.most = max(min(int(ROOM / row), MOST), 1)
+        self.most, self.idle = max(min(int(ROOM / row), MOST), 1), []
 
     def run(self, first, cost, final, x=None, u=None):
         """Fill cost (N,) and final (N, nx), and x, u if given, for samples first, first + 1, ..."""
         x0 = self.simulations.scatter(self.seed, first, self.problem.initial.mean, self.factor, len(cost))
-        xs, us, ys, lost = self.simulations.roll(self.law, x0, self.seed, first, threads=1)
+        out = self._room(len(cost))
+        xs, us, ys, lost = self.simulations.roll(self.law, x0, self.seed, first, threads=1, out=out)
         sound = lost < 0
         cost[:], final[:] = math.inf, xs[:, -1]
         if sound.any():
@@ -40,6 +41,15 @@ class ClosedLoop:
             cost[sound] = self.problem.cost.trajectories(*kept)
         if x is not None:
             x[:], u[:] = xs, us
+        self.idle.append(out)
+
+    def _room(self, samples):
+        """Arrays of a run that has ended, or new ones: fresh memory takes time."""
+        try:
+            out = self.idle.pop()
+        except IndexError:
+            return self.simulations.room(samples, self.problem.horizon)
+        return out if len(out[0]) == samples else self.simulations.room(samples, self.problem.horizon)
 
 
 class Shooting:

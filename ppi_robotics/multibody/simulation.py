@@ -4,6 +4,7 @@ Two executors give the same numbers: compiled callbacks inside MuJoCo's thread p
 of its Python package (`portable`).
 """
 
+import functools
 import os
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ class Law:
     """A feedback law and what disturbs it, see `kernels.multibody`.
 
     Attributes:
+      ndx: size of the tangent.
       x_ref: (T, nx).
       u_ref: (1 or N, T, nu), one row for all samples or one each.
       limits: of the controls (nu, 2).
@@ -28,6 +30,7 @@ class Law:
       F, v, h, D: disturbances F_t (v_t + a h_t + D_t dx), (T, ndx, nw), (T, nw), (T, nw), (T, nw, ndx); or none.
     """
 
+    ndx: int
     x_ref: np.ndarray
     u_ref: np.ndarray
     limits: np.ndarray
@@ -41,16 +44,17 @@ class Law:
     h: np.ndarray | None = None
     D: np.ndarray | None = None
 
-    def arrays(self, ndx):
-        """The fields by name, contiguous and of full shape; C and G as their `entries`."""
-        (T, _), nu, nw = self.x_ref.shape, self.u_ref.shape[2], 0 if self.F is None else self.F.shape[2]
+    @functools.cached_property
+    def arrays(self):
+        """The fields by name, contiguous and of full shape; C and G as their `entries`, K transposed."""
+        ndx, (T, _), nu, nw = self.ndx, self.x_ref.shape, self.u_ref.shape[2], 0 if self.F is None else self.F.shape[2]
         shapes = {"k": (T, nu), "K": (T, nu, ndx), "S": (0, nu, nu), "C": (0, nu, nu), "G": (ndx, 0)}
         shapes |= {"F": (0, ndx, 0), "v": (T, nw), "h": (T, nw), "D": (T, nw, ndx)}
         full = {
             name: np.zeros(shape) if getattr(self, name) is None else getattr(self, name)
             for name, shape in shapes.items()
         }
-        full |= {"C": entries(full["C"]), "G": entries(full["G"].T)}
+        full |= {"C": entries(full["C"]), "G": entries(full["G"].T), "K": np.swapaxes(full["K"], 1, 2)}
         full |= {"x_ref": self.x_ref, "u_ref": self.u_ref, "limits": self.limits}
         return {name: writable(value) for name, value in full.items()}
 
@@ -85,14 +89,21 @@ class Simulations:
 
     def law(self, x_ref, u_ref, limits=None, **others):
         """`Law` about a reference, without limits by default."""
-        return Law(x_ref, u_ref, np.tile([-np.inf, np.inf], (self.nu, 1)) if limits is None else limits, **others)
+        limits = np.tile([-np.inf, np.inf], (self.nu, 1)) if limits is None else limits
+        return Law(self.ndx, x_ref, u_ref, limits, **others)
 
-    def roll(self, law, x0, seed=0, first=0, a=None, last_u=None, threads=None):
+    def room(self, N, T):
+        """Uninitialized arrays for what `roll` returns."""
+        shapes = (N, T + 1, self.nx), (N, T, self.nu), (N, T + 1, self.ns)
+        return (*(np.empty(shape) for shape in shapes), np.empty(N, dtype=np.int64))
+
+    def roll(self, law, x0, seed=0, first=0, a=None, last_u=None, threads=None, out=None):
         """Rollouts of a law from states x0 (N, nx), in stages; samples are numbered from `first`.
 
         Args:
           a: step length of every sample (N,), zero by default.
           last_u: controls (1 or N, nu) for the sensors of the last state, zero by default.
+          out: `room` to fill.
 
         Returns:
           x (N, T + 1, nx), u (N, T, nu), sensors at them (N, T + 1, ns), and at which stage a sample diverged (N,), -1
@@ -101,9 +112,9 @@ class Simulations:
         N, T = len(x0), len(law.x_ref)
         a = np.zeros(N) if a is None else writable(a)
         last_u = np.zeros((1, self.nu)) if last_u is None else writable(last_u)
-        out = np.empty((N, T + 1, self.nx)), np.empty((N, T, self.nu)), np.empty((N, T + 1, self.ns)), np.empty(N, int)
+        out = self.room(N, T) if out is None else out
         start = writable(x0), int(np.uint64(seed).view(np.int64)), first, a, last_u
-        self.executor.roll(law.arrays(self.ndx), start, out, threads or processors())
+        self.executor.roll(law.arrays, start, out, threads or processors())
         return out
 
     def scatter(self, seed, first, mean, factor, count):
