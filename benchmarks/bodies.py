@@ -81,7 +81,7 @@ def double_pendulum(stages=500, pushed=250):
     plant, good = problem.plant, np.zeros(RUNS, dtype=bool)
     for run in range(RUNS):
         rng, x = np.random.default_rng(run), problem.initial.mean
-        mpc = ppi.RecedingHorizon(problem, ppi.ILQG(max_iterations=3))
+        mpc = ppi.RecedingHorizon(problem, ppi.ILQG(max_iterations=1))
         push = np.concatenate((np.zeros(plant.nu + 1), rng.normal(0.0, 0.3, 2)))[-plant.ndx :]
         good[run] = True
         for t in range(stages):

@@ -42,6 +42,9 @@ class ILQG:
       tolerance: converged once an accepted step lowers the cost by a smaller fraction.
       damping: of the first iteration, Levenberg-Marquardt; 0 begins with a full step, as suits a warm start. The
         interior point has one of its own.
+      fresh_gains: whether the gains are made anew about the last path; otherwise those of the last step go with it,
+        which saves one set of derivatives. For methods that replan, on plants whose derivatives take time; interior
+        points and compiled iterations always make them anew.
     """
 
     hessian: str = "auto"
@@ -49,6 +52,7 @@ class ILQG:
     max_iterations: int = 500
     tolerance: float = 1e-9
     damping: float = 1.0
+    fresh_gains: bool = True
     name = "ilqg"
 
     def __post_init__(self):
@@ -67,8 +71,9 @@ class ILQG:
         exact, limited, plant = self.hessian == "exact", is_limited(problem.plant), problem.plant
         if exact and not plant.second_derivatives:
             raise ProblemError(f"hessian is 'exact', and plant '{plant.name}' has no second derivatives; choose 'auto'")
+        steps = self.tolerance, self.damping, self.fresh_gains
         if not limited:
-            return Plan((DampedShooting(0.0, exact, False, self.tolerance, self.damping),))
+            return Plan((DampedShooting(0.0, exact, False, *steps),))
         walled = np.isfinite(plant.state_limits).any()
         box = self.limits == "box" or (self.limits == "auto" and not plant.second_derivatives and not walled)
         if not box:
@@ -77,7 +82,7 @@ class ILQG:
             raise ProblemError(
                 "limits is 'box', for control limits only, and the plant has state limits; choose 'interior_point'"
             )
-        return Plan((DampedShooting(0.0, exact, True, self.tolerance, self.damping),))
+        return Plan((DampedShooting(0.0, exact, True, *steps),))
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,10 @@ class RecedingHorizon:
                 raise ProblemError(f"policy is {policy!r}; expected a LinearGaussianPolicy, or None to start cold")
             policy.check(problem)
         self._problem, self._method, self._every, self._seed, self._first = problem, method, replan_every, seed, policy
-        # what starts warm needs no damping
-        self._later = replace(method, damping=0.0) if getattr(method, "damping", 0.0) else method
+        # what starts warm needs no damping, and the next replan makes the gains anew
+        warm = {"damping": 0.0, "fresh_gains": False}
+        given = {name: getattr(method, name, value) for name, value in warm.items()}
+        self._later = method if given == warm else replace(method, **warm)
         self._budget = math.inf if budget_ms is None else 1e-3 * float(budget_ms)
         self._deadline = min(replan_every * problem.plant.dt, self._budget)
         self._threaded, self._thread, self._closed = bool(threaded), None, False

@@ -74,7 +74,7 @@ def balance():
 
 @pytest.fixture
 def method():
-    return Switched(limits="box", max_iterations=2, damping=0.0)
+    return Switched(limits="box", max_iterations=2, damping=0.0, fresh_gains=False)
 
 
 def lqr():
@@ -310,7 +310,7 @@ def test_when_nothing_is_left_of_the_last_plan_a_replan_starts_cold(balance, met
     x = states(1)[0]
     mpc.command(x)
     problem = ppi.Problem(balance.plant, balance.cost, x, 20)
-    cold = ppi.solve(problem, ppi.ILQG(limits="box", max_iterations=2, damping=0.0), starts=1)
+    cold = ppi.solve(problem, ppi.ILQG(limits="box", max_iterations=2, damping=0.0, fresh_gains=False), starts=1)
     np.testing.assert_array_equal(mpc.policy.u_ref, cold.policy.u_ref)
 
 

@@ -6,6 +6,7 @@ import pytest
 from oracles import close
 
 import ppi_robotics as ppi
+from ppi_robotics.multibody.simulation import Simulations
 
 FREE = bodies.mjcf(
     "<body name='box'><freejoint name='free'/><geom type='box' size='0.1 0.08 0.12' mass='2'/></body>",
@@ -136,3 +137,27 @@ def test_methods_reach_one_optimum_within_limits(task):
 def test_exact_hessians_are_refused():
     with pytest.raises(ppi.ProblemError, match="has no second derivatives; choose 'auto'"):
         ppi.solve(swing(pendulum()), ppi.ILQG(hessian="exact"))
+
+
+def test_gains_of_the_last_step_save_a_set_of_derivatives(monkeypatch):
+    """They are those about the path before, which the last step hardly moves once the solve has converged."""
+    calls, plain = [], Simulations.linearize
+
+    def counted(self, *args, **kwargs):
+        calls.append(1)
+        return plain(self, *args, **kwargs)
+
+    plant = ppi.MujocoPlant(bodies.ARM, substeps=2)
+    cost = ppi.Quadratic(np.array([1.0, 1.0, 0.1, 0.1]), np.array([0.1, 0.1]), np.full(4, 10.0), [0.5, 0.5, 0.0, 0.0])
+    problem = ppi.Problem(plant, cost, plant.state(), 20)
+    settled = ppi.solve(problem, ppi.ILQG(), starts=1)
+    monkeypatch.setattr(Simulations, "linearize", counted)
+    counts, policies = [], []
+    for fresh in (True, False):
+        calls.clear()
+        method = ppi.ILQG(max_iterations=1, damping=0.0, fresh_gains=fresh)
+        policies.append(ppi.solve(problem, method, starts=1, policy=settled.policy).policy)
+        counts.append(len(calls))
+    assert counts == [2, 1]
+    np.testing.assert_allclose(policies[1].K, policies[0].K, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(policies[1].u_ref, policies[0].u_ref, rtol=1e-9, atol=1e-9)

@@ -32,6 +32,8 @@ class DampedShooting(Phase):
       tolerance: converged once an accepted step lowers the cost by a smaller fraction; at least 1e-6 on plants
         without second derivatives, where the last digits come slowly.
       damping: of the first iteration.
+      fresh: whether the policy's gains are made anew about the last path; otherwise those of the last step go with it,
+        which saves derivatives.
     """
 
     lambda_transition: float = 0.0
@@ -39,6 +41,7 @@ class DampedShooting(Phase):
     box: bool = False
     tolerance: float = 1e-9
     damping: float = 1.0
+    fresh: bool = True
     name = "damped shooting"
 
     def begin(self, problem, x, u):
@@ -49,7 +52,7 @@ class DampedShooting(Phase):
         x, u, cost = line.rollout(x, u)
         status = None if math.isfinite(cost) else Status.DIVERGED
         plain = not (self.lambda_transition or self.exact or self.box) and Newton.applies(problem)
-        memory = Newton(problem) if plain else None, line
+        memory = Newton(problem) if plain else None, line, None
         return Iterate(x, u, np.zeros((len(u), plant.noise.columns)), cost, status, damping=self.damping, memory=memory)
 
     def expand(self, problem, iterate):
@@ -71,7 +74,7 @@ class DampedShooting(Phase):
             step = self._step(problem, iterate)
         if isinstance(step, Breakdown):
             return self._retreat(replace(iterate, breakdown=step), index, broke_down(step))
-        n, merit, before, x, u, w, slope, change = step
+        n, merit, before, x, u, w, slope, change, *swept = step
         tolerance = self.tolerance if problem.plant.second_derivatives else max(self.tolerance, ROUGH)
         small = -slope <= tolerance * abs(before)
         if n < 0 and small and iterate.damping < 1e-5:
@@ -82,11 +85,12 @@ class DampedShooting(Phase):
         settled = before - merit <= tolerance * abs(before) and iterate.damping < 1e-5
         status = Status.CONVERGED if settled else None
         growth, damping = less_damping(iterate)
-        after = Iterate(x, u, iterate.w if w is None else w, merit, status, True, None, damping, growth, iterate.memory)
+        memory = (*iterate.memory[:2], tuple(swept) or None)
+        after = Iterate(x, u, iterate.w if w is None else w, merit, status, True, None, damping, growth, memory)
         return after, self._row(index, merit, change, STEPS[n], iterate)
 
     def _step(self, problem, iterate):
-        """What `Newton.damped_step` returns, or the `Breakdown` of the sweep."""
+        """What `Newton.damped_step` returns, and the local model and the sweep; or the `Breakdown` of the sweep."""
         model, box = self.expand(problem, iterate)
         sweep = backward(model, math.inf, self.lambda_transition, damping=(0.0, iterate.damping), box=box)
         if sweep.breakdown is not None:
@@ -98,7 +102,12 @@ class DampedShooting(Phase):
         path = (iterate.x, iterate.u, sweep.K, sweep.k, disturbance, sweep.noise_price)
         n, merit, x, u, w = iterate.memory[1].search(STEPS, before, slope, curvature, RATIO, *path)
         change = float(max(np.abs(x - iterate.x).max(), np.abs(u - iterate.u).max())) if n >= 0 else 0.0
-        return n, merit, before, x, u, w if disturbance else None, slope, change
+        return n, merit, before, x, u, w if disturbance else None, slope, change, model, sweep
+
+    def conclude(self, problem, iterate, method):
+        """Local model about the last iterate and the sweep that makes the policy, or those of the last step."""
+        swept = iterate.memory[2]
+        return super().conclude(problem, iterate, method) if self.fresh or swept is None else swept
 
     def _retreat(self, iterate, index, status):
         iterate = more_damping(iterate)
