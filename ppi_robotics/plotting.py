@@ -90,7 +90,7 @@ def trajectory(plant, rollouts, nominal=None, name="PPI", axes=None):
         line = None if nominal is None else nominal[held][:, entry]
         _band(ax, time, source[finite, :, entry], line, color(name), held)
         _mark_limits(ax, limits[i])
-        ax.set_ylabel(labels[i])
+        ax.set_title(labels[i], loc="left", fontsize="medium", pad=3.0)
         ax.set_xlim(time[0], time[-1])
         ax.margins(y=0.08)
         if plant.units[i] == "rad":
@@ -164,21 +164,21 @@ class Page(Figure):
 
 
 def _trajectory_axes(plant):
-    """States in two columns, positions before velocities, and below them every control across the page."""
-    rows = -(-plant.nx // 2)
-    figure = Page(9.0, 1.0 + 1.65 * (rows + plant.nu), header=0.45)
-    grid = figure.add_gridspec(rows + plant.nu, 2, **figure.margins, hspace=0.28, wspace=0.2)
+    """States in two columns, positions before velocities; below them the controls, a single one across the page."""
+    state_rows, across = -(-plant.nx // 2), plant.nu == 1
+    control_rows = plant.nu if across else -(-plant.nu // 2)
+    rows = state_rows + control_rows
+    figure = Page(9.0, 1.0 + 1.65 * rows, header=0.6)
+    grid = figure.add_gridspec(rows, 2, **figure.margins, hspace=0.42, wspace=0.16)
     axes = []
-    for i in range(plant.nx):
-        column, row = divmod(i, rows)
-        axes.append(figure.add_subplot(grid[row, column]))
-        axes[-1].tick_params(labelbottom=row == rows - 1 or i == plant.nx - 1)
-    for i in range(plant.nu):
-        axes.append(figure.add_subplot(grid[rows + i, :]))
-        axes[-1].tick_params(labelbottom=i == plant.nu - 1)
-    for ax in axes:
-        ax.yaxis.set_label_coords(-0.5 / (ax.get_position().width * figure.get_figwidth()), 0.5)
-    axes[-1].set_xlabel("time [s]")
+    for count, first, height in ((plant.nx, 0, state_rows), (plant.nu, state_rows, control_rows)):
+        for i in range(count):
+            column, row = divmod(i, height)
+            axes.append(figure.add_subplot(grid[first + row, slice(None) if first and across else column]))
+            last = row == height - 1 or i == count - 1
+            axes[-1].tick_params(labelbottom=last)
+            if first and last:
+                axes[-1].set_xlabel("time [s]")
     return axes
 
 

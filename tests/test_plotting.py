@@ -38,7 +38,7 @@ def rollouts():
 def test_trajectory_shows_median_band_nominal_and_limits(plant, rollouts):
     nominal = rollouts.x[0], rollouts.u[0]
     axes = plotting.trajectory(plant, rollouts, nominal, name="PPI")
-    assert [ax.get_ylabel() for ax in axes] == [
+    assert [ax.get_title(loc="left") for ax in axes] == [
         "position [m]",
         "angle [rad]",
         "velocity [m/s]",
