@@ -97,10 +97,8 @@ class FunctionError:
         columns = [("y", i) for i in seen]
         if self.moves:
             columns += [("x", i) for i in range(plant.ndx)] + [("u", i) for i in range(plant.nu)]
-        ends = [
-            np.concatenate([self._moved(plant, (x, u, y), *column, side)[n] for column in columns for side in (1, -1)])
-            for n in range(3)
-        ]
+        moved = [self._moved(plant, (x, u, y), *column, side) for column in columns for side in (1, -1)]
+        ends = [np.concatenate(part) for part in zip(*moved, strict=True)]
         r = self.values(plant, *ends).reshape(len(columns), 2, len(x), -1)
         slopes = (r[:, 0] - r[:, 1]) / (2.0 * STEP)
         J = {"x": np.zeros((len(x), r.shape[-1], plant.ndx)), "u": np.zeros((len(x), r.shape[-1], plant.nu))}
