@@ -14,6 +14,12 @@ def frozen(array, dtype=float):
     return array
 
 
+def writable(array):
+    """The array, or a copy that the compiled code takes: read-only arrays would compile it once more."""
+    array = np.asarray(array, dtype=float)
+    return array if array.flags.carray else array.copy()
+
+
 def as_finite(value, name, shape=None):
     """Array of finite floats, of the given shape if one is given (None in it allows any length).
 

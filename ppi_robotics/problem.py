@@ -138,3 +138,17 @@ class Problem:
                 f"initial {self.plant.state_names[i]} is {self.initial.mean[i]:g}, outside its limits "
                 f"[{limits[i, 0]:g}, {limits[i, 1]:g}]; start inside or widen the limits"
             )
+
+
+def as_rows(plant, x, u):
+    """States (N, nx) and controls (N, nu) of a plant as contiguous arrays of floats.
+
+    Raises:
+      ProblemError: if the shapes do not fit the plant or each other.
+    """
+    x, u = np.ascontiguousarray(x, dtype=float), np.ascontiguousarray(u, dtype=float)
+    if x.ndim != 2 or u.ndim != 2 or x.shape[1] != plant.nx or u.shape != (len(x), plant.nu) or len(x) == 0:
+        raise ProblemError(
+            f"states {x.shape} and controls {u.shape}; expected (N, {plant.nx}) and (N, {plant.nu}), N at least 1"
+        )
+    return x, u

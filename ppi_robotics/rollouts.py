@@ -131,11 +131,14 @@ def no_limits(nu):
     return frozen(np.tile([-np.inf, np.inf], (nu, 1)))
 
 
+def processors():
+    """Number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def in_threads(function, items, threads=None):
     """Results of a function over items in their order, computed by threads (the kernels release the GIL)."""
-    if threads is None:
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads or processors()) as pool:
         try:
             for future in [pool.submit(function, item) for item in items]:
                 yield future.result()

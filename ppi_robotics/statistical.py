@@ -6,6 +6,7 @@ import numpy as np
 
 from ppi_robotics.costs import BoundCost, Quadratic, project
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.gaussian import writable
 from ppi_robotics.kernels.algebra import semidefinite_roots
 from ppi_robotics.kernels.compiler import STAGE_LANES, build
 from ppi_robotics.messages import LocalModel
@@ -67,12 +68,6 @@ def statistical(problem, x, u, S, points):
     columns, E = noise.local(x[:-1], u, B)
     G = np.concatenate((G, columns[:, :, -noise.growing :]), axis=2)
     return LocalModel(A, B, d, G, Cxx, Cux, Cuu, cx, cu, c0, E)
-
-
-def writable(array):
-    """The array, or a copy that the compiled code takes: read-only arrays would compile it once more."""
-    array = np.asarray(array, dtype=float)
-    return array if array.flags.carray else array.copy()
 
 
 def mean_cost(cost, x, u, belief, rules):

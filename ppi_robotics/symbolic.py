@@ -21,6 +21,7 @@ from ppi_robotics.gaussian import frozen
 from ppi_robotics.kernels.compiler import STAGE_LANES, build
 from ppi_robotics.kernels.translate import lane_function, trace
 from ppi_robotics.noise import Noise
+from ppi_robotics.problem import as_rows
 
 # nodes and weights of explicit Runge-Kutta schemes in which every stage uses only the one before
 INTEGRATORS = {
@@ -143,7 +144,7 @@ class SymbolicPlant(metaclass=Sealing):
 
     def step(self, x, u):
         """Next states (N, nx), without noise, from states (N, nx) and controls (N, nu)."""
-        x, u = self._rows(x, u)
+        x, u = as_rows(self, x, u)
         xn = np.empty_like(x)
         self.model.kernels.step(x, u, self.model.constants, self.model.dt, xn)
         return xn
@@ -154,7 +155,7 @@ class SymbolicPlant(metaclass=Sealing):
 
     def expand(self, x, u, adjoint=None):
         """Next states, A, B and, for adjoints y (T, nx), the second derivatives of y'f, (T, nx + nu, nx + nu)."""
-        x, u = self._rows(x, u)
+        x, u = as_rows(self, x, u)
         xn, A, B = np.empty_like(x), np.empty((len(x), self.nx, self.nx)), np.empty((len(x), self.nx, self.nu))
         model = self.model
         if adjoint is None:
@@ -180,14 +181,6 @@ class SymbolicPlant(metaclass=Sealing):
     def shooting(self, problem, limits, price):
         """Compiled rollouts without noise, see `rollouts.shooting`."""
         return symbolic_rollouts.Shooting(problem, limits, price)
-
-    def _rows(self, x, u):
-        x, u = np.ascontiguousarray(x, dtype=float), np.ascontiguousarray(u, dtype=float)
-        if x.ndim != 2 or u.ndim != 2 or x.shape[1] != self.nx or u.shape != (len(x), self.nu) or len(x) == 0:
-            raise ProblemError(
-                f"states {x.shape} and controls {u.shape}; expected (N, {self.nx}) and (N, {self.nu}), N at least 1"
-            )
-        return x, u
 
     @functools.cached_property
     def model(self):

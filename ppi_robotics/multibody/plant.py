@@ -13,6 +13,7 @@ from ppi_robotics.kernels.lanes import normals_of
 from ppi_robotics.multibody import checking, loading, portable, rollouts
 from ppi_robotics.multibody.simulation import EXECUTORS, Simulations
 from ppi_robotics.noise import Noise
+from ppi_robotics.problem import as_rows
 from ppi_robotics.rollouts import check_count
 
 SENSOR = np.uint64(5)  # random stream, after those of rollouts
@@ -155,7 +156,7 @@ class MujocoPlant:
 
     def step(self, x, u):
         """Next states (N, nx), without noise, from states (N, nx) and controls (N, nu); nan where one diverges."""
-        x, u = self._rows(x, u)
+        x, u = as_rows(self, x, u)
         law = self.simulations.law(np.zeros((1, self.nx)), u[:, None])
         return self.simulations.roll(law, x)[0][:, 1]
 
@@ -175,7 +176,7 @@ class MujocoPlant:
           xn (T, nx), y (T, ns), A (T, ndx, ndx), B (T, ndx, nu), C (T, ns, ndx) and D (T, ns, nu): differences through
           `mjd_transitionFD` chained over the substeps, or of whole stages where MuJoCo refuses (RK4, sleeping islands).
         """
-        x, u = self._rows(x, u)
+        x, u = as_rows(self, x, u)
         centered = self.differences == "centered"
         return self.simulations.linearize(x, u, self.control_limits, centered, native=self.has_transition_derivatives)
 
@@ -190,7 +191,7 @@ class MujocoPlant:
 
     def sense(self, x, u=None):
         """Sensors (N, ns) at states (N, nx) and controls (N, nu), zero by default."""
-        x, u = self._rows(x, np.zeros((len(x), self.nu)) if u is None else u)
+        x, u = as_rows(self, x, np.zeros((len(x), self.nu)) if u is None else u)
         return self.simulations.sense(x, u)
 
     def measure(self, x, u=None, seed=0, first=0, stage=0):
@@ -273,26 +274,17 @@ class MujocoPlant:
             for i in range(model.nsensor)
         }
 
-    @property
+    @functools.cached_property
     def has_transition_derivatives(self):
         """Whether `mjd_transitionFD` differentiates this model."""
-        sleeps = getattr(mujoco.mjtEnableBit, "mjENBL_SLEEP", 0)
-        return mujoco.mjtIntegrator(
-            self.model.opt.integrator
-        ) != mujoco.mjtIntegrator.mjINT_RK4 and not self.model.opt.enableflags & int(sleeps)
+        option, sleeps = self.model.opt, getattr(mujoco.mjtEnableBit, "mjENBL_SLEEP", 0)
+        stepped = mujoco.mjtIntegrator(option.integrator) != mujoco.mjtIntegrator.mjINT_RK4
+        return stepped and not option.enableflags & int(sleeps)
 
     @functools.cached_property
     def simulations(self):
         """Batches of simulations of the model."""
         return Simulations(self.model, self.substeps, self.quaternions, self.executor)
-
-    def _rows(self, x, u):
-        x, u = np.ascontiguousarray(x, dtype=float), np.ascontiguousarray(u, dtype=float)
-        if x.ndim != 2 or u.ndim != 2 or x.shape[1] != self.nx or u.shape != (len(x), self.nu) or len(x) == 0:
-            raise ProblemError(
-                f"states {x.shape} and controls {u.shape}; expected (N, {self.nx}) and (N, {self.nu}), N at least 1"
-            )
-        return x, u
 
 
 def _name(model):

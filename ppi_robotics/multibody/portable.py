@@ -58,8 +58,8 @@ class Portable:
             batch.forward()
             ys[:, T] = sensors
         for n in np.flatnonzero(lost >= 0):
-            for rows_of, after in ((xs, 1), (us, 1), (ys, 1)):
-                rows_of[n, lost[n] + after :] = np.nan
+            for path in (xs, us, ys):
+                path[n, lost[n] + 1 :] = np.nan
 
     @staticmethod
     def _lose(which, lost, t, rows):

@@ -4,8 +4,7 @@ import math
 
 import numpy as np
 
-from ppi_robotics.gaussian import covariance_factor
-from ppi_robotics.multibody.simulation import writable
+from ppi_robotics.gaussian import covariance_factor, writable
 from ppi_robotics.noise import beside
 from ppi_robotics.policy import control_factors
 

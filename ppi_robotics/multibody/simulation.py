@@ -5,12 +5,13 @@ of its Python package (`portable`).
 """
 
 import functools
-import os
 from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.gaussian import writable
 from ppi_robotics.multibody import engine, portable
+from ppi_robotics.rollouts import processors
 
 EXECUTORS = ("auto", "compiled", "portable")
 
@@ -63,12 +64,6 @@ def entries(factors):
     """Rows (index, ..., value) of the entries that are not zero, in their order; of factors of noise most are zero."""
     where = np.argwhere(factors)
     return np.column_stack((where, factors[tuple(where.T)]))
-
-
-def writable(array):
-    """The array, or a copy that is contiguous and writable, for which the compiled code is made."""
-    array = np.asarray(array, dtype=float)
-    return array if array.flags.carray else array.copy()
 
 
 class Simulations:
@@ -141,8 +136,3 @@ class Simulations:
         """Sensors (N, ns) at states x (N, nx) and controls u (N, nu), zero by default."""
         nothing = self.law(np.empty((0, self.nx)), np.empty((1, 0, self.nu)))
         return self.roll(nothing, x, last_u=u, threads=threads)[2][:, 0]
-
-
-def processors():
-    """Number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -9,6 +9,7 @@ Every term adds weight |residual|^2, without a factor 1/2. Sensors that the term
 they read the state at the start of a stage and, forces, the control that acts there; at the end no control acts.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -69,16 +70,16 @@ class TaskCost:
         return BoundResiduals(self, plant, *parts)
 
 
-class Term:
+class Term(ABC):
     """What terms have in common."""
 
     def required(self, plant):  # noqa: ARG002
         """Sensors that the term needs: a dict from name to the keyword arguments of `MjSpec.add_sensor`."""
         return {}
 
+    @abstractmethod
     def residual(self, plant):
         """The residual for a plant that has these sensors."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
