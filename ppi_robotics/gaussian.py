@@ -20,6 +20,12 @@ def writable(array):
     return array if array.flags.carray else array.copy()
 
 
+def entries(array):
+    """Rows (index, ..., value) of the entries that are not zero, in their order."""
+    where = np.argwhere(array)
+    return np.column_stack((where, array[tuple(where.T)]))
+
+
 def as_finite(value, name, shape=None):
     """Array of finite floats, of the given shape if one is given (None in it allows any length).
 

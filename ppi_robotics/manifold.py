@@ -8,6 +8,7 @@ are the same flat space.
 import numpy as np
 
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.gaussian import writable
 
 NONE = ()
 
@@ -30,6 +31,13 @@ def difference(x, y, quaternions=NONE):
     out = np.empty((x.size // x.shape[-1], tangent_size(x.shape[-1], quaternions)))
     subtract_rows(rows(x), rows(y), np.asarray(quaternions, dtype=np.int64), out)
     return out.reshape(*x.shape[:-1], out.shape[1])
+
+
+def add_to_squares(total, factor, x, goal, quaternions=NONE):
+    """Add |F (x - goal)|^2 of states x (N, nx) to total (N,); `factor` are the `entries` of F."""
+    from ppi_robotics.kernels.manifold import add_squares
+
+    add_squares(rows(x), writable(goal), np.asarray(quaternions, dtype=np.int64), factor, total)
 
 
 def retract(x, dx, quaternions=NONE):

@@ -5,19 +5,38 @@
 Residuals hold their weights: a weight w multiplies r by sqrt(w). No factor 1/2.
 """
 
+import functools
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
 
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_finite
-from ppi_robotics.manifold import difference, difference_jacobian, retract
+from ppi_robotics.gaussian import as_finite, entries
+from ppi_robotics.manifold import add_to_squares, difference, difference_jacobian, retract
 
 STEP = 1e-6  # of the differences of functions that come without derivatives
 
 
+class Residuals(ABC):
+    """What residuals have in common: values and derivatives at N knots."""
+
+    @abstractmethod
+    def values(self, plant, x, u, y):
+        """(N, k)."""
+
+    @abstractmethod
+    def derivatives(self, plant, x, u, y):
+        """In the tangent of x (N, k, ndx), in u (N, k, nu) and in y (N, k, ns); None for zero."""
+
+    def add_squares(self, plant, x, u, y, total):
+        """Add the sums of squares to total (N,)."""
+        values = self.values(plant, x, u, y)
+        total += np.einsum("nk,nk->n", values, values)
+
+
 @dataclass(frozen=True, eq=False)
-class StateError:
+class StateError(Residuals):
     """F (x - goal), a tangent difference; goal (nx,), F (k, ndx)."""
 
     goal: np.ndarray
@@ -25,30 +44,48 @@ class StateError:
 
     def values(self, plant, x, u, y):  # noqa: ARG002
         """(N, k)."""
-        return times(difference(x, self.goal, plant.quaternions), self.factor)
+        return difference(x, self.goal, plant.quaternions) @ self.factor.T
 
     def derivatives(self, plant, x, u, y):  # noqa: ARG002
-        """In the tangent of x (N, k, ndx), in u (N, k, nu) and in y (N, k, ns); None for zero."""
+        """As of all residuals."""
         return self.factor @ difference_jacobian(x, self.goal, plant.quaternions), None, None
+
+    @functools.cached_property
+    def entries(self):
+        """Of the factor."""
+        return entries(self.factor)
+
+    def add_squares(self, plant, x, u, y, total):  # noqa: ARG002
+        """As of all residuals."""
+        add_to_squares(total, self.entries, x, self.goal, plant.quaternions)
 
 
 @dataclass(frozen=True, eq=False)
-class ControlError:
+class ControlError(Residuals):
     """F u; F (k, nu)."""
 
     factor: np.ndarray
 
     def values(self, plant, x, u, y):  # noqa: ARG002
         """(N, k)."""
-        return times(u, self.factor)
+        return u @ self.factor.T
 
     def derivatives(self, plant, x, u, y):  # noqa: ARG002
-        """As `StateError.derivatives`."""
+        """As of all residuals."""
         return None, np.broadcast_to(self.factor, (len(u), *self.factor.shape)), None
+
+    @functools.cached_property
+    def entries(self):
+        """Of the factor."""
+        return entries(self.factor)
+
+    def add_squares(self, plant, x, u, y, total):  # noqa: ARG002
+        """As of all residuals."""
+        add_to_squares(total, self.entries, u, np.zeros(u.shape[1]))
 
 
 @dataclass(frozen=True, eq=False)
-class SensorError:
+class SensorError(Residuals):
     """roots (y[entries] - goal); entries a slice of the sensors, goal and roots (k,)."""
 
     entries: slice
@@ -60,14 +97,14 @@ class SensorError:
         return (y[:, self.entries] - self.goal) * self.roots
 
     def derivatives(self, plant, x, u, y):  # noqa: ARG002
-        """As `StateError.derivatives`."""
+        """As of all residuals."""
         J = np.zeros((len(y), len(self.roots), y.shape[1]))
         J[:, np.arange(len(self.roots)), np.arange(self.entries.start, self.entries.stop)] = self.roots
         return None, None, J
 
 
 @dataclass(frozen=True, eq=False)
-class FunctionError:
+class FunctionError(Residuals):
     """roots f(x, u, sensors) of a function on batches, differentiated by central differences.
 
     Attributes:
@@ -92,7 +129,7 @@ class FunctionError:
         return r * self.roots
 
     def derivatives(self, plant, x, u, y):
-        """As `StateError.derivatives`."""
+        """As of all residuals."""
         seen = [i for entries in self.sensors.values() for i in range(entries.start, entries.stop)]
         columns = [("y", i) for i in seen]
         if self.moves:
@@ -195,8 +232,7 @@ class BoundResiduals:
     def _sum(self, residuals, x, u, y):
         total = np.zeros(len(x))
         for r in residuals:
-            values = r.values(self.plant, x, u, y)
-            total += np.einsum("nk,nk->n", values, values)
+            r.add_squares(self.plant, x, u, y, total)
         return total
 
     def _model(self, residuals, x, u, y, C, D):
@@ -217,15 +253,6 @@ class BoundResiduals:
             H += 2.0 * np.swapaxes(J, 1, 2) @ J
         parts = g[:, :ndx], g[:, ndx:], H[:, :ndx, :ndx], H[:, ndx:, :ndx], H[:, ndx:, ndx:]
         return (c, *(np.ascontiguousarray(part) for part in parts))
-
-
-def times(e, factor):
-    """F e (N, k) of rows e (N, n); a diagonal F (most are) needs no matrix product, whose threads cost more than it."""
-    diagonal = factor.diagonal()
-    square = factor.shape[0] == factor.shape[1]
-    if square and np.count_nonzero(factor) == np.count_nonzero(diagonal):
-        return e * diagonal
-    return e @ factor.T
 
 
 def roots_of(weight, name, size=None):

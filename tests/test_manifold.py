@@ -8,6 +8,7 @@ from oracles import close, difference_jacobian
 
 import ppi_robotics as ppi
 from ppi_robotics import manifold
+from ppi_robotics.gaussian import entries
 
 QUATERNIONS = (2, 7)  # of states with scalars before, between and after two quaternions
 NX, NDX = 12, 10
@@ -164,3 +165,13 @@ def test_policies_are_interpolated_along_rotations():
     x = policy.x_ref[2].copy()
     x[:4] *= -1.0
     close(policy.mean(2, x), policy.u_ref[2], 1e-14)
+
+
+def test_squares_of_tangents_are_added_row_by_row():
+    rng = np.random.default_rng(7)
+    x, goal = states(5), states(1, seed=2)[0]
+    factor = rng.normal(size=(4, NDX)) * rng.integers(0, 2, (4, NDX))
+    total = np.ones(5)
+    manifold.add_to_squares(total, entries(factor), x, goal, QUATERNIONS)
+    expected = 1.0 + np.sum((manifold.difference(x, goal, QUATERNIONS) @ factor.T) ** 2, axis=1)
+    close(total, expected, 1e-13)  # the same sums in another order

@@ -6,6 +6,7 @@ vector in the local frame, for the four of a quaternion: q * exp(w / 2). `quater
 
 import math
 
+import numpy as np
 from numba import njit
 
 OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
@@ -80,3 +81,18 @@ def add_rows(x, dx, quaternions, out):
     """`add` of rows x (N, nx) and dx (N, ndx) into out (N, nx)."""
     for n in range(x.shape[0]):
         add(x[n], dx[n], quaternions, out[n])
+
+
+@njit(**OPTIONS)
+def add_squares(x, goal, quaternions, factor, total):
+    """total (N,) += |F (x - goal)|^2 of rows x (N, nx); `factor` (k, 3) are F's entries (row, column, value) by rows."""
+    dx = np.empty(x.shape[1] - quaternions.shape[0])
+    for n in range(x.shape[0]):
+        subtract(x[n], goal, quaternions, dx)
+        residual = 0.0
+        for k in range(factor.shape[0]):
+            if k > 0 and factor[k, 0] != factor[k - 1, 0]:
+                total[n] += residual * residual
+                residual = 0.0
+            residual += factor[k, 2] * dx[int(factor[k, 1])]
+        total[n] += residual * residual

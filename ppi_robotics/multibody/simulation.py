@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppi_robotics.gaussian import writable
+from ppi_robotics.gaussian import entries, writable
 from ppi_robotics.multibody import engine, portable
 from ppi_robotics.rollouts import processors
 
@@ -58,12 +58,6 @@ class Law:
         full |= {"C": entries(full["C"]), "G": entries(full["G"].T), "K": np.swapaxes(full["K"], 1, 2)}
         full |= {"x_ref": self.x_ref, "u_ref": self.u_ref, "limits": self.limits}
         return {name: writable(value) for name, value in full.items()}
-
-
-def entries(factors):
-    """Rows (index, ..., value) of the entries that are not zero, in their order; of factors of noise most are zero."""
-    where = np.argwhere(factors)
-    return np.column_stack((where, factors[tuple(where.T)]))
 
 
 class Simulations:
