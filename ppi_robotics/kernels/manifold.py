@@ -85,7 +85,7 @@ def add_rows(x, dx, quaternions, out):
 
 @njit(**OPTIONS)
 def add_squares(x, goal, quaternions, factor, total):
-    """total (N,) += |F (x - goal)|^2 of rows x (N, nx); `factor` (k, 3) are F's entries (row, column, value) by rows."""
+    """total (N,) += |F (x - goal)|^2 of rows x (N, nx); `factor` (k, 3) are the entries of F: row, column, value."""
     dx = np.empty(x.shape[1] - quaternions.shape[0])
     for n in range(x.shape[0]):
         subtract(x[n], goal, quaternions, dx)
