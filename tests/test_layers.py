@@ -28,7 +28,7 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
         "estimation",
         "solution",
     },
-    {"steps"},
+    {"steps", "sampling"},
     {"methods", "soft_methods", "plans", "guesses", "critical", "tasks"},
     {"solver"},
     {

@@ -1,0 +1,309 @@
+"""Rules that turn the costs of samples into weights.
+
+    w_k ~ b_k exp(-lambda_policy C_k),   b_k = exp(log_ratio_k) / N,   ESS = (sum w)^2 / sum w^2
+
+log_ratio = log p / q are importance ratios of the baseline p over the proposal q that the samples came from, all zero
+if these are one. `Fixed` is given its temperature 1 / lambda_policy; `TargetESS`, `LBPS` and `REPS` choose alpha on
+costs normalized to c = (C - min C) / (max C - min C), within BOUNDS, for lambda_policy = alpha / (max C - min C);
+`Elite` weighs by rank. Samples of non-finite cost get no weight and are left out of the normalization.
+
+J. Watson, J. Peters, *Inferring smooth control: Monte Carlo posterior policy iteration with Gaussian processes*
+(CoRL 2022) for TargetESS and LBPS; J. Peters, K. Muelling, Y. Altuen, *Relative entropy policy search* (AAAI 2010).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.gaussian import as_finite, frozen
+
+BOUNDS = (1e-5, 5e2)  # of alpha
+HALVINGS = 60  # of the bounds' logarithm, down to rounding
+GRID = 60  # values of alpha, a factor of 1.35 apart
+SMALLEST_RANGE = 1e-290  # of costs to be told apart: alpha over it is finite
+
+
+@dataclass(frozen=True, eq=False)
+class Weighting:
+    """Weights of samples.
+
+    Attributes:
+      log_weights: (N,), of weights that sum to 1; -inf for no weight. All -inf if no cost is finite.
+      lambda_policy: inverse temperature [1/cost]; nan for weights by rank, and where a rule had no finite cost.
+      free_energy: -(1 / lambda_policy) log mean exp(-lambda_policy C + log_ratio) over all N samples, those of
+        non-finite cost adding nothing to the sum; inf without a finite cost, nan for weights by rank.
+      valid: number of finite costs.
+    """
+
+    log_weights: np.ndarray
+    lambda_policy: float
+    free_energy: float
+    valid: int
+
+    @property
+    def weights(self):
+        """(N,), summing to 1, or all 0 if no cost is finite."""
+        return np.exp(self.log_weights)
+
+    @property
+    def ess(self):
+        """Effective sample size, from 1 to N; 0 if no cost is finite."""
+        return 1.0 / float(np.sum(self.weights**2)) if self.valid else 0.0
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A given temperature, as in MPPI.
+
+    Attributes:
+      temperature: 1 / lambda_policy [cost], positive.
+
+    Raises:
+      ProblemError: if the temperature is not positive.
+    """
+
+    temperature: float
+
+    def __post_init__(self):
+        _set_positive(self, "temperature", "of 1 / lambda_policy in units of cost")
+
+    def weights(self, costs, log_ratio):
+        """`Weighting` of samples.
+
+        Args:
+          costs: (N,); inf and nan mark samples that failed.
+          log_ratio: (N,) finite importance log-ratios log p / q; zeros if the samples come from the baseline.
+
+        Raises:
+          ProblemError: if the shapes are wrong or a log-ratio is not finite.
+        """
+        return _tilted(*_as_samples(costs, log_ratio), 1.0 / self.temperature)
+
+
+class _Adaptive:
+    """Weights at the alpha that a rule finds on normalized costs."""
+
+    def weights(self, costs, log_ratio):
+        """`Weighting` of samples, with arguments and errors as of `Fixed`."""
+        costs, log_ratio = _as_samples(costs, log_ratio)
+        good = np.isfinite(costs)
+        if not good.any():
+            return _tilted(costs, log_ratio, math.nan)
+        span = np.ptp(costs[good])
+        unit = float(span) if span > SMALLEST_RANGE else 1.0
+        alpha = self._alpha((costs[good] - costs[good].min()) / unit, log_ratio[good])
+        return _tilted(costs, log_ratio, alpha / unit)
+
+
+@dataclass(frozen=True)
+class TargetESS(_Adaptive):
+    """The inverse temperature at which the effective sample size is a given one.
+
+    Without ratios the effective sample size falls as alpha grows. At a target that it does not reach within the bounds,
+    for instance because more samples tie for the best, alpha is the bound nearer to it.
+
+    Attributes:
+      samples: a whole number, at least 1, or a share of the samples of finite cost, between 0 and 1.
+
+    Raises:
+      ProblemError: if `samples` is neither.
+    """
+
+    samples: int | float
+
+    def __post_init__(self):
+        _check_samples(self.samples)
+
+    def _alpha(self, normalized, log_ratio):
+        target = max(_number_of(self.samples, len(normalized)), 1.0)
+
+        def shortfall(alpha):
+            return target - _effective(_normalized(-alpha * normalized + log_ratio))
+
+        return _crossing(shortfall)
+
+
+@dataclass(frozen=True)
+class LBPS(_Adaptive):
+    """The inverse temperature of the least upper bound on the expected cost, which holds with probability 1 - delta.
+
+    Lower-bound policy search, on costs: alpha minimizes sum_k w_k c_k + sqrt((1 - delta) / (delta ESS)). The bound may
+    have several minima: a grid of alpha finds the least one, and a bounded search about it refines it.
+
+    Attributes:
+      delta: between 0 and 1; a smaller one asks for more effective samples, that is for a higher temperature.
+
+    Raises:
+      ProblemError: if delta is out of range.
+    """
+
+    delta: float = 0.9
+
+    def __post_init__(self):
+        value = float(as_finite(self.delta, "delta", ()))
+        if not 0.0 < value < 1.0:
+            raise ProblemError(f"delta is {value:g}; expected a probability above 0 and below 1")
+        object.__setattr__(self, "delta", value)
+
+    def _alpha(self, normalized, log_ratio):
+        from scipy.optimize import minimize_scalar  # takes longer to import than the rest of the package
+
+        penalty = math.sqrt((1.0 - self.delta) / self.delta)
+
+        def bound(log_alpha):
+            log_weights = _normalized(-math.exp(log_alpha) * normalized + log_ratio)
+            return np.exp(log_weights) @ normalized + penalty / math.sqrt(_effective(log_weights))
+
+        grid = np.linspace(*np.log(BOUNDS), GRID)
+        values = [bound(point) for point in grid]
+        best = int(np.argmin(values))
+        around = grid[max(best - 1, 0)], grid[min(best + 1, GRID - 1)]
+        refined = minimize_scalar(bound, bounds=around, method="bounded", options={"xatol": 1e-8})
+        return math.exp(refined.x if refined.fun < values[best] else grid[best])
+
+
+@dataclass(frozen=True)
+class REPS(_Adaptive):
+    """The inverse temperature at which the weights are a given divergence away from those of alpha = 0.
+
+    It minimizes the dual epsilon / alpha + (1 / alpha) log sum_k b_k exp(-alpha c_k), at whose minimum
+    KL(w | b / sum b) = epsilon. The divergence grows with alpha; where it stays below epsilon within the bounds, as for
+    epsilon above log N, alpha is the largest.
+
+    Attributes:
+      epsilon: the divergence [nat], positive.
+
+    Raises:
+      ProblemError: if epsilon is not positive.
+    """
+
+    epsilon: float
+
+    def __post_init__(self):
+        _set_positive(self, "epsilon", "of nats")
+
+    def _alpha(self, normalized, log_ratio):
+        base = _normalized(log_ratio)
+
+        def excess(alpha):
+            log_weights = _normalized(-alpha * normalized + log_ratio)
+            return np.exp(log_weights) @ (log_weights - base) - self.epsilon
+
+        return _crossing(excess)
+
+
+@dataclass(frozen=True)
+class Elite:
+    """Equal weights on the samples of least cost, as in the cross-entropy method; of equal costs the first counts.
+
+    Attributes:
+      samples: a whole number, at least 1, or a share of the samples of finite cost, between 0 and 1, of which the
+        nearest whole number, at least 1, is taken. All samples of finite cost if they are fewer.
+
+    Raises:
+      ProblemError: if `samples` is neither.
+    """
+
+    samples: int | float
+
+    def __post_init__(self):
+        _check_samples(self.samples)
+
+    def weights(self, costs, log_ratio):
+        """`Weighting` of samples, with arguments and errors as of `Fixed`; ranks have no use for the ratios."""
+        costs, log_ratio = _as_samples(costs, log_ratio)
+        good = np.isfinite(costs)
+        valid = int(good.sum())
+        count = min(max(round(_number_of(self.samples, valid)), 1), valid)
+        best = np.argsort(np.where(good, costs, np.inf), kind="stable")[:count]
+        log_weights = np.full(costs.shape, -np.inf)
+        log_weights[best] = -math.log(max(count, 1))
+        return Weighting(frozen(log_weights), math.nan, math.nan, valid)
+
+
+def entropic(costs, weight, axis=-1):
+    """R_weight[C] = -(1 / weight) log mean exp(-weight C) along an axis; the mean for a weight of 0.
+
+    Positive weights are optimistic, negative ones pessimistic. Costs that are not finite count as inf: they make the
+    result inf for a weight of 0 or below, and add nothing to the mean of exponentials for one above.
+
+    Raises:
+      ProblemError: if the weight is not finite.
+    """
+    weight = float(as_finite(weight, "weight", ()))
+    costs = np.asarray(costs, dtype=float)
+    costs = np.where(np.isfinite(costs), costs, np.inf)
+    if weight == 0.0:
+        return costs.mean(axis)
+    extreme = (np.min if weight > 0.0 else np.max)(costs, axis, keepdims=True)  # of largest weight: exponents are <= 0
+    finite = np.isfinite(extreme)
+    with np.errstate(over="ignore"):
+        exponent = -weight * (costs - np.where(finite, extreme, 0.0))
+    # log1p and expm1 keep the digits of small weights
+    log_mean = np.log1p(np.expm1(np.where(finite, exponent, 0.0)).mean(axis, keepdims=True))
+    return np.squeeze(np.where(finite, extreme - log_mean / weight, np.inf), axis)[()]
+
+
+def _tilted(costs, log_ratio, lambda_policy):
+    """`Weighting` at an inverse temperature."""
+    good = np.isfinite(costs)
+    log_weights = np.full(costs.shape, -np.inf)
+    if not good.any():
+        return Weighting(frozen(log_weights), lambda_policy, math.inf, 0)
+    with np.errstate(over="ignore"):
+        exponent = -lambda_policy * (costs[good] - costs[good].min())
+    log_weights[good] = _normalized(exponent + log_ratio[good])
+    free_energy = entropic(costs - log_ratio / lambda_policy, lambda_policy)
+    return Weighting(frozen(log_weights), lambda_policy, float(free_energy), int(good.sum()))
+
+
+def _normalized(log_weights):
+    top = log_weights.max()
+    return log_weights - (top + math.log(np.exp(log_weights - top).sum()))
+
+
+def _effective(log_weights):
+    return 1.0 / float(np.exp(2.0 * log_weights).sum())
+
+
+def _crossing(rising):
+    """Alpha within the bounds at which a function rises through zero, by bisection; else the bound nearer to it."""
+    low, high = np.log(BOUNDS)
+    if rising(BOUNDS[0]) >= 0.0:
+        return BOUNDS[0]
+    if rising(BOUNDS[1]) <= 0.0:
+        return BOUNDS[1]
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2.0
+        low, high = (low, middle) if rising(math.exp(middle)) >= 0.0 else (middle, high)
+    return math.exp((low + high) / 2.0)
+
+
+def _as_samples(costs, log_ratio):
+    try:
+        costs = np.asarray(costs, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ProblemError(f"costs are {costs!r}; expected an array of numbers") from error
+    if costs.ndim != 1 or not costs.size:
+        raise ProblemError(f"costs have shape {costs.shape}; expected (N,) with at least one sample")
+    return costs, as_finite(log_ratio, "log_ratio", costs.shape)
+
+
+def _set_positive(rule, name, unit):
+    value = float(as_finite(getattr(rule, name), name, ()))
+    if not value > 0.0 or not math.isfinite(1.0 / value):
+        raise ProblemError(f"{name} is {value:g}; expected a positive number {unit}")
+    object.__setattr__(rule, name, value)
+
+
+def _check_samples(samples):
+    whole = isinstance(samples, int | np.integer) and not isinstance(samples, bool) and samples >= 1
+    share = isinstance(samples, float | np.floating) and 0.0 < samples < 1.0
+    if not whole and not share:
+        raise ProblemError(f"samples is {samples!r}; expected a whole number, at least 1, or a share between 0 and 1")
+
+
+def _number_of(samples, valid):
+    return samples * valid if isinstance(samples, float | np.floating) else samples
