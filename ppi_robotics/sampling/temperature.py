@@ -129,8 +129,8 @@ class TargetESS(_Adaptive):
 class LBPS(_Adaptive):
     """The inverse temperature of the least upper bound on the expected cost, which holds with probability 1 - delta.
 
-    Lower-bound policy search, on costs: alpha minimizes sum_k w_k c_k + sqrt((1 - delta) / (delta ESS)). The bound may
-    have several minima: a grid of alpha finds the least one, and a bounded search about it refines it.
+    Lower-bound policy search, on costs: alpha minimizes sum_k w_k c_k + sqrt((1 - delta) / (delta ESS)). With
+    uneven ratios the bound may have several minima: a grid of alpha finds the least, a bounded search refines it.
 
     Attributes:
       delta: between 0 and 1; a smaller one asks for more effective samples, that is for a higher temperature.
@@ -254,8 +254,8 @@ def _tilted(costs, log_ratio, lambda_policy):
         return Weighting(frozen(log_weights), lambda_policy, math.inf, 0)
     with np.errstate(over="ignore"):
         exponent = -lambda_policy * (costs[good] - costs[good].min())
+        free_energy = entropic(costs - log_ratio / lambda_policy, lambda_policy)
     log_weights[good] = _normalized(exponent + log_ratio[good])
-    free_energy = entropic(costs - log_ratio / lambda_policy, lambda_policy)
     return Weighting(frozen(log_weights), lambda_policy, float(free_energy), int(good.sum()))
 
 
