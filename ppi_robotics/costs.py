@@ -189,11 +189,13 @@ class BoundCost:
         self.kernels.terminals(np.ascontiguousarray(x, float), self.terminal_constants, v)
         return v
 
-    def trajectories(self, x, u, y=None):  # noqa: ARG002
-        """Costs (N,) of trajectories x (N, T + 1, nx), u (N, T, nu); sensors y are of no account."""
+    def stages(self, x, u, y=None):  # noqa: ARG002
+        """Costs (N, T + 1) along trajectories x (N, T + 1, nx), u (N, T, nu); sensors y are of no account."""
         N, T, nu = u.shape
-        stages = self.stage(x[:, :-1].reshape(N * T, -1), u.reshape(N * T, nu)).reshape(N, T)
-        return stages.sum(axis=1) + self.terminal(x[:, -1])
+        costs = np.empty((N, T + 1))
+        costs[:, :T] = self.stage(x[:, :-1].reshape(N * T, -1), u.reshape(N * T, nu)).reshape(N, T)
+        costs[:, T] = self.terminal(x[:, -1])
+        return costs
 
     def trajectory(self, x, u):
         """Cost of one trajectory x (T + 1, nx), u (T, nu)."""

@@ -67,7 +67,7 @@ class Cost(Protocol):
     """
 
     def bind(self, plant):
-        """The cost for a plant: `stage`, `terminal`, `trajectory`, `trajectories` and `expand`."""
+        """The cost for a plant: `stage`, `terminal`, `trajectory`, `stages` and `expand`."""
 
 
 @dataclass(frozen=True, eq=False)

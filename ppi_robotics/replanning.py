@@ -131,4 +131,5 @@ def refusal(solution):
     """Why a solution is not to be adopted; "" if it is."""
     if solution.status in LOST:
         return solution.explain()
-    return "" if solution.sweep is not None else f"no feedback was found: {solution.explain()}"
+    sampled = hasattr(solution.method, "samples")  # whose feedback comes from no sweep
+    return "" if sampled or solution.sweep is not None else f"no feedback was found: {solution.explain()}"

@@ -197,14 +197,15 @@ class BoundResiduals:
     def trajectory(self, x, u):
         """Cost of one trajectory x (T + 1, nx), u (T, nu), which need not fit the dynamics."""
         last = np.vstack((u, np.zeros((1, self.plant.nu))))
-        return float(self.trajectories(x[None], u[None], self._sense(x, last)[None])[0])
+        return float(self.stages(x[None], u[None], self._sense(x, last)[None])[0].sum())
 
-    def trajectories(self, x, u, y):
-        """Costs (N,) of trajectories x (N, T + 1, nx), u (N, T, nu) with their sensors y (N, T + 1, ns)."""
-        N, T, nu = u.shape
-        stages = x[:, :-1].reshape(N * T, -1), u.reshape(N * T, nu), y[:, :-1].reshape(N * T, y.shape[2])
-        end = x[:, -1], np.zeros((N, nu)), y[:, -1]
-        return self._sum(self.at_stage, *stages).reshape(N, T).sum(axis=1) + self._sum(self.at_end, *end)
+    def stages(self, x, u, y):
+        """Costs (N, T + 1) along trajectories x (N, T + 1, nx), u (N, T, nu) with their sensors y (N, T + 1, ns)."""
+        (N, T, nu), costs = u.shape, np.empty((len(u), u.shape[1] + 1))
+        knots = x[:, :-1].reshape(N * T, -1), u.reshape(N * T, nu), y[:, :-1].reshape(N * T, y.shape[2])
+        costs[:, :T] = self._sum(self.at_stage, *knots).reshape(N, T)
+        costs[:, T] = self._sum(self.at_end, x[:, -1], np.zeros((N, nu)), y[:, -1])
+        return costs
 
     def quadratize(self, x, u):
         """Values (T + 1,), gradients cx (T + 1, ndx), cu (T, nu) and Hessians Cxx, Cux, Cuu along a trajectory."""

@@ -94,8 +94,13 @@ def rollout(problem, policy, samples=1, seed=0, first=0, stochastic=False, threa
     return Rollouts(x, u, cost, first, seed, plant.dt)
 
 
-def closed_loop(problem, policy, seed=0, stochastic=False):
+def closed_loop(problem, policy, seed=0, stochastic=False, noisy=True, repeats=1):
     """A problem and a policy as the plant's own loop, whose `run` fills costs and final states of numbered samples.
+
+    Args:
+      problem, policy, seed, stochastic: as for `rollout`.
+      noisy: whether the plant's noise and the spread of its initial state act.
+      repeats: samples that share a sequence of controls, where `run` is given some.
 
     Raises:
       ProblemError: if the policy does not fit the problem, or the seed is out of range.
@@ -106,7 +111,7 @@ def closed_loop(problem, policy, seed=0, stochastic=False):
     if not isinstance(policy, LinearGaussianPolicy):
         raise ProblemError(f"policy is {policy!r}; expected a LinearGaussianPolicy, for instance solution.policy")
     policy.check(problem)
-    return problem.plant.closed_loop(problem, policy, seed, stochastic)
+    return problem.plant.closed_loop(problem, policy, seed, stochastic, noisy, repeats)
 
 
 def shooting(problem, limits, price=0.0):

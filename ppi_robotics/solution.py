@@ -1,5 +1,6 @@
 """What a solve returns: the policy, how the solve went, and a sentence that says why it stopped."""
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -24,6 +25,7 @@ class Status(Enum):
         "the risk weight is too averse for the noise: no finite expected cost exists; lower theta or the noise"
     )
     INDEFINITE = "the model stays indefinite at the largest damping; change the cost or its hessian option"
+    NO_SAMPLES = "no sampled rollout has a finite cost; start elsewhere, sample less far, or shorten the horizon"
     DIVERGED = "states or costs stopped being finite; start elsewhere or shorten the horizon"
     INTERRUPTED = "interrupted; the policy is the best one found until then"
 
@@ -47,6 +49,8 @@ class Iteration:
       damping: Levenberg-Marquardt damping of the sweep.
       barrier: weight of the interior point's logarithms; 0 without.
       start: which initial guess.
+      ess: effective sample size; nan without samples.
+      temperature: of the weights of samples; nan without.
     """
 
     index: int
@@ -58,6 +62,42 @@ class Iteration:
     damping: float
     barrier: float
     start: int = 0
+    ess: float = math.nan
+    temperature: float = math.nan
+
+
+@dataclass(frozen=True, eq=False)
+class WeightedSamples:
+    """Rollouts of the last round of a sampling-based method.
+
+    Attributes:
+      x, u: states (N, T + 1, nx) and controls before limits act (N, T, nu).
+      cost: (N,).
+      weights: of the whole sequences (N,), of sum 1.
+      stage_ess: effective sample size behind the gains of every stage (T,).
+      kept: whether there were too few for a stage, which kept the gains of the proposal (T,).
+    """
+
+    x: np.ndarray
+    u: np.ndarray
+    cost: np.ndarray
+    weights: np.ndarray
+    stage_ess: np.ndarray
+    kept: np.ndarray
+
+    def __post_init__(self):
+        for array in vars(self).values():
+            array.setflags(write=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Gains:
+    """Feedback that no sweep has made: K (T, nu, ndx), cov (T, nu, nu), and the `WeightedSamples` behind it, if any."""
+
+    K: np.ndarray
+    cov: np.ndarray
+    samples: WeightedSamples | None = None
+    breakdown = None
 
 
 @dataclass(frozen=True)
@@ -84,8 +124,8 @@ class Solution:
     Attributes:
       policy: `LinearGaussianPolicy`, the best one found.
       initial: belief over the initial state, as in the problem.
-      model, sweep: local model about the policy's reference and the backward sweep that made the policy. Both are None,
-        and the policy is the first guess without feedback, where no sweep could be completed.
+      model, sweep: local model about the policy's reference and the backward sweep that made the policy. Both are None
+        where samples made it, or, without feedback, the first guess is the policy as no sweep could be completed.
       x, u: noise-free closed-loop trajectory, (T + 1, nx) and (T, nu).
       cost: the method's own objective, for instance PPI's merit.
       nominal_cost: cost of (x, u).
@@ -95,6 +135,7 @@ class Solution:
       starts: one `Start` per initial guess.
       seconds: wall time.
       method: what it was solved with.
+      samples: `WeightedSamples` if the gains come from them, else None.
     """
 
     policy: LinearGaussianPolicy
@@ -111,6 +152,7 @@ class Solution:
     starts: tuple
     seconds: float
     method: object = None
+    samples: WeightedSamples | None = None
 
     @property
     def value(self):

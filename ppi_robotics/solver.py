@@ -14,12 +14,13 @@ from ppi_robotics.methods import AICO, ILQG, LEQG, PPI
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
 from ppi_robotics.rollouts import check_count, nominal_rollout
+from ppi_robotics.sampling.methods import MPPI
 from ppi_robotics.soft_methods import KLControl, PsiIteration
-from ppi_robotics.solution import Solution, Start, Status
+from ppi_robotics.solution import Gains, Solution, Start, Status, WeightedSamples
 from ppi_robotics.steps.interior_point import InteriorPoint
 
-METHODS = (PPI, ILQG, LEQG, AICO, KLControl, PsiIteration)
-LOST = (Status.DIVERGED, Status.RISK_BREAKDOWN, Status.INDEFINITE)
+METHODS = (PPI, ILQG, LEQG, AICO, KLControl, PsiIteration, MPPI)
+LOST = (Status.DIVERGED, Status.RISK_BREAKDOWN, Status.INDEFINITE, Status.NO_SAMPLES)
 MOST_STARTS = 24  # where the number is left open
 MARGIN_TRIALS = 5
 
@@ -29,10 +30,12 @@ def solve(problem, method, seed=0, starts=None, policy=None, trajectory=None, ca
 
     Args:
       problem: `Problem`.
-      method: `PPI(eta)`, `ILQG()`, `LEQG(theta)`, `AICO()`, `KLControl(...)` or `PsiIteration(eta)`.
-      seed: of the initial guesses.
+      method: `PPI(eta)`, `ILQG()`, `LEQG(theta)`, `AICO()`, `KLControl(...)`, `PsiIteration(eta)`, `MPPI(...)`, `CEM(...)`
+        or `PredictiveSampling(...)`.
+      seed: of the initial guesses and of what a method samples.
       starts: number of initial guesses; the best answer is kept and all are reported. By default as many as it takes,
-        at most 24, until two agree on the lowest cost and it meets the problem's success criterion; 1 if warm.
+        at most 24, until two agree on the lowest cost and it meets the problem's success criterion; 1 if warm, and for
+        methods that sample.
       policy: start from the closed loop of this policy.
       trajectory: start from states (T + 1, nx) and controls (T, nu), a pair; the states need not fit the dynamics, and
         None in their place takes the rollout.
@@ -50,10 +53,10 @@ def solve(problem, method, seed=0, starts=None, policy=None, trajectory=None, ca
     warm = policy is not None or trajectory is not None
     if starts is not None:
         check_count(starts, "starts", 1)
-    most = starts or (1 if warm else MOST_STARTS)
+    most = starts or (1 if warm else getattr(method, "starts", MOST_STARTS))
     runs = []
     for index in range(most):
-        run = Run(problem, method, index, callback)
+        run = Run(problem, method, index, callback, seed)
         run.solve(
             *(warm_guess(problem, policy, trajectory) if warm and index == 0 else cold_guess(problem, seed, index))
         )
@@ -110,6 +113,7 @@ class Outcome:
     x: np.ndarray | None = None
     u: np.ndarray | None = None
     nominal: float = math.inf
+    samples: WeightedSamples | None = None
 
     @property
     def rank(self):
@@ -120,7 +124,8 @@ class Outcome:
 class Run:
     """One start: the phases of a method from one guess, their trace, and the outcome that counts."""
 
-    def __init__(self, problem, method, index, callback):
+    def __init__(self, problem, method, index, callback, seed=0):
+        self.seed = int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0])
         self.problem, self.method, self.index, self.callback = problem, method, index, callback
         self.trace, self.stopped, self.outcome = [], False, None
 
@@ -153,6 +158,7 @@ class Run:
 
     def _descend(self, phase, x, u):
         """The loop: advance until the phase ends, the callback asks to stop, or the iterations are used up."""
+        phase = phase.seeded(self.seed)
         iterate = phase.begin(self.problem, x, u)
         try:
             for _ in range(self.method.max_iterations):
@@ -197,7 +203,8 @@ class Run:
         x, u, nominal = nominal_rollout(self.problem, policy)
         if not math.isfinite(nominal):
             return outcome
-        return replace(outcome, policy=policy, model=model, sweep=sweep, x=x, u=u, nominal=nominal)
+        made = {"sweep": None, "samples": sweep.samples} if isinstance(sweep, Gains) else {"sweep": sweep}
+        return replace(outcome, policy=policy, model=model, x=x, u=u, nominal=nominal, **made)
 
     def _open_loop(self, x, u):
         """The guess's controls without feedback: the answer where no sweep led to a policy."""
@@ -241,4 +248,5 @@ def to_solution(problem, best, runs, seconds):
         starts=tuple(report(run) for run in runs),
         seconds=seconds,
         method=best.method,
+        samples=outcome.samples,
     )

@@ -174,9 +174,9 @@ class SymbolicPlant(metaclass=Sealing):
         """x + dx."""
         return np.asarray(x) + np.asarray(dx)
 
-    def closed_loop(self, problem, policy, seed, stochastic):
+    def closed_loop(self, problem, policy, *how):
         """The compiled loop of a policy, see `rollouts.closed_loop`."""
-        return symbolic_rollouts.ClosedLoop(problem, policy, seed, stochastic)
+        return symbolic_rollouts.ClosedLoop(problem, policy, *how)
 
     def shooting(self, problem, limits, price):
         """Compiled rollouts without noise, see `rollouts.shooting`."""

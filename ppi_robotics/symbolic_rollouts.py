@@ -12,7 +12,7 @@ NO_NOISE_PRICE = np.empty((0, 0, 0))
 
 
 class ClosedLoop:
-    """A problem and a policy as arguments of the compiled loop.
+    """A problem and a policy as arguments of the compiled loop; arguments as for `rollouts.closed_loop`.
 
     Attributes:
       most: largest number of samples a run.
@@ -20,21 +20,29 @@ class ClosedLoop:
 
     most = 2**30
 
-    def __init__(self, problem, policy, seed=0, stochastic=False):
+    def __init__(self, problem, policy, seed=0, stochastic=False, noisy=True, repeats=1):
         plant, cost = problem.plant, problem.cost
-        self.kernels = closed_loop_kernels(plant, cost)
-        self.seed = np.uint64(seed)
+        self.kernels, self.seed, self.trial = closed_loop_kernels(plant, cost), np.uint64(seed), (repeats, noisy)
         factors = control_factors(policy.cov) if stochastic else np.empty((0, plant.nu, plant.nu))
-        self.before = ((problem.initial.mean, covariance_factor(problem.initial.cov)),)
+        self.law = (problem.initial.mean, covariance_factor(problem.initial.cov)), policy.x_ref, policy.u_ref
+        self.law += (policy.K, factors)
         noise = plant.noise.factor, plant.noise.control, plant.noise.state
-        self.before += (policy.x_ref, policy.u_ref, policy.K, factors, noise, plant.control_limits)
-        self.before += (plant.model.dt, plant.model.constants, cost.stage_constants, cost.terminal_constants)
-        self.nowhere = np.empty((0, 0, plant.nx)), np.empty((0, 0, plant.nu))
+        self.model = noise, plant.control_limits, plant.model.dt, plant.model.constants
+        self.model += (cost.stage_constants, cost.terminal_constants)
+        self.nowhere = np.empty((0, 0, plant.nx)), np.empty((0, 0, plant.nu)), np.empty((0, 0))
 
-    def run(self, first, cost, final, x=None, u=None):
-        """Fill cost (N,) and final (N, nx), and x, u if given, for samples first, first + 1, ..."""
-        recorded = self.nowhere if x is None else (x, u)
-        self.kernels.sampled(self.seed, first, *self.before, cost, final, *recorded)
+    def run(self, first, cost, final, x=None, u=None, push=None, stages=None):
+        """Fill cost (N,) and final (N, nx) for samples first, first + 1, ..., and what else is given.
+
+        Args:
+          x, u: states (N, T + 1, nx) and controls (N, T, nu) to fill.
+          push: added to the controls (N / repeats, T, nu), before limits act.
+          stages: costs of the stages (N, T + 1) to fill.
+        """
+        nothing = self.nowhere
+        out = tuple(empty if given is None else given for empty, given in zip(nothing, (x, u, stages), strict=True))
+        trial = nothing[1] if push is None else push, *self.trial
+        self.kernels.sampled(self.seed, first, *self.law, trial, *self.model, cost, final, out)
 
 
 class Shooting:

@@ -28,8 +28,8 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
         "estimation",
         "solution",
     },
-    {"steps", "sampling"},
-    {"methods", "soft_methods", "plans", "guesses", "critical", "tasks"},
+    {"steps"},
+    {"methods", "soft_methods", "plans", "guesses", "critical", "tasks", "sampling"},
     {"solver"},
     {
         "distribution",

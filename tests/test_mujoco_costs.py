@@ -149,7 +149,7 @@ def test_terms_add_up_along_a_trajectory():
     close(cost.terminal(x[T:]), [end], 1e-13)
     assert cost.trajectory(x, u[:T]) == pytest.approx(stages.sum() + end, rel=1e-13)
     y = plant.sense(x, np.vstack((u[:T], np.zeros((1, 2)))))
-    close(cost.trajectories(x[None], u[None, :T], y[None]), [stages.sum() + end], 1e-13)
+    close(cost.stages(x[None], u[None, :T], y[None]).sum(axis=1), [stages.sum() + end], 1e-13)
     assert cost.residuals(T) == T * (3 + 2 + 1) + 3
     same_derivatives(plant, cost)
 

@@ -226,9 +226,9 @@ class MujocoPlant:
         """States (N, nx) reached from x along the tangents dx."""
         return manifold.retract(x, dx, self.quaternions)
 
-    def closed_loop(self, problem, policy, seed, stochastic):
+    def closed_loop(self, problem, policy, *how):
         """Batches of simulations under a policy, see `rollouts.closed_loop`."""
-        return rollouts.ClosedLoop(problem, policy, seed, stochastic)
+        return rollouts.ClosedLoop(problem, policy, *how)
 
     def shooting(self, problem, limits, price):
         """Simulations without noise, see `rollouts.shooting`."""

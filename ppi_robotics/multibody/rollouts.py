@@ -12,32 +12,45 @@ ROOM, MOST = 5e5, 16  # bytes and samples of one run: few, so that threads finis
 
 
 class ClosedLoop:
-    """A problem and a policy as a law for batches of simulations.
+    """A problem and a policy as a law for batches of simulations; arguments as for `rollouts.closed_loop`.
 
     Attributes:
       most: largest number of samples a run.
     """
 
-    def __init__(self, problem, policy, seed, stochastic):
+    def __init__(self, problem, policy, seed=0, stochastic=False, noisy=True, repeats=1):
         plant = problem.plant
-        self.problem, self.seed, self.simulations = problem, seed, plant.simulations
-        spread = {"S": control_factors(policy.cov)} if stochastic else {}
-        noise = {"C": plant.noise.control, "G": plant.noise.factor} | spread
-        self.law = self.simulations.law(policy.x_ref, policy.u_ref[None], plant.control_limits, K=policy.K, **noise)
-        self.factor = covariance_factor(problem.initial.cov)
+        self.problem, self.seed, self.simulations, self.repeats = problem, seed, plant.simulations, repeats
+        factors = {"S": control_factors(policy.cov)} if stochastic else {}
+        factors |= {"C": plant.noise.control, "G": plant.noise.factor} if noisy else {}
+        self.law = self.simulations.law(policy.x_ref, policy.u_ref[None], plant.control_limits, K=policy.K, **factors)
+        self.factor = covariance_factor(problem.initial.cov) if noisy else np.empty((plant.ndx, 0))
         row = 8.0 * (problem.horizon + 1) * (plant.nx + plant.nu + self.simulations.ns)
         self.most, self.idle = max(min(int(ROOM / row), MOST), 1), []
 
-    def run(self, first, cost, final, x=None, u=None):
-        """Fill cost (N,) and final (N, nx), and x, u if given, for samples first, first + 1, ..."""
+    def run(self, first, cost, final, x=None, u=None, push=None, stages=None):
+        """Fill cost (N,) and final (N, nx) for samples first, first + 1, ..., and what else is given.
+
+        Args:
+          x, u: states (N, T + 1, nx) and controls (N, T, nu) to fill.
+          push: added to the controls (N / repeats, T, nu), before limits act.
+          stages: costs of the stages (N, T + 1) to fill.
+        """
         x0 = self.simulations.scatter(self.seed, first, self.problem.initial.mean, self.factor, len(cost))
-        out = self._room(len(cost))
-        xs, us, ys, lost = self.simulations.roll(self.law, x0, self.seed, first, threads=1, out=out)
+        out, u_ref = self._room(len(cost)), None
+        if push is not None:
+            u_ref = np.repeat(self.law.u_ref + push, self.repeats, axis=0)
+        xs, us, ys, lost = self.simulations.roll(self.law, x0, self.seed, first, threads=1, out=out, u_ref=u_ref)
         sound = lost < 0
         cost[:], final[:] = math.inf, xs[:, -1]
+        if stages is not None:
+            stages[:] = math.inf
         if sound.any():
             kept = (xs, us, ys) if sound.all() else (xs[sound], us[sound], ys[sound])
-            cost[sound] = self.problem.cost.trajectories(*kept)
+            costs = self.problem.cost.stages(*kept)
+            cost[sound] = costs.sum(axis=1)
+            if stages is not None:
+                stages[sound] = costs
         if x is not None:
             x[:], u[:] = xs, us
         self.idle.append(out)
@@ -65,7 +78,7 @@ class Shooting:
         """x (T + 1, nx), u (T, nu) and cost under u_ref + K (x - x_ref), or under u_ref alone."""
         law = self.simulations.law(x_ref[: self.T], u_ref[None], self.limits, K=K)
         x, u, y, lost = self.simulations.roll(law, self.problem.initial.mean[None])
-        return x[0], u[0], math.inf if lost[0] >= 0 else float(self.problem.cost.trajectories(x, u, y)[0])
+        return x[0], u[0], math.inf if lost[0] >= 0 else float(self.problem.cost.stages(x, u, y)[0].sum())
 
     def search(self, steps, merit, slope, curvature, ratio, x_ref, u_ref, K, k, disturbance=None, noise_price=()):
         """First acceptable of the step lengths along the feedforward change k (T, nu), see `symbolic_rollouts`.
@@ -99,7 +112,7 @@ class Shooting:
         merits = np.full(len(x), math.inf)
         sound = lost < 0
         if sound.any():
-            merits[sound] = self.problem.cost.trajectories(x[sound], u[sound], y[sound])
+            merits[sound] = self.problem.cost.stages(x[sound], u[sound], y[sound]).sum(axis=1)
         for n in np.flatnonzero(sound):
             merits[n] += 0.5 * self.price * float(np.vdot(w[n], w[n]))
             if len(noise_price):

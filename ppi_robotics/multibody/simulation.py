@@ -86,13 +86,14 @@ class Simulations:
         shapes = (N, T + 1, self.nx), (N, T, self.nu), (N, T + 1, self.ns)
         return (*(np.empty(shape) for shape in shapes), np.empty(N, dtype=np.int64))
 
-    def roll(self, law, x0, seed=0, first=0, a=None, last_u=None, threads=None, out=None):
+    def roll(self, law, x0, seed=0, first=0, a=None, last_u=None, threads=None, out=None, u_ref=None):
         """Rollouts of a law from states x0 (N, nx), in stages; samples are numbered from `first`.
 
         Args:
           a: step length of every sample (N,), zero by default.
           last_u: controls (1 or N, nu) for the sensors of the last state, zero by default.
           out: `room` to fill.
+          u_ref: (1 or N, T, nu), in place of the law's.
 
         Returns:
           x (N, T + 1, nx), u (N, T, nu), sensors at them (N, T + 1, ns), and at which stage a sample diverged (N,), -1
@@ -103,7 +104,8 @@ class Simulations:
         last_u = np.zeros((1, self.nu)) if last_u is None else writable(last_u)
         out = self.room(N, T) if out is None else out
         start = writable(x0), int(np.uint64(seed).view(np.int64)), first, a, last_u
-        self.executor.roll(law.arrays, start, out, threads or processors())
+        arrays = law.arrays if u_ref is None else law.arrays | {"u_ref": writable(u_ref)}
+        self.executor.roll(arrays, start, out, threads or processors())
         return out
 
     def scatter(self, seed, first, mean, factor, count):

@@ -51,6 +51,10 @@ class Phase:
     lambda_transition = 0.0
     points = None
 
+    def seeded(self, seed):  # noqa: ARG002
+        """The phase with a seed for what it draws: nothing, unless it samples."""
+        return self
+
     def local_model(self, problem, iterate):
         """Model about the iterate: by sigma points where the phase has some and the iterate a spread, else Taylor's."""
         if self.points is None or iterate.spread is None:

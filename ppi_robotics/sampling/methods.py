@@ -1,0 +1,183 @@
+"""Sampling-based methods: model-predictive path integrals and what differs from them in the weights alone.
+
+| method | lambda_policy | lambda_transition | baseline | expanded about |
+|---|---|---|---|---|
+| MPPI | 1 / temperature | 0 or chosen; lambda_policy for one draw of the noise | moving, fixed | samples |
+| CEM | none: the best samples weigh the same | as MPPI | moving | samples |
+| PredictiveSampling | none: the best sample | as MPPI | moving | samples |
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.gaussian import as_finite
+from ppi_robotics.guesses import control_range
+from ppi_robotics.plans import Plan, check_choice, check_common, check_number
+from ppi_robotics.policy import LinearGaussianPolicy
+from ppi_robotics.rollouts import check_count
+from ppi_robotics.sampling.proposal import DRAWS, Proposal
+from ppi_robotics.sampling.smoothing import AR1, Colored, Kernel, Splines, White
+from ppi_robotics.sampling.steps import SamplingSteps
+from ppi_robotics.sampling.temperature import LBPS, REPS, Elite, Fixed, TargetESS
+
+RULES = (Fixed, TargetESS, LBPS, REPS, Elite)
+SMOOTHINGS = (White, AR1, Colored, Kernel, Splines)
+BASELINES = {"fixed": 0.0, "moving": 1.0}
+WIDTH = 0.5  # of the half range of a control, the standard deviation of samples
+
+
+@dataclass(frozen=True)
+class MPPI:
+    """Model-predictive path integrals: the posterior over control sequences by weighted rollouts.
+
+    G. Williams et al., *Information theoretic model predictive control* (ICRA 2017). Returns time-varying linear
+    feedback as all methods here do. How it stands to risk depends on the plant's noise: without noise in the rollouts
+    (`noise_draws=0`) and with several draws a sequence it is as `lambda_transition` says, 0 being neutral; one draw a
+    sequence cannot tell luck from merit and is risk-seeking, with lambda_transition = lambda_policy.
+
+    Attributes:
+      samples: control sequences a round.
+      temperature: of the weights [cost], a number or a rule: `TargetESS`, `REPS`, `LBPS`, `Fixed`, `Elite`.
+      spread: standard deviation of the sampled controls, a number or one for each (nu,); by default a quarter of the
+        range of every control, and 5 where it has no limits.
+      smoothing: how the samples of different stages hang together: `White`, `AR1`, `Colored`, `Kernel`, `Splines`.
+      baseline: "moving" with the mean, whose limit is the optimum; "fixed" at zero controls with the samples' spread,
+        whose limit pays for the divergence from it; or the share of the way that it follows.
+      exploration: share of the samples that are drawn about zero controls instead of the mean.
+      noise_draws: rollouts a sequence, each with plant noise of its own; 0 for one rollout without noise.
+      lambda_transition: risk weight over several draws [1/cost]; positive seeking, negative averse.
+      draws: "normal", "antithetic" pairs, or "sobol" points.
+      feedback: "sweep" for the gains of the Gaussian methods about the mean, which takes derivatives; "samples" for
+        weighted regression, shrunk by what chance explains, with gains of the proposal kept where there are too few
+        effective samples; "none" for the proposal's gains.
+      covariance: "fixed", "diagonal" for standard deviations that follow the weighted samples, or "time" for a
+        correlation over the stages that does.
+      rate: share of the way that the covariance goes in a round.
+      proposal: policy that samples are drawn about, with its gains; None for the guess without feedback.
+      max_iterations: rounds.
+      tolerance: ends once ten rounds have not lowered the cost of the mean by a larger fraction.
+    """
+
+    samples: int = 1024
+    temperature: object = TargetESS(0.05)
+    spread: float | tuple | None = None
+    smoothing: object = White()
+    baseline: str | float = "moving"
+    exploration: float = 0.0
+    noise_draws: int = 0
+    lambda_transition: float = 0.0
+    draws: str = "normal"
+    feedback: str = "sweep"
+    covariance: str = "fixed"
+    rate: float = 0.5
+    proposal: LinearGaussianPolicy | None = None
+    max_iterations: int = 100
+    tolerance: float = 1e-3
+    name = "mppi"
+    starts = 1  # guesses by default: rounds explore by themselves
+
+    def __post_init__(self):
+        check_count(self.samples, "samples", 2)
+        if isinstance(self.temperature, int | float) and not isinstance(self.temperature, bool):
+            object.__setattr__(self, "temperature", Fixed(float(self.temperature)))
+        if not isinstance(self.temperature, RULES):
+            names = ", ".join(rule.__name__ for rule in RULES)
+            raise ProblemError(f"temperature is {self.temperature!r}; expected a positive number, or one of {names}")
+        if not isinstance(self.smoothing, SMOOTHINGS):
+            names = ", ".join(kind.__name__ for kind in SMOOTHINGS)
+            raise ProblemError(f"smoothing is {self.smoothing!r}; choose from {names}, for instance Splines(10)")
+        if self.spread is not None:
+            spread = as_finite(self.spread, "spread")
+            if spread.ndim > 1 or (spread <= 0).any():
+                raise ProblemError(f"spread is {self.spread!r}; expected positive standard deviations")
+        self._check_shares()
+        check_count(self.noise_draws, "noise_draws", 0)
+        check_number("lambda_transition", self.lambda_transition)
+        if self.lambda_transition and self.noise_draws < 2:
+            raise ProblemError(
+                f"lambda_transition is {self.lambda_transition!r} and noise_draws {self.noise_draws}; risk over the "
+                "noise takes two draws or more"
+            )
+        check_choice("draws", self.draws, DRAWS)
+        check_choice("feedback", self.feedback, ("sweep", "samples", "none"))
+        check_choice("covariance", self.covariance, ("fixed", "diagonal", "time"))
+        if self.proposal is not None and not isinstance(self.proposal, LinearGaussianPolicy):
+            raise ProblemError(f"proposal is {self.proposal!r}; expected a LinearGaussianPolicy, or None")
+        if self.follow < 1.0 and self.covariance != "fixed":
+            raise ProblemError(f"covariance is '{self.covariance}' and the baseline stays; choose baseline 'moving'")
+        feedback = self.proposal is not None and self.proposal.K.any()
+        if self.follow < 1.0 and feedback and not isinstance(self.smoothing, White):
+            raise ProblemError("a baseline that stays takes a proposal with gains with White smoothing alone")
+        check_common(self)
+
+    def _check_shares(self):
+        if isinstance(self.baseline, str):
+            check_choice("baseline", self.baseline, BASELINES)
+        for name, most in (("baseline", 1.0), ("exploration", 1.0), ("rate", 1.0)):
+            value = getattr(self, name)
+            if isinstance(value, str) and name == "baseline":
+                continue
+            check_number(name, value)
+            if not 0.0 <= value <= most or (name == "exploration" and value == 1.0):
+                raise ProblemError(f"{name} is {value!r}; expected a share from 0 to 1")
+
+    @property
+    def follow(self):
+        """Share of the way that the baseline follows the mean."""
+        return BASELINES[self.baseline] if isinstance(self.baseline, str) else float(self.baseline)
+
+    @property
+    def lambda_policy(self):
+        """1 / temperature; nan where a rule sets it in every round."""
+        return 1.0 / self.temperature.temperature if isinstance(self.temperature, Fixed) else math.nan
+
+    @property
+    def draws_mean(self):
+        """Whether the mean itself is the first sample."""
+        return isinstance(self.temperature, Elite)
+
+    def plan(self, problem):
+        """Phases on a problem."""
+        plant = problem.plant
+        if np.size(self.spread) not in (1, plant.nu):
+            raise ProblemError(f"spread has {np.size(self.spread)} entries; the plant has {plant.nu} controls")
+        if self.proposal is not None:
+            self.proposal.check(problem)
+        self.smoothing.factor(problem.horizon, plant.dt)
+        return Plan((SamplingSteps(self),))
+
+    def first_proposal(self, problem, x, u):
+        """`Proposal` of the first round, about a guess x (T + 1, nx), u (T, nu) or the method's own."""
+        plant, T = problem.plant, problem.horizon
+        factor = None if isinstance(self.smoothing, White) else self.smoothing.factor(T, plant.dt)
+        spread = WIDTH * control_range(plant) if self.spread is None else np.asarray(self.spread, dtype=float)
+        scale = np.tile(spread * np.ones(plant.nu), (T if factor is None else factor.shape[1], 1))
+        prior = np.clip(np.zeros((T, plant.nu)), *plant.control_limits.T)
+        K = np.zeros((T, plant.nu, plant.ndx))
+        if self.proposal is not None:
+            x, u, K = self.proposal.x_ref, np.array(self.proposal.u_ref), self.proposal.K
+        return Proposal(x, u, K, factor, scale, prior, plant.quaternions)
+
+
+@dataclass(frozen=True)
+class CEM(MPPI):
+    """The cross-entropy method: mean and standard deviations of the best samples. Attributes as for `MPPI`."""
+
+    temperature: object = Elite(0.1)
+    covariance: str = "diagonal"
+    name = "cem"
+
+
+@dataclass(frozen=True)
+class PredictiveSampling(MPPI):
+    """Predictive sampling: the best of the samples, the mean among them. Attributes as for `MPPI`.
+
+    T. Howell et al., *Predictive sampling: real-time behaviour synthesis with MuJoCo* (2022).
+    """
+
+    temperature: object = Elite(1)
+    smoothing: object = Splines(10)
+    name = "predictive_sampling"

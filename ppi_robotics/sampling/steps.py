@@ -1,0 +1,166 @@
+"""Rounds of sampling: draw control sequences, roll them out, weigh them, move the mean to that of the weighted ones.
+
+    log w_n = -lP C(x^n, u^n) + log p(u^n) / q(u^n),     u_ref <- sum_n w_n u^n
+
+With the baseline p at the mean itself this is posterior policy iteration by samples, whose limit is the optimum; with a
+baseline that stays, the limit is the optimum of the cost and the divergence from it. G. Williams et al., *Information
+theoretic model predictive control* (ICRA 2017).
+"""
+
+import math
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+
+import numpy as np
+
+from ppi_robotics.expansion import taylor
+from ppi_robotics.rollouts import shooting
+from ppi_robotics.sampling.feedback import regress
+from ppi_robotics.sampling.proposal import Proposal, feedback, mean_of
+from ppi_robotics.sampling.trials import run_trials
+from ppi_robotics.solution import Gains, Iteration, Status, WeightedSamples
+from ppi_robotics.steps.damped import box_about
+from ppi_robotics.steps.phase import Iterate, Phase
+
+PATIENCE = 10  # rounds without progress after which there is none to come
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What rounds carry.
+
+    Attributes:
+      line: rollouts without noise.
+      first, proposal: of the first round and of the next one.
+      lowest: cost of the mean when it last fell by more than the tolerance.
+      stalled: rounds since then.
+      count: samples drawn so far.
+      lambda_policy: of the last round.
+      samples: of the last round: trials, controls, weighting and the log-weights of every stage; None where gains do
+        not come from samples.
+    """
+
+    line: object
+    first: Proposal
+    proposal: Proposal
+    lowest: float
+    stalled: int = 0
+    count: int = 0
+    lambda_policy: float = math.nan
+    samples: tuple | None = None
+
+
+@dataclass(frozen=True)
+class SamplingSteps(Phase):
+    """Rounds of sampling with the settings of an `MPPI`.
+
+    Attributes:
+      method: `MPPI`.
+      seed: of controls and noise.
+    """
+
+    method: object
+    seed: int = 0
+    name = "sampling"
+
+    def seeded(self, seed):
+        """The same with another seed."""
+        return replace(self, seed=seed)
+
+    def begin(self, problem, x, u):
+        """Iterate at the rollout of the guess, or of the method's own proposal."""
+        line = shooting(problem, problem.plant.control_limits)
+        proposal = self.method.first_proposal(problem, x, u)
+        x, u, cost = line.rollout(proposal.x_ref, proposal.u_ref, proposal.K)
+        if not math.isfinite(cost):
+            return Iterate(x, u, np.empty((len(u), 0)), status=Status.DIVERGED)
+        proposal = replace(proposal, x_ref=x, u_ref=u)
+        return Iterate(x, u, np.empty((len(u), 0)), cost, swept=True, memory=Memory(line, proposal, proposal, cost))
+
+    def advance(self, problem, iterate, index):
+        """One round."""
+        method, memory, proposal = self.method, iterate.memory, iterate.memory.proposal
+        exploring = round(method.exploration * method.samples)
+        draws = proposal.sample(method.draws, method.samples, self.seed, memory.count, exploring)
+        if method.draws_mean:
+            draws.push[0] = draws.latent[0] = 0.0
+        recorded = method.feedback == "samples" or (method.follow < 1.0 and proposal.K.any())
+        risk = method.noise_draws, method.lambda_transition
+        trials = run_trials(problem, proposal, draws.push, self.seed, memory.count, *risk, recorded)
+        ratio = proposal.log_ratio(draws, trials.x, method.follow, exploring / method.samples)
+        weighting = method.temperature.weights(trials.cost, ratio)
+        memory = replace(memory, count=memory.count + method.samples, lambda_policy=weighting.lambda_policy)
+        if not weighting.valid:
+            lost = replace(iterate, status=Status.NO_SAMPLES, memory=memory)
+            return lost, self._row(index, iterate.cost, 0.0, weighting)
+        u_ref = proposal.u_ref + mean_of(weighting.weights, draws.push)
+        x, u, cost = memory.line.rollout(proposal.x_ref, u_ref, proposal.K)
+        row = self._row(index, cost, float(np.abs(u - proposal.u_ref).max()), weighting)
+        if not math.isfinite(cost):
+            return replace(iterate, status=Status.DIVERGED, memory=memory), row
+        if method.feedback == "samples":
+            log_weights = self._ahead(proposal, draws, trials, weighting)
+            memory = replace(memory, samples=(trials, applied(proposal, draws, trials.x), weighting, log_weights))
+        if method.covariance != "fixed":
+            proposal = proposal.fitted(method.covariance, draws, weighting.weights, method.rate, memory.first)
+        memory = replace(memory, proposal=replace(proposal, x_ref=x, u_ref=u))
+        return self._settle(iterate, x, u, cost, memory), row
+
+    def expand(self, problem, iterate):
+        """Local model about the iterate, and bounds of the feedforward."""
+        return taylor(problem, iterate.x, iterate.u), box_about(iterate.u, problem.plant.control_limits)
+
+    def conclude(self, problem, iterate, method):
+        """Gains by regression on the last round's samples, by a sweep about the mean, or the proposal's own."""
+        memory, T = iterate.memory, problem.horizon
+        if method.feedback == "sweep":
+            weight = memory.lambda_policy if memory.lambda_policy > 0.0 else math.inf
+            weights = SimpleNamespace(lambda_policy=weight, lambda_transition=method.lambda_transition)
+            model, sweep = super().conclude(problem, iterate, weights)
+            if sweep.breakdown is None:
+                return model, sweep
+        spread = np.sqrt(np.mean(memory.proposal.scale**2, axis=0))
+        own = memory.proposal.K, np.tile(np.diag(spread**2), (T, 1, 1))
+        if memory.samples is None:
+            return None, Gains(*own)
+        trials, u, weighting, log_weights = memory.samples
+        found = regress(trials.x, u, log_weights, iterate.x[:-1], own, problem.plant.quaternions)
+        samples = WeightedSamples(trials.x, u, trials.cost, weighting.weights, found.ess, found.kept)
+        return None, Gains(found.K, found.cov, samples)
+
+    def _ahead(self, proposal, draws, trials, weighting):
+        """Log-weights (N, T) for the controls of every stage: of what is still to come, where stages are independent.
+
+        Elite samples have no temperature, and controls that hang together over time bring their past along: their
+        weights are those of the whole sequences.
+        """
+        weight, T = weighting.lambda_policy, draws.push.shape[1]
+        independent = proposal.factor is None and not self.method.exploration
+        if not weight > 0.0 or (self.method.follow < 1.0 and not independent):
+            return np.repeat(weighting.log_weights[:, None], T, axis=1)
+        ahead = -weight * np.where(np.isfinite(trials.to_go[:, :T]), trials.to_go[:, :T], np.inf)
+        if self.method.follow < 1.0:
+            ahead += proposal.log_ratio_ahead(draws, trials.x, self.method.follow)
+        return np.where(np.isfinite(trials.cost)[:, None], ahead, -np.inf)
+
+    def _settle(self, iterate, x, u, cost, memory):
+        """The iterate after a round, with the status if nothing is gained any more.
+
+        Where the cost of the mean without noise is what counts, it stays at the best one so far.
+        """
+        gained = cost < memory.lowest - self.method.tolerance * abs(memory.lowest)
+        memory = replace(memory, lowest=cost if gained else memory.lowest, stalled=0 if gained else memory.stalled + 1)
+        status = Status.CONVERGED if memory.stalled >= PATIENCE else None
+        if self.method.follow == 1.0 and not self.method.noise_draws and cost > iterate.cost:
+            return replace(iterate, status=status, memory=memory)
+        return replace(iterate, x=x, u=u, cost=cost, status=status, memory=memory)
+
+    def _row(self, index, cost, change, weighting):
+        weights = weighting.ess if weighting.valid else 0.0, 1.0 / weighting.lambda_policy
+        return Iteration(index, self.name, cost, 0.0, change, 1.0, 0.0, 0.0, 0, *weights)
+
+
+def applied(proposal, draws, x):
+    """Controls (N, T, nu) of samples along their states x (N, T + 1, nx), before limits act."""
+    u = proposal.u_ref + draws.push
+    return u + feedback(proposal, x) if proposal.K.any() else u

@@ -1,0 +1,75 @@
+"""Rollouts of sampled control sequences, on all processors."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ppi_robotics.kernels.compiler import ROLLOUT_LANES
+from ppi_robotics.policy import LinearGaussianPolicy
+from ppi_robotics.rollouts import CHUNK, closed_loop, in_threads
+from ppi_robotics.sampling.temperature import entropic
+
+TASKS = 8  # of a round, so that threads finish together
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """What came of N control sequences.
+
+    Attributes:
+      cost: (N,); over several draws of the plant's noise, their risk-weighted mean.
+      to_go: costs of the stages t to T (N, T + 1), or None; likewise.
+      x: states (N, T + 1, nx), or None; their mean over the draws of the noise.
+    """
+
+    cost: np.ndarray
+    to_go: np.ndarray | None
+    x: np.ndarray | None
+
+
+def run_trials(problem, proposal, push, seed, first, noise_draws, weight, recorded):
+    """Rollouts of control sequences about a proposal's closed loop.
+
+    Args:
+      problem: `Problem`.
+      proposal: `Proposal`.
+      push: (N, T, nu).
+      seed, first: of the plant's noise; sequence i meets the same in every call.
+      noise_draws: rollouts a sequence, each with noise of its own; 0 for one without noise.
+      weight: of the risk over the draws, R_weight[C].
+      recorded: whether states and costs to go are wanted.
+
+    Returns:
+      `Trials`.
+    """
+    plant, T, repeats = problem.plant, problem.horizon, max(noise_draws, 1)
+    policy = as_policy(plant, proposal.x_ref, proposal.u_ref, proposal.K, np.zeros((T, plant.nu, plant.nu)))
+    loop = closed_loop(problem, policy, seed, noisy=noise_draws > 0, repeats=repeats)
+    N = len(push) * repeats
+    cost, final = np.empty(N), np.empty((N, plant.nx))
+    stages = np.empty((N, T + 1)) if recorded else None
+    x, u = (np.empty((N, T + 1, plant.nx)), np.empty((N, T, plant.nu))) if recorded else (None, None)
+    lanes = ROLLOUT_LANES * -(-N // (TASKS * ROLLOUT_LANES))
+    rows = max(min(lanes, CHUNK, loop.most) // repeats, 1)  # sequences a task
+
+    def run(row):
+        part = slice(row * repeats, min((row + rows) * repeats, N))
+        kept = (None, None, None) if x is None else (x[part], u[part], stages[part])
+        pushed = push[row : row + rows]
+        loop.run(first * repeats + part.start, cost[part], final[part], *kept[:2], push=pushed, stages=kept[2])
+
+    for _ in in_threads(run, range(0, len(push), rows)):
+        pass
+    to_go = None if stages is None else np.cumsum(stages[:, ::-1], axis=1)[:, ::-1]
+    if repeats == 1:
+        return Trials(cost, to_go, x)
+    with np.errstate(invalid="ignore"):
+        to_go = None if to_go is None else entropic(to_go.reshape(-1, repeats, T + 1), weight, 1)
+    x = None if x is None else x.reshape(-1, repeats, *x.shape[1:]).mean(axis=1)
+    return Trials(entropic(cost.reshape(-1, repeats), weight, 1), to_go, x)
+
+
+def as_policy(plant, x_ref, u_ref, K, cov):
+    """A policy of the plant about states x_ref (T + 1, nx), of which the last is left out."""
+    names = plant.name, plant.state_names, plant.control_names, plant.quaternions
+    return LinearGaussianPolicy(x_ref[: len(u_ref)], u_ref, K, cov, plant.dt, *names)
