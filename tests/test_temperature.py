@@ -237,6 +237,8 @@ def test_elites_are_the_best_and_the_first_of_equals():
     close(Elite(0.4).weights(costs, np.zeros(6)).weights, np.array([0, 1, 0, 1, 0, 0]) / 2, 1e-15)
     close(Elite(0.01).weights(costs, np.zeros(6)).weights, [0, 1, 0, 0, 0, 0], 1e-15)
     close(Elite(9).weights(costs, np.zeros(6)).weights, np.array([1, 1, 1, 1, 0, 1]) / 5, 1e-15)
+    tied = Elite(30).weights(np.tile([1.0, 0.0], 100), np.zeros(200))
+    close(np.flatnonzero(tied.weights), np.arange(1, 60, 2), 0.0)
     result = Elite(3).weights(costs, np.zeros(6))
     assert math.isnan(result.lambda_policy)
     assert math.isnan(result.free_energy)

@@ -204,8 +204,8 @@ class Kernel(_Smoothing):
             M* = G M,   S* = K_** - anneal G (K_tt - S) G'
 
         Stages of both horizons keep their mean; those beyond the old one revert to 0, the mean of the process, on the
-        scale of its length, and may overshoot the old ones on the way unless it is matern12. S* is positive semidefinite if S is. Arguments, results and errors are those of the other
-        smoothings.
+        scale of its length, and may overshoot the old ones on the way unless it is matern12. S* is positive
+        semidefinite if S is. Arguments, results and errors are those of the other smoothings.
         """
         mean, cov, anneal = _checked(mean, cov, stages, anneal)
         _check_grid(len(mean), dt)
