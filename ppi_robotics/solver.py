@@ -30,8 +30,8 @@ def solve(problem, method, seed=0, starts=None, policy=None, trajectory=None, ca
 
     Args:
       problem: `Problem`.
-      method: `PPI(eta)`, `ILQG()`, `LEQG(theta)`, `AICO()`, `KLControl(...)`, `PsiIteration(eta)`, `MPPI(...)`, `CEM(...)`
-        or `PredictiveSampling(...)`.
+      method: `PPI(eta)`, `ILQG()`, `LEQG(theta)`, `AICO()`, `KLControl(...)`, `PsiIteration(eta)`, `MPPI(...)`,
+        `CEM(...)` or `PredictiveSampling(...)`.
       seed: of the initial guesses and of what a method samples.
       starts: number of initial guesses; the best answer is kept and all are reported. By default as many as it takes,
         at most 24, until two agree on the lowest cost and it meets the problem's success criterion; 1 if warm, and for
