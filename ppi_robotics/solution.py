@@ -136,6 +136,7 @@ class Solution:
       seconds: wall time.
       method: what it was solved with.
       samples: `WeightedSamples` if the gains come from them, else None.
+      proposal: what a method that samples would draw from next, else None.
     """
 
     policy: LinearGaussianPolicy
@@ -153,6 +154,7 @@ class Solution:
     seconds: float
     method: object = None
     samples: WeightedSamples | None = None
+    proposal: object = None
 
     @property
     def value(self):

@@ -114,6 +114,7 @@ class Outcome:
     u: np.ndarray | None = None
     nominal: float = math.inf
     samples: WeightedSamples | None = None
+    proposal: object = None
 
     @property
     def rank(self):
@@ -204,6 +205,7 @@ class Run:
         if not math.isfinite(nominal):
             return outcome
         made = {"sweep": None, "samples": sweep.samples} if isinstance(sweep, Gains) else {"sweep": sweep}
+        made |= {"proposal": phase.proposal(iterate)}
         return replace(outcome, policy=policy, model=model, x=x, u=u, nominal=nominal, **made)
 
     def _open_loop(self, x, u):
@@ -249,4 +251,5 @@ def to_solution(problem, best, runs, seconds):
         seconds=seconds,
         method=best.method,
         samples=outcome.samples,
+        proposal=outcome.proposal,
     )

@@ -7,13 +7,14 @@
 | PredictiveSampling | none: the best sample | as MPPI | moving | samples |
 """
 
+import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_finite
+from ppi_robotics.gaussian import as_covariance, as_finite, covariance_factor, frozen
 from ppi_robotics.guesses import control_range
 from ppi_robotics.plans import Plan, check_choice, check_common, check_number
 from ppi_robotics.policy import LinearGaussianPolicy
@@ -56,7 +57,10 @@ class MPPI:
       covariance: "fixed", "diagonal" for standard deviations that follow the weighted samples, or "time" for a
         correlation over the stages that does.
       rate: share of the way that the covariance goes in a round.
+      anneal: share of the correlation over the stages that the next plan of a receding horizon takes over, shifted;
+        0 begins with the smoothing's own.
       proposal: policy that samples are drawn about, with its gains; None for the guess without feedback.
+      correlation: over the stages (T, T), in place of the smoothing's own.
       max_iterations: rounds.
       tolerance: ends once ten rounds have not lowered the cost of the mean by a larger fraction.
     """
@@ -73,7 +77,9 @@ class MPPI:
     feedback: str = "sweep"
     covariance: str = "fixed"
     rate: float = 0.5
+    anneal: float = 0.0
     proposal: LinearGaussianPolicy | None = None
+    correlation: np.ndarray | None = field(default=None, repr=False, compare=False)
     max_iterations: int = 100
     tolerance: float = 1e-3
     name = "mppi"
@@ -106,6 +112,10 @@ class MPPI:
         check_choice("covariance", self.covariance, ("fixed", "diagonal", "time"))
         if self.proposal is not None and not isinstance(self.proposal, LinearGaussianPolicy):
             raise ProblemError(f"proposal is {self.proposal!r}; expected a LinearGaussianPolicy, or None")
+        if self.anneal and self.covariance != "time":
+            raise ProblemError(
+                f"anneal is {self.anneal!r} and covariance '{self.covariance}'; choose covariance 'time'"
+            )
         if self.follow < 1.0 and self.covariance != "fixed":
             raise ProblemError(f"covariance is '{self.covariance}' and the baseline stays; choose baseline 'moving'")
         feedback = self.proposal is not None and self.proposal.K.any()
@@ -116,12 +126,12 @@ class MPPI:
     def _check_shares(self):
         if isinstance(self.baseline, str):
             check_choice("baseline", self.baseline, BASELINES)
-        for name, most in (("baseline", 1.0), ("exploration", 1.0), ("rate", 1.0)):
+        for name in ("baseline", "exploration", "rate", "anneal"):
             value = getattr(self, name)
             if isinstance(value, str) and name == "baseline":
                 continue
             check_number(name, value)
-            if not 0.0 <= value <= most or (name == "exploration" and value == 1.0):
+            if not 0.0 <= value <= 1.0 or (name == "exploration" and value == 1.0):
                 raise ProblemError(f"{name} is {value!r}; expected a share from 0 to 1")
 
     @property
@@ -146,13 +156,27 @@ class MPPI:
             raise ProblemError(f"spread has {np.size(self.spread)} entries; the plant has {plant.nu} controls")
         if self.proposal is not None:
             self.proposal.check(problem)
-        self.smoothing.factor(problem.horizon, plant.dt)
+        factor_of(self.smoothing, problem.horizon, plant.dt)
+        if self.correlation is not None:
+            as_covariance(self.correlation, "correlation", problem.horizon)
         return Plan((SamplingSteps(self),))
+
+    def moved_on(self, solution, stages):
+        """The method for a plan that starts some stages after a solution's."""
+        if not self.anneal or solution.proposal is None:
+            return self
+        before = solution.proposal
+        dt, anneal = solution.policy.dt, self.anneal
+        return replace(
+            self, correlation=self.smoothing.shifted(before.u_ref, before.correlation, stages, dt, anneal)[1]
+        )
 
     def first_proposal(self, problem, x, u):
         """`Proposal` of the first round, about a guess x (T + 1, nx), u (T, nu) or the method's own."""
         plant, T = problem.plant, problem.horizon
-        factor = None if isinstance(self.smoothing, White) else self.smoothing.factor(T, plant.dt)
+        factor = factor_of(self.smoothing, T, plant.dt)
+        if self.correlation is not None:
+            factor = covariance_factor(np.asarray(self.correlation, dtype=float))
         spread = WIDTH * control_range(plant) if self.spread is None else np.asarray(self.spread, dtype=float)
         scale = np.tile(spread * np.ones(plant.nu), (T if factor is None else factor.shape[1], 1))
         prior = np.clip(np.zeros((T, plant.nu)), *plant.control_limits.T)
@@ -160,6 +184,12 @@ class MPPI:
         if self.proposal is not None:
             x, u, K = self.proposal.x_ref, np.array(self.proposal.u_ref), self.proposal.K
         return Proposal(x, u, K, factor, scale, prior, plant.quaternions)
+
+
+@functools.lru_cache(maxsize=64)
+def factor_of(smoothing, T, dt):
+    """Factor (T, r) of a smoothing, None where it leaves stages independent."""
+    return None if isinstance(smoothing, White) else frozen(smoothing.factor(T, dt))
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,10 @@ class SamplingSteps(Phase):
         """The same with another seed."""
         return replace(self, seed=seed)
 
+    def proposal(self, iterate):
+        """Of the next round."""
+        return None if iterate.memory is None else iterate.memory.proposal
+
     def begin(self, problem, x, u):
         """Iterate at the rollout of the guess, or of the method's own proposal."""
         line = shooting(problem, problem.plant.control_limits)

@@ -4,8 +4,8 @@
 
 log_ratio = log p / q are importance ratios of the baseline p over the proposal q that the samples came from, all zero
 if these are one. `Fixed` is given its temperature 1 / lambda_policy; `TargetESS`, `LBPS` and `REPS` choose alpha on
-costs normalized to c = (C - min C) / (max C - min C), within BOUNDS, for lambda_policy = alpha / (max C - min C);
-`Elite` weighs by rank. Samples of non-finite cost get no weight and are left out of the normalization.
+costs normalized to c = (C - min C) / range, within BOUNDS, for lambda_policy = alpha / range. `Elite` weighs by rank.
+Samples of non-finite cost get no weight and are left out of the normalization.
 
 J. Watson, J. Peters, *Inferring smooth control: Monte Carlo posterior policy iteration with Gaussian processes*
 (CoRL 2022) for TargetESS and LBPS; J. Peters, K. Muelling, Y. Altuen, *Relative entropy policy search* (AAAI 2010).
@@ -20,7 +20,7 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import as_finite, frozen
 
 BOUNDS = (1e-5, 5e2)  # of alpha
-HALVINGS = 60  # of the bounds' logarithm, down to rounding
+HALVINGS = 40  # of the bounds' logarithm, to 1 part in 10^11
 GRID = 60  # values of alpha, a factor of 1.35 apart
 SMALLEST_RANGE = 1e-290  # of costs to be told apart: alpha over it is finite
 
@@ -91,10 +91,15 @@ class _Adaptive:
         good = np.isfinite(costs)
         if not good.any():
             return _tilted(costs, log_ratio, math.nan)
-        span = np.ptp(costs[good])
-        unit = float(span) if span > SMALLEST_RANGE else 1.0
+        unit = self._range(costs[good])
+        unit = unit if unit > SMALLEST_RANGE else 1.0
         alpha = self._alpha((costs[good] - costs[good].min()) / unit, log_ratio[good])
         return _tilted(costs, log_ratio, alpha / unit)
+
+    def _range(self, costs):
+        """Of the cheaper nine tenths, so that a few huge costs do not put alpha beyond its bounds."""
+        low, high, most = np.quantile(costs, (0.0, 0.9, 1.0))
+        return float(high - low if high > low else most - low)
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,10 @@ class LBPS(_Adaptive):
         if not 0.0 < value < 1.0:
             raise ProblemError(f"delta is {value:g}; expected a probability above 0 and below 1")
         object.__setattr__(self, "delta", value)
+
+    def _range(self, costs):
+        """Of all costs, which the bound on the expected cost is made of."""
+        return float(np.ptp(costs))
 
     def _alpha(self, normalized, log_ratio):
         from scipy.optimize import minimize_scalar  # takes longer to import than the rest of the package

@@ -39,13 +39,16 @@ def run_trials(problem, proposal, push, seed, first, noise_draws, weight, record
       weight: of the risk over the draws, R_weight[C].
       recorded: whether states and costs to go are wanted.
 
+    A rollout that leaves the plant's state limits costs infinity.
+
     Returns:
       `Trials`.
     """
     plant, T, repeats = problem.plant, problem.horizon, max(noise_draws, 1)
     policy = as_policy(plant, proposal.x_ref, proposal.u_ref, proposal.K, np.zeros((T, plant.nu, plant.nu)))
     loop = closed_loop(problem, policy, seed, noisy=noise_draws > 0, repeats=repeats)
-    N = len(push) * repeats
+    N, walls = len(push) * repeats, plant.state_limits
+    recorded = recorded or bool(np.isfinite(walls).any())
     cost, final = np.empty(N), np.empty((N, plant.nx))
     stages = np.empty((N, T + 1)) if recorded else None
     x, u = (np.empty((N, T + 1, plant.nx)), np.empty((N, T, plant.nu))) if recorded else (None, None)
@@ -60,6 +63,8 @@ def run_trials(problem, proposal, push, seed, first, noise_draws, weight, record
 
     for _ in in_threads(run, range(0, len(push), rows)):
         pass
+    if np.isfinite(walls).any():
+        cost[((x < walls[:, 0]) | (x > walls[:, 1])).any(axis=(1, 2))] = np.inf
     to_go = None if stages is None else np.cumsum(stages[:, ::-1], axis=1)[:, ::-1]
     if repeats == 1:
         return Trials(cost, to_go, x)

@@ -55,6 +55,10 @@ class Phase:
         """The phase with a seed for what it draws: nothing, unless it samples."""
         return self
 
+    def proposal(self, iterate):  # noqa: ARG002
+        """What a phase that samples would draw from next, else None."""
+        return None
+
     def local_model(self, problem, iterate):
         """Model about the iterate: by sigma points where the phase has some and the iterate a spread, else Taylor's."""
         if self.points is None or iterate.spread is None:
