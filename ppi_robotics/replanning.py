@@ -97,13 +97,13 @@ class Stopwatch:
 def improved(request, method, seed, callback):
     """`Solution` of one warm-started solve, cold from one guess where nothing is left of the last plan."""
     problem, passed = started_at(request.problem, request.x, any_end), request.stage - request.last.stage
-    seed = int(np.random.SeedSequence([seed, request.stage]).generate_state(1, np.uint64)[0])  # for what is sampled
     if passed >= problem.horizon:
         return solve(problem, method, seed, starts=1, callback=callback)
     guess = shifted(problem.plant, request.last.solution, passed)
+    drawn = int(np.random.SeedSequence([seed, request.stage]).generate_state(1, np.uint64)[0])  # for what is sampled
     if hasattr(method, "moved_on"):
         method = method.moved_on(request.last.solution, passed)
-    return solve(problem, method, seed, starts=1, policy=guess, callback=callback)
+    return solve(problem, method, drawn, starts=1, policy=guess, callback=callback)
 
 
 def started_at(problem, x, success=None):

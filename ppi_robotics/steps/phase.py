@@ -57,7 +57,6 @@ class Phase:
 
     def proposal(self, iterate):  # noqa: ARG002
         """What a phase that samples would draw from next, else None."""
-        return None
 
     def local_model(self, problem, iterate):
         """Model about the iterate: by sigma points where the phase has some and the iterate a spread, else Taylor's."""
