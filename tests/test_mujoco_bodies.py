@@ -237,8 +237,8 @@ def test_the_hopper_flies_and_lands():
     sensors = plant.sense(x)
     feet = np.stack([sensors[:, plant.sensor_names[name]][:, 2] for name in ("heel", "toe")])
     assert (feet.min(axis=0) - 0.025).max() > 0.1  # less the spheres' radius
-    assert contacts[-1] == {"heel", "toe"}
-    assert np.abs(x[-10:, 5:8]).max() < 0.5  # at rest for the last 0.2 s
+    assert all(contacts[-10:])  # stands for the last 0.2 s
+    assert np.abs(x[-1, 5:8]).max() < 0.1  # and is at rest, [m/s] and [rad/s]
     assert (np.abs(solution.u) <= plant.control_limits[:, 1]).all()
     assert problem.success(x[-1:])[0]
     noisy = mujoco_bodies.task("hopper", "hop")
