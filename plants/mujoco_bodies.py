@@ -197,7 +197,7 @@ def hop(hopper, _):
     """Through the air from a crouch to the pose "home", `HOP` farther on, and at rest there.
 
     The center of mass is drawn to a height that only a jump comes near. Success sees where the body ends, not its way:
-    upright, slower than 0.5 m/s and rad/s, and within 10 cm of the landing place, to which a foot of 22 cm cannot roll.
+    upright, slower than 0.5 m/s and rad/s, and within 10 cm of the goal, farther on than a standing body can lean.
     """
     goal = hopper.state("home")
     goal[0] += HOP
