@@ -3,7 +3,7 @@
 Run as `python -m benchmarks.peer_judo` by an interpreter of an environment that has `judo-rai` (README.md beside this
 file); imports nothing of ppi_robotics. An update is `Controller.update_action`: move the nominal knots, sample,
 interpolate, roll out, rewards, weighted mean, traces for the viewer. Everything is judo's default for this task but the
-number of threads: judo starts as many as there are rollouts; `--threads` tells how many share them, 0 for judo's choice.
+number of threads: judo starts as many as there are rollouts; `--threads` is how many share them, 0 for its own choice.
 """
 
 import argparse
