@@ -77,16 +77,16 @@ def _mixed(solutions, weights):
 def _check_synchronized(i, solution):
     if solution.sweep is None or solution.sweep.breakdown is not None:
         raise ProblemError(f"component {i} has no values: {solution.explain()}; compose solutions that converged")
+    if getattr(solution.method, "baseline", "flat") != "flat":
+        raise ProblemError(
+            f"component {i} has baseline '{solution.method.baseline}', a policy of its own; components need a common "
+            "one: solve with the flat baseline"
+        )
     lP, lS = solution.sweep.lambda_policy, solution.sweep.lambda_transition
     if lP != lS:
         raise ProblemError(
             f"component {i} was solved with lambda_policy {lP:g} and lambda_transition {lS:g}; a mixture is optimal "
             "only where both are equal and positive: solve with PPI(eta), eta above 0"
-        )
-    if getattr(solution.method, "baseline", "flat") != "flat":
-        raise ProblemError(
-            f"component {i} has baseline '{solution.method.baseline}', a policy of its own; components need a common "
-            "one: solve with the flat baseline"
         )
     if any(row.barrier for row in solution.trace) or solution.policy.quaternions or solution.model.E.size:
         raise ProblemError(
