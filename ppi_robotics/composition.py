@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.distribution import as_table, with_error
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import as_finite, frozen
 from ppi_robotics.mixture import MixturePolicy, log, log_sum
@@ -53,7 +54,8 @@ def compose(components, weights, weight=None, baseline=None, samples=None, seed=
     if kinds == [Problem]:
         if weight is None or baseline is None:
             raise ProblemError("problems are composed by rollouts: give weight and baseline, or solutions to mix")
-        return _sampled(components, weights, check_weight(weight), baseline, samples or 10_000, seed, threads)
+        forward = Forward(components[0], baseline, 10_000 if samples is None else samples, seed, threads)
+        return _sampled(components, weights, check_weight(weight), forward)
     if weight is not None or baseline is not None or samples is not None:
         raise ProblemError(
             "solutions have weight and baseline of their own; give these, and samples, with problems only"
@@ -159,6 +161,13 @@ class MixtureEstimate:
     responsibilities: np.ndarray
     responsibilities_standard_error: np.ndarray
 
+    def __str__(self):
+        shares = zip(self.responsibilities, self.responsibilities_standard_error, strict=True)
+        rows = [("component", "value ± se", "share ± se", "ESS")]
+        for i, (part, share) in enumerate(zip(self.components, shares, strict=True)):
+            rows.append((str(i), with_error(part.value, part.standard_error), with_error(*share), f"{part.ess:.4g}"))
+        return "\n".join([str(self.composite), *as_table(rows)])
+
 
 @dataclass(frozen=True, eq=False)
 class SampledMixture:
@@ -206,9 +215,8 @@ class SampledMixture:
         return np.column_stack((terms, composite)), shares
 
 
-def _sampled(problems, weights, weight, baseline, samples, seed, threads):
-    forward = Forward(problems[0], baseline, samples, seed, threads)
-    runs = rollout(problems[0], baseline, samples=16, seed=seed, stochastic=True, threads=threads)
+def _sampled(problems, weights, weight, forward):
+    runs = rollout(problems[0], forward.baseline, samples=16, seed=forward.seed, stochastic=True)
     sound = np.isfinite(runs.cost)
     x, u = runs.x[sound, :-1], runs.u[sound]
     x, u = x.reshape(-1, x.shape[2]), u.reshape(-1, u.shape[2])

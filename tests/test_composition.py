@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import ppi_robotics as ppi
+from ppi_robotics import plotting_goals
 from ppi_robotics.messages import backward
 from tests.oracles import close, dynamic_program, random_model, value_at
 
@@ -219,6 +220,21 @@ def test_final_shares_average_to_the_first_ones():
     assert (np.abs(shares.mean(axis=0) - mixture.responsibilities(0, [0.2])) < 4 * error).all()
 
 
+def test_figure_shows_every_path_and_goal():
+    problems = [plane(-1.0), plane(1.0)]
+    mixture = ppi.compose(solved(problems, ppi.PPI(2.0)), [1.0, 3.0])
+    runs, goals = mixture.rollout(problems[0], 30), [(-1.0, 0.0), (1.0, 0.0)]
+    paths, shares = plotting_goals.commitment(problems[0].plant, mixture, runs, goals, t=5)
+    assert len(paths.lines) == 30 + 2
+    assert sum(len(dots.get_offsets()) for dots in shares.collections) == 30
+    counts = [int(text.get_text().split()[2]) for text in paths.get_legend().get_texts()]
+    assert abs(sum(counts) - 100) <= 1
+    with pytest.raises(ppi.ProblemError, match=r"goals has shape \(1, 2\); expected \(2, 2\)"):
+        plotting_goals.commitment(problems[0].plant, mixture, runs, goals[:1])
+    with pytest.raises(ppi.ProblemError, match="t is 20"):
+        plotting_goals.commitment(problems[0].plant, mixture, runs, goals, t=20)
+
+
 # -- sampled -----------------------------------------------------------------------------------------------------------
 
 
@@ -242,6 +258,7 @@ def test_sampled_mixture_is_the_optimum_also_of_nonlinear_problems(pull, x):
     parts = [w * np.exp(-WEIGHT * part.value) for w, part in zip(SHARES, found.components, strict=True)]
     close(np.sum(parts), np.exp(-WEIGHT * found.composite.value), 1e-12)
     close(found.responsibilities, parts / np.sum(parts), 1e-12)
+    assert len(str(found).splitlines()) == len(str(found.composite).splitlines()) + 2 + len(SHARES)
 
 
 def test_sampled_components_are_path_integrals_and_their_errors_calibrated():
@@ -324,6 +341,7 @@ def test_bad_arguments_are_refused():
     refuse("expected none below 0, and one above", solutions, [0.0, 0.0])
     refuse("weight and baseline of their own", solutions, [1.0, 1.0], weight=1.0)
     refuse("give weight and baseline", problems, [1.0, 1.0])
+    refuse("samples is 0", problems, [1.0, 1.0], 1.0, gaussian_baseline(), 0)
     refuse("weight is -1", problems, [1.0, 1.0], -1.0, gaussian_baseline())
     mixture = ppi.compose(solutions, [1.0, 1.0])
     for call, message in (
