@@ -23,7 +23,7 @@ from ppi_robotics.problem import Problem
 from ppi_robotics.rollouts import rollout
 from ppi_robotics.solution import Solution
 
-SAME = 1e-8  # of the largest entry: by how much the models of components may differ
+SAME = 1e-8  # relative difference, beyond rounding, from which on the models of components are not the same
 
 
 def compose(components, weights, weight=None, baseline=None, samples=None, seed=0, threads=None):
@@ -31,8 +31,9 @@ def compose(components, weights, weight=None, baseline=None, samples=None, seed=
 
     Args:
       components: `Solution`s of linear-quadratic problems by PPI(eta) with the flat baseline, or AICO(): the answer is
-        exact, a `MixturePolicy`. Or `Problem`s, which may be nonlinear: the answer is a `SampledMixture`, exact up to
-        the errors that it states, and the arguments below are for it alone.
+        exact, a `MixturePolicy`. That terminal costs are quadratic cannot be checked. Or `Problem`s, which may be
+        nonlinear: the answer is a `SampledMixture`, exact up to the errors that it states, and the arguments from
+        `weight` on are for it alone.
       weights: w_i, one for each component, not negative; they need not sum to 1.
       weight: l [1/cost], above 0.
       baseline: `LinearGaussianPolicy` that the composed policy stays close to.
@@ -234,14 +235,18 @@ def _check_same_problem(i, first, other, x, u):
         what = "plant or horizon"
     elif any(not np.array_equal(getattr(a.noise, n), getattr(b.noise, n)) for n in ("process", "control", "state")):
         what = "noise"
-    elif len(x) and a is not b and not np.allclose(a.step(x, u), b.step(x, u), rtol=SAME, atol=0.0):
+    elif len(x) and a is not b and _differ(a.step(x, u), b.step(x, u)):
         what = "dynamics"
-    elif len(x) and not np.allclose(first.cost.stage(x, u), other.cost.stage(x, u), rtol=SAME, atol=SAME):
+    elif len(x) and _differ(first.cost.stage(x, u), other.cost.stage(x, u)):
         what = "stage cost"
     if what:
         raise ProblemError(
             f"component {i} differs from component 0 in its {what}; components share all but the terminal cost"
         )
+
+
+def _differ(one, other):
+    return np.abs(one - other).max() > SAME * np.abs(one).max()
 
 
 def _checked_weights(weights, count):

@@ -1,5 +1,9 @@
 """Composition: mixtures against dynamic programming by quadrature, where it is exact, and where it is not."""
 
+import runpy
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -235,6 +239,13 @@ def test_figure_shows_every_path_and_goal():
         plotting_goals.commitment(problems[0].plant, mixture, runs, goals, t=20)
 
 
+def test_demo_runs(capsys, tmp_path):
+    demo = Path(__file__).parent.parent / "demos" / "composition.py"
+    runpy.run_path(str(demo))["main"](tmp_path / "demo", samples=1000)
+    assert [path.name for path in (tmp_path / "demo").iterdir()] == ["composition.png"]
+    assert "exact: value 21.087, shares [0.227 0.258 0.515]" in capsys.readouterr().out
+
+
 # -- sampled -----------------------------------------------------------------------------------------------------------
 
 
@@ -328,6 +339,14 @@ def test_nonlinear_solutions_are_sent_to_rollouts():
     plant = Slope(pull=0.5)
     solutions = solved([toward(0.0, plant=plant), toward(1.0, plant=plant)])
     refuse("For nonlinear ones, compose problems", solutions, [1.0, 1.0])
+
+
+def test_solutions_with_limits_or_growing_noise_are_sent_to_rollouts():
+    solution = solved([toward(0.0)])[0]
+    walled = replace(solution, trace=(replace(solution.trace[-1], barrier=0.1),))  # as the interior point leaves it
+    growing = replace(solution, model=replace(solution.model, E=np.ones((T, 1, 1, 2))))
+    for other in (walled, growing):
+        refuse("component 1 is not linear-quadratic", [solution, other], [1.0, 1.0])
 
 
 def test_bad_arguments_are_refused():
