@@ -51,6 +51,9 @@ _WHERE = {
     "evaluation": ("evaluate", "compare", "Comparison"),
     "risk": ("sweep",),
     "profile": ("risk_profile", "RiskProfile", "RiskPoint"),
+    "path_integrals": ("path_integral", "PathIntegral"),
+    "mixture": ("MixturePolicy",),
+    "composition": ("compose", "SampledMixture", "MixtureEstimate"),
     "mpc": ("RecedingHorizon",),
 }
 _CASADI = ("vertcat", "sin", "cos", "tan", "exp", "log", "sqrt", "tanh", "atan2", "fabs", "if_else", "dot", "sumsqr")

@@ -1,0 +1,256 @@
+"""Several goals at once: optimal policies for a soft minimum of terminal costs, mixed from those of its parts.
+
+    C_T = -(1/l) log sum_i w_i exp(-l C_T^i)        z_t^i = exp(-l V_t^i)
+
+    z_t(x) = sum_i w_i z_t^i(x)        pi_t(u | x) = sum_i [w_i z_t^i(x) / z_t(x)] pi_t^i(u | x)
+
+for components of the same plant, noise, stage cost and baseline. Exact where lambda_policy = lambda_transition = l > 0,
+because the recursion of `messages` is linear in z there and nowhere else.
+
+Source: *Unifying Entropy Regularization in Optimal Control*, arXiv 2512.06109, equation 40.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ppi_robotics.distribution import as_table, with_error
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.gaussian import as_finite, frozen
+from ppi_robotics.mixture import MixturePolicy, log, log_sum
+from ppi_robotics.path_integrals import Forward, PathIntegral, check_weight
+from ppi_robotics.problem import Problem
+from ppi_robotics.rollouts import rollout
+from ppi_robotics.solution import Solution
+
+SAME = 1e-8  # relative difference, beyond rounding, from which on the models of components are not the same
+
+
+def compose(components, weights, weight=None, baseline=None, samples=None, seed=0, threads=None):
+    """The optimal policy for several goals, from components that differ in their terminal cost alone.
+
+    Args:
+      components: `Solution`s of linear-quadratic problems by PPI(eta) with the flat baseline, or AICO(): the answer is
+        exact, a `MixturePolicy`. That terminal costs are quadratic cannot be checked. Or `Problem`s, which may be
+        nonlinear: the answer is a `SampledMixture`, exact up to the errors that it states, and the arguments from
+        `weight` on are for it alone.
+      weights: w_i, one for each component, not negative; they need not sum to 1.
+      weight: l [1/cost], above 0.
+      baseline: `LinearGaussianPolicy` that the composed policy stays close to.
+      samples: number of rollouts an estimate, 10,000 by default.
+      seed, threads: as for `path_integral`.
+
+    Returns:
+      `MixturePolicy` or `SampledMixture`.
+
+    Raises:
+      ProblemError: if an argument cannot be used, or if the components differ in more than their terminal cost or were
+        solved with lambda_policy other than lambda_transition, for which no mixture is optimal.
+    """
+    components = tuple(components) if isinstance(components, list | tuple) else ()
+    kinds = [kind for kind in (Solution, Problem) if components and all(isinstance(c, kind) for c in components)]
+    if not kinds:
+        raise ProblemError("components is no list of Solutions, nor one of Problems; give at least one of either kind")
+    weights = _checked_weights(weights, len(components))
+    if kinds == [Problem]:
+        if weight is None or baseline is None:
+            raise ProblemError("problems are composed by rollouts: give weight and baseline, or solutions to mix")
+        forward = Forward(components[0], baseline, 10_000 if samples is None else samples, seed, threads)
+        return _sampled(components, weights, check_weight(weight), forward)
+    if weight is not None or baseline is not None or samples is not None:
+        raise ProblemError(
+            "solutions have weight and baseline of their own; give these, and samples, with problems only"
+        )
+    return _mixed(components, weights)
+
+
+# -- exact, linear-quadratic -------------------------------------------------------------------------------------------
+
+
+def _mixed(solutions, weights):
+    for i, solution in enumerate(solutions):
+        _check_synchronized(i, solution)
+    first = solutions[0]
+    for i, solution in enumerate(solutions[1:], 1):
+        _check_same_model(i, first, solution)
+    policies, values = tuple(s.policy for s in solutions), tuple(s.value for s in solutions)
+    return MixturePolicy(policies, values, frozen(weights), first.sweep.lambda_policy)
+
+
+def _check_synchronized(i, solution):
+    if solution.sweep is None or solution.sweep.breakdown is not None:
+        raise ProblemError(f"component {i} has no values: {solution.explain()}; compose solutions that converged")
+    if getattr(solution.method, "baseline", "flat") != "flat":
+        raise ProblemError(
+            f"component {i} has baseline '{solution.method.baseline}', a policy of its own; components need a common "
+            "one: solve with the flat baseline"
+        )
+    lP, lS = solution.sweep.lambda_policy, solution.sweep.lambda_transition
+    if lP != lS:
+        raise ProblemError(
+            f"component {i} was solved with lambda_policy {lP:g} and lambda_transition {lS:g}; a mixture is optimal "
+            "only where both are equal and positive: solve with PPI(eta), eta above 0"
+        )
+    if any(row.barrier for row in solution.trace) or solution.policy.quaternions or solution.model.E.size:
+        raise ProblemError(
+            f"component {i} is not linear-quadratic (it has limits, quaternions or noise that grows); "
+            "compose problems by rollouts: give them with weight and baseline"
+        )
+
+
+def _check_same_model(i, first, other):
+    if first.sweep.lambda_policy != other.sweep.lambda_policy:
+        raise ProblemError(
+            f"component {i} was solved with weight {other.sweep.lambda_policy:g}, component 0 with "
+            f"{first.sweep.lambda_policy:g}; solve all with the same"
+        )
+    a, b = first.policy, other.policy
+    if (a.plant, a.x_ref.shape, a.u_ref.shape, a.dt) != (b.plant, b.x_ref.shape, b.u_ref.shape, b.dt):
+        raise ProblemError(
+            f"component {i} has {b.horizon} stages of {b.dt:g} s of plant '{b.plant}', component 0 {a.horizon} of "
+            f"{a.dt:g} s of '{a.plant}'; components share plant and horizon"
+        )
+    for (what, one, size), (_, two, other_size) in zip(_absolute(first), _absolute(other), strict=True):
+        if one.shape != two.shape or (np.abs(one - two) > SAME * (size + other_size)).any():
+            raise ProblemError(
+                f"component {i} differs from component 0 in its {what}; linear-quadratic components share all but the "
+                "terminal cost. For nonlinear ones, compose problems: give them with weight and baseline"
+            )
+
+
+def _absolute(solution):
+    """Dynamics and stage costs in states and controls themselves: names, arrays, and sizes of what they are sums of."""
+    model, x, u = solution.model, solution.policy.x_ref, solution.policy.u_ref
+    T = len(u)
+    z, c, c0 = np.hstack((x, u)), np.hstack((model.cx[:T], model.cu)), model.c0[:T]
+    F = np.concatenate((model.A, model.B), axis=2)
+    C = np.block([[model.Cxx[:T], model.Cux.transpose(0, 2, 1)], [model.Cux, model.Cuu]])
+    noise = model.G @ model.G.transpose(0, 2, 1)
+    # the last state of the reference is not kept, so that the offset of the last stage remains unchecked
+    offset = x[1:] + model.d[:-1], -_times(F, z)[:-1]
+    gradient = c, -_times(C, z)
+    constant = c0, -np.einsum("ti,ti->t", c, z), 0.5 * np.einsum("ti,ti->t", _times(C, z), z)
+    sizes = np.abs(x[1:]) + np.abs(model.d[:-1]) + _times(np.abs(F), np.abs(z))[:-1]
+    yield "dynamics", F, np.abs(F)
+    yield "dynamics", sum(offset), sizes
+    yield "noise", noise, np.abs(noise)
+    yield "stage cost", C, np.abs(C)
+    yield "stage cost", sum(gradient), np.abs(c) + _times(np.abs(C), np.abs(z))
+    yield "stage cost", sum(constant), sum(map(np.abs, constant))
+
+
+def _times(matrices, vectors):
+    return np.einsum("tij,tj->ti", matrices, vectors)
+
+
+# -- sampled -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class MixtureEstimate:
+    """What rollouts say about a composed problem at a state.
+
+    Attributes:
+      composite: `PathIntegral` of the composed problem: value and first control of the mixture.
+      components: `PathIntegral`s of the components, by the same rollouts.
+      responsibilities: shares (n,) of the components in the mixture.
+      responsibilities_standard_error: (n,).
+    """
+
+    composite: PathIntegral
+    components: tuple
+    responsibilities: np.ndarray
+    responsibilities_standard_error: np.ndarray
+
+    def __str__(self):
+        shares = zip(self.responsibilities, self.responsibilities_standard_error, strict=True)
+        rows = [("component", "value ± se", "share ± se", "ESS")]
+        for i, (part, share) in enumerate(zip(self.components, shares, strict=True)):
+            rows.append((str(i), with_error(part.value, part.standard_error), with_error(*share), f"{part.ess:.4g}"))
+        return "\n".join([str(self.composite), *as_table(rows)])
+
+
+@dataclass(frozen=True, eq=False)
+class SampledMixture:
+    """A composed problem whose values and controls are estimated where they are asked for, by rollouts.
+
+    One set of rollouts under the common baseline serves all components, as they differ in the terminal cost alone.
+
+    Attributes:
+      problems: of the components; their terminal costs are finite.
+      weights: w_i (n,).
+      weight: l [1/cost].
+      forward: the rollouts, see `path_integral`.
+    """
+
+    problems: tuple
+    weights: np.ndarray
+    weight: float
+    forward: Forward
+
+    def estimate(self, t, x):
+        """`MixtureEstimate` at stage t, 0 to T - 1, in state x (nx,).
+
+        Raises:
+          ProblemError: as `path_integral`.
+        """
+        n, nu = len(self.problems), self.problems[0].plant.nu
+        sums = self.forward.gather(self._score, self.weight, x, t)
+        # the share of a component is the mean of its share at the final state, under the weights of the composite
+        shares, errors = (frozen(part[nu:]) for part in sums.means(n))
+        return MixtureEstimate(sums.estimate(n), tuple(sums.estimate(i) for i in range(n)), shares, errors)
+
+    def _score(self, cost, final):
+        """Log weights (N, n + 1) of the components and the composite, and the components' shares (N, n) in it."""
+        terms, shares = (np.full((len(cost), len(self.problems)), fill) for fill in (-np.inf, 0.0))
+        composite, sound = np.full(len(cost), -np.inf), np.isfinite(cost)
+        if sound.any():
+            ends = np.stack([problem.cost.terminal(final[sound]) for problem in self.problems], axis=1)
+            if not np.isfinite(ends).all():
+                i = int(np.argmin(np.isfinite(ends).all(axis=0)))
+                raise ProblemError(f"the terminal cost of component {i} is not finite everywhere; give a finite one")
+            terms[sound] = -self.weight * (cost[sound, None] - ends[:, :1] + ends)
+            joint = terms[sound] + log(self.weights)
+            composite[sound] = log_sum(joint)
+            shares[sound] = np.exp(joint - composite[sound, None])
+        return np.column_stack((terms, composite)), shares
+
+
+def _sampled(problems, weights, weight, forward):
+    runs = rollout(problems[0], forward.baseline, samples=16, seed=forward.seed, stochastic=True)
+    sound = np.isfinite(runs.cost)
+    x, u = runs.x[sound, :-1], runs.u[sound]
+    x, u = x.reshape(-1, x.shape[2]), u.reshape(-1, u.shape[2])
+    for i, problem in enumerate(problems[1:], 1):
+        _check_same_problem(i, problems[0], problem, x, u)
+    return SampledMixture(problems, frozen(weights), weight, forward)
+
+
+def _check_same_problem(i, first, other, x, u):
+    """Raise `ProblemError` unless problems agree in all but the terminal cost, as far as states and controls show."""
+    a, b = first.plant, other.plant
+    sizes = (a.name, a.nx, a.nu, a.dt, first.horizon), (b.name, b.nx, b.nu, b.dt, other.horizon)
+    what = ""
+    if sizes[0] != sizes[1] or not np.array_equal(a.control_limits, b.control_limits):
+        what = "plant or horizon"
+    elif any(not np.array_equal(getattr(a.noise, n), getattr(b.noise, n)) for n in ("process", "control", "state")):
+        what = "noise"
+    elif len(x) and a is not b and _differ(a.step(x, u), b.step(x, u)):
+        what = "dynamics"
+    elif len(x) and _differ(first.cost.stage(x, u), other.cost.stage(x, u)):
+        what = "stage cost"
+    if what:
+        raise ProblemError(
+            f"component {i} differs from component 0 in its {what}; components share all but the terminal cost"
+        )
+
+
+def _differ(one, other):
+    return np.abs(one - other).max() > SAME * np.abs(one).max()
+
+
+def _checked_weights(weights, count):
+    weights = as_finite(weights, "weights", (count,))
+    if (weights < 0.0).any() or not weights.any():
+        raise ProblemError(f"weights are {weights.tolist()}; expected none below 0, and one above")
+    return weights
