@@ -84,8 +84,11 @@ def show_rows(title, rows, files):
         table.add_row(*row)
     print_table(table)
     if files.written:
-        names = [path.removeprefix(f"{files.folder}{os.sep}") for path in files.written]
-        OUTPUT.print(f"written to {files.folder}: {', '.join(names)}", soft_wrap=True)
+        inside = f"{files.folder}{os.sep}"
+        names = [path.removeprefix(inside) for path in files.written if path.startswith(inside)]
+        places = [f"to {files.folder}: {', '.join(names)}"] if names else []
+        places += [path for path in files.written if not path.startswith(inside)]
+        OUTPUT.print(f"written {', and '.join(places)}", soft_wrap=True)
 
 
 def print_table(table):

@@ -102,7 +102,7 @@ def improved(request, method, seed, callback):
     guess = shifted(problem.plant, request.last.solution, passed)
     drawn = int(np.random.SeedSequence([seed, request.stage]).generate_state(1, np.uint64)[0])  # for what is sampled
     if hasattr(method, "moved_on"):
-        method = method.moved_on(request.last.solution, passed)
+        method = method.moved_on(request.last.solution, passed, guess)
     return solve(problem, method, drawn, starts=1, policy=guess, callback=callback)
 
 

@@ -137,6 +137,7 @@ class Solution:
       method: what it was solved with.
       samples: `WeightedSamples` if the gains come from them, else None.
       proposal: what a method that samples would draw from next, else None.
+      last_reference: state (nx,) that the model's last deviation is from; the others are the policy's references.
     """
 
     policy: LinearGaussianPolicy
@@ -155,6 +156,7 @@ class Solution:
     method: object = None
     samples: WeightedSamples | None = None
     proposal: object = None
+    last_reference: np.ndarray | None = None
 
     @property
     def value(self):
@@ -166,7 +168,7 @@ class Solution:
         """Smoothed belief over the states under policy and tilted dynamics, mean (T + 1, nx), cov (T + 1, nx, nx)."""
         if self.sweep is None:
             return None
-        reference = np.vstack((self.policy.x_ref, self.x[-1:]))
+        reference = np.vstack((self.policy.x_ref, self.last_reference))
         quaternions = self.initial.quaternions
         start = Gaussian(difference(self.initial.mean, reference[0], quaternions), self.initial.cov)
         deviation = marginals(self.model, self.sweep, start)

@@ -115,6 +115,7 @@ class Outcome:
     nominal: float = math.inf
     samples: WeightedSamples | None = None
     proposal: object = None
+    last_reference: np.ndarray | None = None
 
     @property
     def rank(self):
@@ -205,7 +206,7 @@ class Run:
         if not math.isfinite(nominal):
             return outcome
         made = {"sweep": None, "samples": sweep.samples} if isinstance(sweep, Gains) else {"sweep": sweep}
-        made |= {"proposal": phase.proposal(iterate)}
+        made |= {"proposal": phase.proposal(iterate), "last_reference": frozen(iterate.x[-1])}
         return replace(outcome, policy=policy, model=model, x=x, u=u, nominal=nominal, **made)
 
     def _open_loop(self, x, u):
@@ -252,4 +253,5 @@ def to_solution(problem, best, runs, seconds):
         method=best.method,
         samples=outcome.samples,
         proposal=outcome.proposal,
+        last_reference=outcome.last_reference,
     )

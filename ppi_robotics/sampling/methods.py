@@ -60,6 +60,9 @@ class MPPI:
       anneal: share of the correlation over the stages that the next plan of a receding horizon takes over, shifted;
         0 begins with the smoothing's own.
       proposal: policy that samples are drawn about, with its gains; None for the guess without feedback.
+      conditioned: whether the next plan of a receding horizon draws its samples about the closed loop of the last one,
+        so that they follow its feedback (a feedback-conditioned path integral); with a baseline that stays, White
+        smoothing alone does.
       correlation: over the stages (T, T), in place of the smoothing's own.
       max_iterations: rounds.
       tolerance: ends once ten rounds have not lowered the cost of the mean by a larger fraction.
@@ -79,6 +82,7 @@ class MPPI:
     rate: float = 0.5
     anneal: float = 0.0
     proposal: LinearGaussianPolicy | None = None
+    conditioned: bool = True
     correlation: np.ndarray | None = field(default=None, repr=False, compare=False)
     max_iterations: int = 100
     tolerance: float = 1e-3
@@ -120,7 +124,9 @@ class MPPI:
             raise ProblemError(f"covariance is '{self.covariance}' and the baseline stays; choose baseline 'moving'")
         feedback = self.proposal is not None and self.proposal.K.any()
         if self.follow < 1.0 and feedback and not isinstance(self.smoothing, White):
-            raise ProblemError("a baseline that stays takes a proposal with gains with White smoothing alone")
+            raise ProblemError(
+                "a baseline that stays and samples that follow gains take White smoothing; choose baseline 'moving'"
+            )
         check_common(self)
 
     def _check_shares(self):
@@ -161,15 +167,14 @@ class MPPI:
             as_covariance(self.correlation, "correlation", problem.horizon)
         return Plan((SamplingSteps(self),))
 
-    def moved_on(self, solution, stages):
-        """The method for a plan that starts some stages after a solution's."""
-        if not self.anneal or solution.proposal is None:
-            return self
-        before = solution.proposal
-        dt, anneal = solution.policy.dt, self.anneal
-        return replace(
-            self, correlation=self.smoothing.shifted(before.u_ref, before.correlation, stages, dt, anneal)[1]
-        )
+    def moved_on(self, solution, stages, policy):
+        """The method for a plan that starts some stages after a solution's, whose policy has been shifted by them."""
+        followed = self.conditioned and (self.follow == 1.0 or isinstance(self.smoothing, White))
+        kept, before = {"proposal": policy} if followed else {}, solution.proposal
+        if self.anneal and before is not None:
+            moved = before.u_ref, before.correlation, stages, policy.dt, self.anneal
+            kept["correlation"] = self.smoothing.shifted(*moved)[1]
+        return replace(self, **kept)
 
     def first_proposal(self, problem, x, u):
         """`Proposal` of the first round, about a guess x (T + 1, nx), u (T, nu) or the method's own."""
