@@ -7,7 +7,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-MODULES = ("sweep", "iteration", "inference", "swing_up", "rollouts", "mujoco", "mpc", "startup")
+MODULES = ("sweep", "iteration", "inference", "swing_up", "rollouts", "mujoco", "mpc", "mppi", "startup")
 
 
 def rows(module):

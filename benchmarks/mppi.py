@@ -16,6 +16,7 @@ import shutil
 import statistics
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,22 @@ def ours(problem, samples, sigma, temperature, knots=None):
       knots: number of times, evenly from the start to the horizon's end, whose controls are held until the next one;
         every stage by default.
     """
-    raise NotImplementedError(f"one update of {samples} samples ({sigma}, {temperature}, {knots}) on {problem}")
+    import ppi_robotics as ppi
+    from ppi_robotics.sampling.steps import SamplingSteps
+
+    smoothing = ppi.White() if knots is None else ppi.Splines(knots, degree=0)
+    method = ppi.MPPI(samples, temperature, np.min(sigma), smoothing, feedback="none")
+    T, phase = problem.horizon, SamplingSteps(method)
+    iterate = phase.begin(problem, np.tile(problem.initial.mean, (T + 1, 1)), np.zeros((T, problem.plant.nu)))
+    scale = np.broadcast_to(np.reshape(sigma, (-1, 1)), iterate.memory.proposal.scale.shape)
+    proposal = replace(iterate.memory.proposal, scale=np.ascontiguousarray(scale))
+    last = replace(iterate, memory=replace(iterate.memory, proposal=proposal))
+
+    def update():
+        nonlocal last
+        last, _ = phase.advance(problem, last, 1)
+
+    return update
 
 
 def ask(variable, package, module, *arguments):

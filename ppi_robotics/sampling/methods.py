@@ -125,7 +125,8 @@ class MPPI:
         feedback = self.proposal is not None and self.proposal.K.any()
         if self.follow < 1.0 and feedback and not isinstance(self.smoothing, White):
             raise ProblemError(
-                "a baseline that stays and samples that follow gains take White smoothing; choose baseline 'moving'"
+                "a baseline that stays and a proposal with gains take White smoothing; choose baseline 'moving'"
+            )
             )
         check_common(self)
 
