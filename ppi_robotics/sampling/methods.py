@@ -127,7 +127,6 @@ class MPPI:
             raise ProblemError(
                 "a baseline that stays and a proposal with gains take White smoothing; choose baseline 'moving'"
             )
-            )
         check_common(self)
 
     def _check_shares(self):
