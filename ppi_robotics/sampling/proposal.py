@@ -28,7 +28,7 @@ class Proposal:
       x_ref, u_ref, K: closed loop that they are added to, (T + 1, nx), (T, nu), (T, nu, ndx).
       factor: L (T, r), None for independent stages.
       scale: (r, nu).
-      prior: mean (T, nu) of the baseline, about which exploring samples are drawn, too.
+      prior: mean (T, nu) of the baseline, about which, with the gains added, exploring samples are drawn, too.
       quaternions: where they start in the state.
     """
 
@@ -67,10 +67,10 @@ class Proposal:
         """
         if follow == 1.0:
             return np.zeros(len(draws.push))
-        to_prior = self._toward(draws, x, 1.0).sum(axis=1)
-        ratio = to_prior if follow == 0.0 else self._toward(draws, x, 1.0 - follow).sum(axis=1)
+        ratio = self._toward(draws, x, 1.0 - follow).sum(axis=1)
         if exploring:
-            ratio = ratio - np.logaddexp(np.log1p(-exploring), np.log(exploring) + to_prior)
+            explored = self._shifted(draws, -self.offset).sum(axis=1)  # with the gains that all samples have
+            ratio = ratio - np.logaddexp(np.log1p(-exploring), np.log(exploring) + explored)
         return ratio
 
     def log_ratio_ahead(self, draws, x, follow):
@@ -79,11 +79,12 @@ class Proposal:
 
     def _toward(self, draws, x, share):
         """Log ratios (N, r) of the density about a mean that is a share of the way to the prior's; they add up."""
-        z = draws.latent / self.scale
-        if self.K.any():
-            back = share * (self.u_ref - self.prior + feedback(self, x)) / self.scale
-        else:
-            back = -share * self.offset / self.scale
+        away = self.u_ref - self.prior + feedback(self, x) if self.K.any() else -self.offset
+        return self._shifted(draws, share * away)
+
+    def _shifted(self, draws, back):
+        """Log ratios (N, r) of the density whose latents have the mean -back, (r, nu) or (N, r, nu)."""
+        z, back = draws.latent / self.scale, back / self.scale
         return -0.5 * ((2.0 * z + back) * back).sum(axis=-1)
 
     def fitted(self, kind, draws, weights, rate, first):
