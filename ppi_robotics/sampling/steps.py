@@ -131,12 +131,11 @@ class SamplingSteps(Phase):
     def _ahead(self, proposal, draws, trials, weighting):
         """Log-weights (N, T) for the controls of every stage: of what is still to come, where stages are independent.
 
-        Elite samples have no temperature, and controls that hang together over time bring their past along: their
-        weights are those of the whole sequences.
+        Elite samples have no temperature, and controls that hang together over time, or by being those of an exploring
+        sample, tell of costs already paid: their weights are those of the whole sequences.
         """
         weight, T = weighting.lambda_policy, draws.push.shape[1]
-        independent = proposal.factor is None and not self.method.exploration
-        if not weight > 0.0 or (self.method.follow < 1.0 and not independent):
+        if not weight > 0.0 or proposal.factor is not None or self.method.exploration:
             return np.repeat(weighting.log_weights[:, None], T, axis=1)
         ahead = -weight * np.where(np.isfinite(trials.to_go[:, :T]), trials.to_go[:, :T], np.inf)
         if self.method.follow < 1.0:
