@@ -18,7 +18,7 @@ from ppi_robotics.guesses import control_range
 from ppi_robotics.plans import Plan, check_choice, check_common, check_number
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.rollouts import check_count
-from ppi_robotics.sampling.proposal import DRAWS, Proposal
+from ppi_robotics.sampling.proposal import DRAWS, MOST_SOBOL, Proposal
 from ppi_robotics.sampling.smoothing import AR1, Colored, Kernel, Splines, White
 from ppi_robotics.sampling.steps import SamplingSteps
 from ppi_robotics.sampling.temperature import LBPS, REPS, Elite, Fixed, TargetESS
@@ -146,7 +146,12 @@ class MPPI:
             raise ProblemError(f"spread has {np.size(self.spread)} entries; the plant has {plant.nu} controls")
         if self.proposal is not None:
             self.proposal.check(problem)
-        self.smoothing.factor(problem.horizon, plant.dt)
+        numbers = self.smoothing.factor(problem.horizon, plant.dt).shape[1] * plant.nu
+        if self.draws == "sobol" and numbers > MOST_SOBOL:
+            raise ProblemError(
+                f"draws is 'sobol', for at most {MOST_SOBOL} numbers a sample; these have {numbers}: choose 'normal', or "
+                "Splines of fewer knots"
+            )
         return Plan((SamplingSteps(self),))
 
     def first_proposal(self, problem, x, u):

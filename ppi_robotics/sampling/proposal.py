@@ -17,6 +17,7 @@ from ppi_robotics.manifold import difference
 from ppi_robotics.rollouts import in_threads, processors
 
 DRAWS = ("normal", "antithetic", "sobol")
+MOST_SOBOL = qmc.Sobol.MAXDIM  # numbers a sample
 JITTER = 1e-6  # of a fitted correlation, relative to the first one's
 
 
@@ -139,12 +140,14 @@ def latents(kind, count, seed, first, scale):
     """Latents (count, r, nu) with standard deviations `scale` (r, nu).
 
     Args:
-      kind: "normal"; "antithetic", pairs of opposite signs; "sobol", scrambled quasi-random points.
+      kind: "normal"; "antithetic", pairs of opposite signs; "sobol", scrambled quasi-random points, the first of a
+        power of two.
       seed, first: sample i of a seed has the same numbers in every call; quasi-random points belong together, so that
         `first` counts sets of them.
     """
     if kind == "sobol":
-        points = qmc.Sobol(scale.size, rng=np.random.default_rng([seed, first])).random(count)
+        whole = qmc.Sobol(scale.size, rng=np.random.default_rng([seed, first])).random_base2((count - 1).bit_length())
+        points = whole[:count]
         return special.ndtri(np.clip(points, 1e-12, 1 - 1e-12)).reshape(count, *scale.shape) * scale
     z = np.empty((count, *scale.shape))
     fresh = count - count // 2 if kind == "antithetic" else count
