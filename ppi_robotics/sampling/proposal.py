@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
-from scipy.stats import qmc
 
 from ppi_robotics.kernels.draws import draw
 from ppi_robotics.manifold import difference
 from ppi_robotics.rollouts import in_threads, processors
 
 DRAWS = ("normal", "antithetic", "sobol")
-MOST_SOBOL = qmc.Sobol.MAXDIM  # numbers a sample
+MOST_SOBOL = 21201  # numbers a sample, for which SciPy has directions
 JITTER = 1e-6  # of a fitted correlation, relative to the first one's
 
 
@@ -146,6 +145,8 @@ def latents(kind, count, seed, first, scale):
         `first` counts sets of them.
     """
     if kind == "sobol":
+        from scipy.stats import qmc  # takes longer to import than the rest of the package
+
         whole = qmc.Sobol(scale.size, rng=np.random.default_rng([seed, first])).random_base2((count - 1).bit_length())
         points = whole[:count]
         return special.ndtri(np.clip(points, 1e-12, 1 - 1e-12)).reshape(count, *scale.shape) * scale
