@@ -87,7 +87,9 @@ class SamplingSteps(Phase):
         recorded = method.feedback == "samples" or (method.follow < 1.0 and proposal.K.any())
         risk = method.noise_draws, method.lambda_transition
         trials = run_trials(problem, proposal, draws.push, self.seed, memory.count, *risk, recorded)
-        ratio = proposal.log_ratio(draws, trials.x, method.follow, exploring / method.samples)
+        with np.errstate(invalid="ignore", over="ignore"):  # along states that are not finite
+            ratio = proposal.log_ratio(draws, trials.x, method.follow, exploring / method.samples)
+        ratio = np.where(np.isfinite(trials.cost), ratio, 0.0)
         weighting = method.temperature.weights(trials.cost, ratio)
         memory = replace(memory, count=memory.count + method.samples, lambda_policy=weighting.lambda_policy)
         if not weighting.valid:
