@@ -68,14 +68,17 @@ class SamplingSteps(Phase):
         return replace(self, seed=seed)
 
     def begin(self, problem, x, u):
-        """Iterate at the rollout of the guess, or of the method's own proposal."""
+        """Iterate at the rollout of the guess, or of the method's own proposal.
+
+        Where that has no finite cost, samples may; they are drawn about what was given.
+        """
         line = shooting(problem, problem.plant.control_limits)
         proposal = self.method.first_proposal(problem, x, u)
         x, u, cost = line.rollout(proposal.x_ref, proposal.u_ref, proposal.K)
         if not math.isfinite(cost):
-            return Iterate(x, u, np.empty((len(u), 0)), status=Status.DIVERGED)
+            x, u, cost = np.vstack((proposal.x_ref[: len(u)], proposal.x_ref[-1:])), proposal.u_ref, math.inf
         proposal = replace(proposal, x_ref=x, u_ref=u)
-        return Iterate(x, u, np.empty((len(u), 0)), cost, swept=True, memory=Memory(line, proposal, proposal, cost))
+        return Iterate(x, u, np.empty((len(u), 0)), cost, memory=Memory(line, proposal, proposal, cost))
 
     def advance(self, problem, iterate, index):
         """One round."""
@@ -147,14 +150,16 @@ class SamplingSteps(Phase):
     def _settle(self, iterate, x, u, cost, memory):
         """The iterate after a round, with the status if nothing is gained any more.
 
+        Only with a round behind it does an iterate get feedback: without any the guess is the answer.
         Where the cost of the mean without noise is what counts, it stays at the best one so far.
         """
-        gained = cost < memory.lowest - self.method.tolerance * abs(memory.lowest)
+        enough = self.method.tolerance * abs(memory.lowest) if math.isfinite(memory.lowest) else 0.0
+        gained = cost < memory.lowest - enough
         memory = replace(memory, lowest=cost if gained else memory.lowest, stalled=0 if gained else memory.stalled + 1)
         status = Status.CONVERGED if memory.stalled >= PATIENCE else None
         if self.method.follow == 1.0 and not self.method.noise_draws and cost > iterate.cost:
-            return replace(iterate, status=status, memory=memory)
-        return replace(iterate, x=x, u=u, cost=cost, status=status, memory=memory)
+            return replace(iterate, status=status, swept=True, memory=memory)
+        return replace(iterate, x=x, u=u, cost=cost, status=status, swept=True, memory=memory)
 
     def _row(self, index, cost, change, weighting):
         weights = weighting.ess if weighting.valid else 0.0, 1.0 / weighting.lambda_policy
