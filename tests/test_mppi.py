@@ -24,7 +24,7 @@ LAMBDA = 1.0 / TEMPERATURE
 A, B, D = np.array([[0.9, 0.2], [-0.1, 0.8]]), np.array([[0.3, 0.0], [0.1, 0.4]]), np.array([0.1, -0.05])
 NOISE = np.array([0.2, 0.1])  # variances a stage
 PROCESS = np.uint64(0)  # random stream
-ELSEWHERE = np.tile([0.5, -0.4], (T, 1))
+ELSEWHERE = np.tile([0.25, -0.2], (T, 1))
 OF_U = np.arange(3, 3 + 4 * T).reshape(T, 4)[:, :2].ravel()  # entries of a `Joint` that the controls are made of
 
 
@@ -386,3 +386,234 @@ def test_a_replan_without_samples_is_refused_and_the_last_policy_goes_on():
 def run_seed(seed=0, start=0):
     """Seed of a start of a solve."""
     return int(np.random.SeedSequence([seed, start]).generate_state(1, np.uint64)[0])
+
+
+# -- the same numbers --------------------------------------------------------------------------------------------------
+
+NOISY = {"noise_draws": 3, "baseline": "fixed", "feedback": "samples", "count": 2}
+
+
+def numbers(seed=0, samples=500, **options):
+    solution, seen = rounds(PROBLEM, ELSEWHERE, seed, samples=samples, **{**NOISY, **options})
+    return seen[0][0], seen[1][0], solution.policy.u_ref, solution.policy.K
+
+
+@pytest.mark.parametrize("draws", ["normal", "antithetic", "sobol"])
+def test_numbers_do_not_depend_on_processors_but_on_the_seed(draws, monkeypatch):
+    first = numbers(draws=draws)
+    for count in (1, 3, 7):
+        for module in (rollouts, proposals):
+            monkeypatch.setattr(module, "processors", lambda count=count: count)
+        for actual, expected in zip(numbers(draws=draws), first, strict=True):
+            close(actual, expected, 0.0)
+    for actual, expected in zip(numbers(seed=1, draws=draws), first, strict=True):
+        assert (actual != expected).any()
+
+
+def test_a_sample_is_the_same_among_fewer_or_more():
+    few, many = numbers(samples=101)[0], numbers(samples=500)[0]
+    close(few, many[:101], 0.0)
+
+
+def test_rounds_draw_anew():
+    first, second = numbers(count=2, baseline="moving")[:2]
+    assert not np.isin(first, second).any()
+
+
+# -- plain loops -------------------------------------------------------------------------------------------------------
+
+LIMITS = np.array([[-0.5, 0.4], [-0.3, 0.6]])
+
+
+def noise_of(seed, sample):
+    z = np.empty((T, 2))
+    for t in range(T):
+        lanes = np.empty((2, 1))
+        normals(np.uint64(seed), PROCESS, sample, t, lanes)
+        z[t] = lanes[:, 0]
+    return z
+
+
+def plain_cost(x, controls, noise):
+    stage, effort, last = (np.array(w) for w in WEIGHTS)
+    total = 0.0
+    for u, w in zip(controls, noise, strict=True):
+        u = np.clip(u, *LIMITS.T)
+        total += np.sum(stage * (x - GOAL) ** 2) + np.sum(effort * u**2)
+        x = A @ x + B @ u + D + np.sqrt(NOISE) * w
+    return total + np.sum(last * (x - GOAL) ** 2)
+
+
+def plain_rounds(mean, samples, noise_draws, follow, weight, count):
+    """Rounds of MPPI as they are usually written; returns the mean of every round, and the costs of its samples."""
+    seed, means, costs = run_seed(), [], []
+    for index in range(count):
+        first = index * samples
+        push = proposals.latents("normal", samples, seed, first, np.tile(SPREAD, (T, 1)))
+        cost = np.empty(samples)
+        for n in range(samples):
+            numbered = range((first + n) * noise_draws, (first + n + 1) * noise_draws)
+            each = np.array([plain_cost(START, mean + push[n], noise_of(seed, i)) for i in numbered])
+            cost[n] = each.mean() if weight == 0.0 else -np.log(np.mean(np.exp(-weight * each))) / weight
+            if not noise_draws:
+                cost[n] = plain_cost(START, mean + push[n], np.zeros((T, 2)))
+        log_w = -LAMBDA * cost
+        if follow == 0.0:
+            log_w -= (mean * (mean + push) / SPREAD**2).sum(axis=(1, 2)) - 0.5 * (mean**2 / SPREAD**2).sum()
+        w = np.exp(log_w - log_w.max())
+        mean = np.clip(mean + np.einsum("n,nti->ti", w / w.sum(), push), *LIMITS.T)
+        means.append(mean)
+        costs.append(cost)
+    return means, costs
+
+
+@pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:invalid value")
+@pytest.mark.parametrize(
+    ("noise_draws", "how", "weight"), [(0, "fixed", 0.0), (1, "moving", 0.0), (2, "fixed", 0.0), (3, "moving", -0.1)]
+)
+def test_rounds_are_those_of_a_plain_loop_with_limits(noise_draws, how, weight):
+    options = {"samples": 40, "noise_draws": noise_draws, "baseline": how, "lambda_transition": weight, "count": 3}
+    solution, seen = rounds(problem_of(limits=LIMITS), np.clip(2 * ELSEWHERE, *LIMITS.T), **options)
+    start = np.clip(2 * ELSEWHERE, *LIMITS.T)
+    means, costs = plain_rounds(start, 40, noise_draws, float(how == "moving"), weight, 3)
+    assert (np.isclose(means, LIMITS[:, 0]) | np.isclose(means, LIMITS[:, 1])).any()
+    close([found[0] for found in seen], costs, 1e-12)
+    close(solution.policy.u_ref, means[-1], 1e-11)
+    nominal = [plain_cost(START, mean, np.zeros((T, 2))) for mean in means]
+    close([row.cost for row in solution.trace], nominal, 1e-11)
+
+
+def test_a_round_on_a_body_is_that_of_a_plain_loop_of_mj_step():
+    plant, horizon = mujoco_bodies.plant("cartpole"), 6
+    start, spread = plant.state() + np.array([0.1, 2.9, -0.2, 0.3]), 0.6
+    weights = np.array([1.0, 2.0, 0.1, 0.2]), np.array([0.05]), np.array([5.0, 5.0, 1.0, 1.0])
+    problem = ppi.Problem(plant, ppi.Quadratic(*weights), start, horizon)
+    guess = np.linspace(-0.5, 0.5, horizon)[:, None]
+    solution, seen = rounds(problem, guess, samples=24, spread=spread, baseline="fixed")
+    push = proposals.latents("normal", 24, run_seed(), 0, np.full((horizon, 1), spread))
+    costs, goal = np.zeros(24), plant.state()
+    low, high = plant.control_limits.T
+    for n in range(24):
+        data = mujoco.MjData(plant.model)
+        bodies.set_state(data, start, np.zeros(1))
+        x = start
+        for t in range(horizon):
+            u = np.clip(guess[t] + push[n, t], low, high)
+            costs[n] += weights[0] @ bodies.apart(plant.model, x, goal) ** 2 + weights[1] @ u**2
+            data.ctrl = u
+            for _ in range(plant.substeps):
+                mujoco.mj_step(plant.model, data)
+            x = np.r_[data.qpos, data.qvel, data.act]
+        costs[n] += weights[2] @ bodies.apart(plant.model, x, goal) ** 2
+    close(seen[0][0], costs, 1e-11)
+    log_w = -LAMBDA * costs - (guess * (guess + push) / spread**2).sum(axis=(1, 2))
+    w = np.exp(log_w - log_w.max())
+    close(solution.policy.u_ref, np.clip(guess + np.einsum("n,nti->ti", w / w.sum(), push), low, high), 1e-11)
+
+
+# -- covariances -------------------------------------------------------------------------------------------------------
+
+
+def one_step(**options):
+    """The proposal before and after a round, its draws, and the weights."""
+    rule, seen = spied(options.pop("temperature", ppi.Fixed(TEMPERATURE)))
+    method = ppi.MPPI(temperature=rule, spread=tuple(SPREAD), feedback="none", samples=300, **options)
+    steps = SamplingSteps(method, 5)
+    begun = steps.begin(PROBLEM, np.zeros((T + 1, 2)), ELSEWHERE)
+    ended, _ = steps.advance(PROBLEM, begun, 1)
+    before = begun.memory.proposal
+    draws = before.sample("normal", 300, 5, 0)
+    if method.draws_mean:
+        draws.push[0] = 0.0
+    return before, ended.memory.proposal, draws.push, seen[0][2].weights
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.3])
+def test_standard_deviations_are_those_of_the_elites(rate):
+    before, after, push, weights = one_step(temperature=ppi.Elite(20), covariance="diagonal", rate=rate)
+    elites = push[weights > 0]
+    assert len(elites) == 20
+    close(after.scale**2, rate * elites.var(axis=0) + (1 - rate) * before.scale**2, 1e-12)
+    close(after.u_ref, ELSEWHERE + elites.mean(axis=0), 1e-12)
+
+
+@pytest.mark.parametrize("smoothing", [ppi.White(), ppi.AR1(0.6), ppi.Splines(3, degree=1)], ids=repr)
+def test_the_covariance_over_time_is_the_projection_of_the_weighted_samples(smoothing):
+    """sum w (U - M) diag(Sigma)^-1 (U - M)' / nu, the likeliest covariance over the stages for the given controls'."""
+    before, after, push, weights = one_step(covariance="time", rate=1.0, smoothing=smoothing)
+    M = np.einsum("n,nti->ti", weights, push)
+    expected = sum(w * (U - M) @ np.diag(SPREAD**-2) @ (U - M).T for w, U in zip(weights, push, strict=True)) / 2
+    close(after.correlation, expected, 3e-6)  # a millionth of the first one stays
+    close(after.u_ref, before.u_ref + M, 1e-12)
+    assert after.sample("normal", 10, 0, 0).push.shape == (10, T, 2)
+
+
+# -- bad arguments -----------------------------------------------------------------------------------------------------
+
+POLICY = feedback_policy(PROBLEM)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"samples": 1}, "samples is 1; expected a whole number, at least 2"),
+        ({"samples": 10.0}, "samples is 10.0"),
+        ({"temperature": 0.0}, "temperature is 0; expected a positive number"),
+        ({"temperature": -1}, "temperature is -1; expected a positive number"),
+        ({"temperature": np.nan}, "temperature"),
+        ({"temperature": "hot"}, "temperature is 'hot'; expected a positive number, or one of Fixed, TargetESS"),
+        ({"temperature": True}, "temperature is True"),
+        ({"smoothing": "ar1"}, "smoothing is 'ar1'; choose from White, AR1"),
+        ({"spread": 0.0}, "spread is 0.0; expected positive"),
+        ({"spread": (1.0, -1.0)}, "spread is"),
+        ({"spread": np.ones((2, 2))}, "spread is"),
+        ({"spread": "wide"}, "spread"),
+        ({"baseline": "flat"}, "baseline is 'flat'; choose from fixed, moving"),
+        ({"baseline": 1.5}, "baseline is 1.5; expected a share"),
+        ({"baseline": None}, "baseline is None"),
+        ({"exploration": 1.0}, "exploration is 1.0; expected a share"),
+        ({"exploration": -0.1}, "exploration is -0.1"),
+        ({"rate": 2}, "rate is 2; expected a share"),
+        ({"rate": "fast"}, "rate is 'fast'"),
+        ({"noise_draws": -1}, "noise_draws is -1"),
+        ({"noise_draws": 1, "lambda_transition": 0.1}, "noise_draws 1; risk over the noise takes two draws or more"),
+        ({"lambda_transition": np.inf}, "lambda_transition is inf"),
+        ({"draws": "halton"}, "draws is 'halton'; choose from normal, antithetic, sobol"),
+        ({"feedback": True}, "feedback is True; choose from sweep, samples, none"),
+        ({"covariance": "full"}, "covariance is 'full'; choose from fixed, diagonal, time"),
+        ({"proposal": ELSEWHERE}, "proposal is .*; expected a LinearGaussianPolicy"),
+        ({"baseline": "fixed", "covariance": "time"}, "covariance is 'time' and the baseline stays"),
+        ({"baseline": "fixed", "proposal": POLICY, "smoothing": ppi.AR1(0.5)}, "takes a proposal with gains with White"),
+        ({"baseline": 0.5, "proposal": POLICY, "noise_draws": 2}, "one draw of the noise at most"),
+        ({"max_iterations": 0}, "max_iterations is 0"),
+        ({"tolerance": 0.0}, "tolerance is 0.0"),
+    ],
+)
+def test_bad_settings_are_refused_in_one_line(options, message):
+    with pytest.raises(ppi.ProblemError, match=message) as error:
+        ppi.MPPI(**options)
+    assert "\n" not in str(error.value)
+
+
+OTHER = ppi.LinearGaussianPolicy(np.ones((T, 1)), STILL, np.zeros((T, 1, 1)), np.zeros((T, 1, 1)), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"spread": (1.0, 1.0, 1.0)}, "spread has 3 entries; the plant has 2 controls"),
+        ({"proposal": OTHER}, "polic"),
+        ({"smoothing": ppi.Splines(10)}, "knots is 10 for a horizon of 4 stages"),
+    ],
+)
+def test_settings_that_do_not_fit_the_problem_are_refused_before_any_work(options, message):
+    with pytest.raises(ppi.ProblemError, match=message) as error:
+        ppi.solve(PROBLEM, ppi.MPPI(**options))
+    assert "\n" not in str(error.value)
+
+
+def test_more_numbers_than_sobol_points_have_are_refused():
+    problem = ppi.Problem(Linear(), ppi.Quadratic(*WEIGHTS), START, 10_601)
+    with pytest.raises(ppi.ProblemError, match="at most 21201 numbers a sample; these have 21202"):
+        ppi.solve(problem, ppi.MPPI(draws="sobol"))
+    ppi.MPPI(draws="sobol", smoothing=ppi.Splines(10)).plan(problem)
