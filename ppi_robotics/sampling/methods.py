@@ -91,8 +91,10 @@ class MPPI:
             raise ProblemError(f"smoothing is {self.smoothing!r}; choose from {names}, for instance Splines(10)")
         if self.spread is not None:
             spread = as_finite(self.spread, "spread")
-            if spread.ndim > 1 or (spread <= 0).any():
-                raise ProblemError(f"spread is {self.spread!r}; expected positive standard deviations")
+            if spread.ndim > 1 or not spread.size or (spread <= 0).any():
+                raise ProblemError(
+                    f"spread is {spread.tolist()}; expected a positive standard deviation, or one for each control"
+                )
         self._check_shares()
         check_count(self.noise_draws, "noise_draws", 0)
         check_number("lambda_transition", self.lambda_transition)
@@ -105,12 +107,17 @@ class MPPI:
         check_choice("feedback", self.feedback, ("sweep", "samples", "none"))
         check_choice("covariance", self.covariance, ("fixed", "diagonal", "time"))
         if self.proposal is not None and not isinstance(self.proposal, LinearGaussianPolicy):
-            raise ProblemError(f"proposal is {self.proposal!r}; expected a LinearGaussianPolicy, or None")
+            raise ProblemError(f"proposal is a {type(self.proposal).__name__}; expected a LinearGaussianPolicy, or None")
         if self.follow < 1.0 and self.covariance != "fixed":
             raise ProblemError(f"covariance is '{self.covariance}' and the baseline stays; choose baseline 'moving'")
         feedback = self.proposal is not None and self.proposal.K.any()
         if self.follow < 1.0 and feedback and not isinstance(self.smoothing, White):
             raise ProblemError("a baseline that stays takes a proposal with gains with White smoothing alone")
+        if self.follow < 1.0 and feedback and self.noise_draws > 1:
+            raise ProblemError(
+                f"noise_draws is {self.noise_draws}; a baseline that stays takes a proposal with gains with one draw of "
+                "the noise at most, as every draw has controls of its own"
+            )
         check_common(self)
 
     def _check_shares(self):
