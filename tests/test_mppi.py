@@ -564,7 +564,7 @@ POLICY = feedback_policy(PROBLEM)
         ({"temperature": "hot"}, "temperature is 'hot'; expected a positive number, or one of Fixed, TargetESS"),
         ({"temperature": True}, "temperature is True"),
         ({"smoothing": "ar1"}, "smoothing is 'ar1'; choose from White, AR1"),
-        ({"spread": 0.0}, "spread is 0.0; expected positive"),
+        ({"spread": 0.0}, "spread is 0.0; expected a positive"),
         ({"spread": (1.0, -1.0)}, "spread is"),
         ({"spread": np.ones((2, 2))}, "spread is"),
         ({"spread": ()}, "spread is"),

@@ -83,7 +83,7 @@ class SamplingSteps(Phase):
     def advance(self, problem, iterate, index):
         """One round."""
         method, memory, proposal = self.method, iterate.memory, iterate.memory.proposal
-        exploring = round(method.exploration * method.samples)
+        exploring = min(round(method.exploration * method.samples), method.samples - 1)
         draws = proposal.sample(method.draws, method.samples, self.seed, memory.count, exploring)
         if method.draws_mean:
             draws.push[0] = draws.latent[0] = 0.0
