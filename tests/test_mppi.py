@@ -9,13 +9,13 @@ import pytest
 from oracles import Joint, close, entropic, tilt
 
 import ppi_robotics as ppi
+from plants import mujoco_bodies
 from ppi_robotics import rollouts
 from ppi_robotics.expansion import taylor
 from ppi_robotics.kernels.lanes import normals
 from ppi_robotics.messages import Baseline, backward
 from ppi_robotics.sampling import proposal as proposals
 from ppi_robotics.sampling.steps import SamplingSteps
-from plants import mujoco_bodies
 
 T, START, SPREAD = 4, np.array([1.0, -1.0]), np.array([0.6, 0.4])
 WEIGHTS, GOAL = ((1.0, 0.5), (0.1, 0.2), (2.0, 1.0)), (0.5, -0.3)
@@ -511,6 +511,36 @@ def test_a_round_on_a_body_is_that_of_a_plain_loop_of_mj_step():
     close(solution.policy.u_ref, np.clip(guess + np.einsum("n,nti->ti", w / w.sum(), push), low, high), 1e-11)
 
 
+@pytest.mark.parametrize("body", [False, True], ids=["symbolic", "body"])
+def test_draws_of_a_sequence_are_rollouts_of_consecutive_numbers(body):
+    """Also more of them than a body runs at a time."""
+    problem = PROBLEM
+    if body:
+        plant = mujoco_bodies.plant("cartpole", noise=0.3)
+        start = ppi.Gaussian(plant.state(), 0.01 * np.eye(4))
+        problem = ppi.Problem(plant, ppi.Quadratic(np.ones(4), [0.1]), start, T)
+    plant, draws = problem.plant, 20
+    nu, ndx = plant.nu, plant.ndx
+    _, seen = rounds(problem, np.zeros((T, nu)), samples=5, spread=0.5, noise_draws=draws, lambda_transition=-0.1)
+    push = proposals.latents("normal", 5, run_seed(), 0, np.full((T, nu), 0.5))
+    for n in range(5):
+        K, cov = np.zeros((T, nu, ndx)), np.zeros((T, nu, nu))
+        policy = ppi.LinearGaussianPolicy(np.tile(problem.initial.mean, (T, 1)), push[n], K, cov, plant.dt)
+        cost = ppi.rollout(problem, policy, draws, run_seed(), first=n * draws).cost
+        assert cost.std() > 0.0
+        close(seen[0][0][n], np.log(np.mean(np.exp(0.1 * cost))) / 0.1, 1e-12)
+
+
+def test_ratios_along_gains_on_quaternions_have_the_mean_1():
+    """Exploring samples bound the ratios, so that their mean has a standard error to speak of."""
+    bare = ppi.MujocoPlant(bodies.MODELS["ball"])
+    plant = ppi.MujocoPlant(bodies.MODELS["ball"], noise=np.full(bare.ndx, 1e-4))
+    problem = ppi.Problem(plant, ppi.Quadratic(np.ones(plant.ndx), np.ones(plant.nu)), plant.state(), T)
+    options = {"proposal": bodies.policy(plant, T), "exploration": 0.3, "noise_draws": 1, "baseline": "fixed"}
+    found = [rounds(problem, np.zeros((T, 4)), s, samples=200, spread=0.5, **options)[1] for s in range(12)]
+    agrees([np.exp(seen[0][1]).mean() for seen in found], 1.0)
+
+
 # -- covariances -------------------------------------------------------------------------------------------------------
 
 
@@ -582,9 +612,9 @@ POLICY = feedback_policy(PROBLEM)
         ({"draws": "halton"}, "draws is 'halton'; choose from normal, antithetic, sobol"),
         ({"feedback": True}, "feedback is True; choose from sweep, samples, none"),
         ({"covariance": "full"}, "covariance is 'full'; choose from fixed, diagonal, time"),
-        ({"proposal": ELSEWHERE}, "proposal is a ndarray; expected a LinearGaussianPolicy"),
+        ({"proposal": ELSEWHERE}, "proposal is of type ndarray; expected a LinearGaussianPolicy"),
         ({"baseline": "fixed", "covariance": "time"}, "covariance is 'time' and the baseline stays"),
-        ({"baseline": "fixed", "proposal": POLICY, "smoothing": ppi.AR1(0.5)}, "takes a proposal with gains with White"),
+        ({"baseline": "fixed", "proposal": POLICY, "smoothing": ppi.AR1(0.5)}, "takes a proposal with gains with W"),
         ({"baseline": 0.5, "proposal": POLICY, "noise_draws": 2}, "with one draw of the noise at most"),
         ({"max_iterations": 0}, "max_iterations is 0"),
         ({"tolerance": 0.0}, "tolerance is 0.0"),
@@ -611,6 +641,11 @@ def test_settings_that_do_not_fit_the_problem_are_refused_before_any_work(option
     with pytest.raises(ppi.ProblemError, match=message) as error:
         ppi.solve(PROBLEM, ppi.MPPI(**options))
     assert "\n" not in str(error.value)
+
+
+def test_some_sample_is_about_the_mean_however_many_explore():
+    _, seen = rounds(PROBLEM, ELSEWHERE, samples=10, exploration=0.99, baseline="fixed")
+    assert np.isfinite(seen[0][1]).all()
 
 
 def test_more_numbers_than_sobol_points_have_are_refused():
