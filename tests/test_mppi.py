@@ -415,6 +415,12 @@ def test_a_sample_is_the_same_among_fewer_or_more():
     close(few, many[:101], 0.0)
 
 
+def test_antithetic_samples_are_pairs_of_opposite_signs():
+    push = proposals.latents("antithetic", 7, 3, 0, np.tile(SPREAD, (T, 1)))
+    close(push[4:], -push[:3], 0.0)
+    close(push[:4], proposals.latents("normal", 4, 3, 0, np.tile(SPREAD, (T, 1))), 0.0)
+
+
 def test_rounds_draw_anew():
     first, second = numbers(count=2, baseline="moving")[:2]
     assert not np.isin(first, second).any()
@@ -456,9 +462,8 @@ def plain_rounds(mean, samples, noise_draws, follow, weight, count):
             noises = [noise_of(seed, i) for i in numbered] or [np.zeros((T, 2))]
             each = np.array([plain_cost(START, mean + push[n], noise) for noise in noises])
             cost[n] = each.mean() if weight == 0.0 else -np.log(np.mean(np.exp(-weight * each))) / weight
-        log_w = -LAMBDA * cost
-        if follow == 0.0:
-            log_w -= (mean * (mean + push) / SPREAD**2).sum(axis=(1, 2)) - 0.5 * (mean**2 / SPREAD**2).sum()
+        baseline = push + (1.0 - follow) * mean  # deviations from its mean
+        log_w = -LAMBDA * cost - 0.5 * ((baseline / SPREAD) ** 2 - (push / SPREAD) ** 2).sum(axis=(1, 2))
         w = np.exp(log_w - log_w.max())
         mean = np.clip(mean + np.einsum("n,nti->ti", w / w.sum(), push), *LIMITS.T)
         means.append(mean)
@@ -467,18 +472,26 @@ def plain_rounds(mean, samples, noise_draws, follow, weight, count):
 
 
 @pytest.mark.parametrize(
-    ("noise_draws", "how", "weight"), [(0, "fixed", 0.0), (1, "moving", 0.0), (2, "fixed", 0.0), (3, "moving", -0.1)]
+    ("noise_draws", "baseline", "weight"), [(0, "fixed", 0.0), (1, "moving", 0.0), (2, 0.3, 0.0), (3, "moving", -0.1)]
 )
-def test_rounds_are_those_of_a_plain_loop_with_limits(noise_draws, how, weight):
-    options = {"samples": 40, "noise_draws": noise_draws, "baseline": how, "lambda_transition": weight, "count": 3}
+def test_rounds_are_those_of_a_plain_loop_with_limits(noise_draws, baseline, weight):
+    options = {"samples": 40, "noise_draws": noise_draws, "baseline": baseline, "lambda_transition": weight, "count": 3}
     solution, seen = rounds(problem_of(limits=LIMITS), np.clip(2 * ELSEWHERE, *LIMITS.T), **options)
     start = np.clip(2 * ELSEWHERE, *LIMITS.T)
-    means, costs = plain_rounds(start, 40, noise_draws, float(how == "moving"), weight, 3)
+    means, costs = plain_rounds(
+        start, 40, noise_draws, {"fixed": 0.0, "moving": 1.0}.get(baseline, baseline), weight, 3
+    )
     assert (np.isclose(means, LIMITS[:, 0]) | np.isclose(means, LIMITS[:, 1])).any()
     close([found[0] for found in seen], costs, 1e-12)
     close(solution.policy.u_ref, means[-1], 1e-11)
     nominal = [plain_cost(START, mean, np.zeros((T, 2))) for mean in means]
     close([row.cost for row in solution.trace], nominal, 1e-11)
+
+
+def test_the_baseline_is_about_the_control_within_limits_that_is_nearest_to_zero():
+    limits = np.array([[0.2, 1.0], [-1.0, -0.1]])
+    _, seen = rounds(problem_of(limits=limits), np.tile([0.2, -0.1], (T, 1)), samples=20, baseline="fixed")
+    assert not seen[0][1].any()  # ratios of the baseline to itself
 
 
 def test_a_round_on_a_body_is_that_of_a_plain_loop_of_mj_step():
