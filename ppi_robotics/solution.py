@@ -51,6 +51,7 @@ class Iteration:
       start: which initial guess.
       ess: effective sample size; nan without samples.
       temperature: of the weights of samples; nan without.
+      free_energy: -temperature log E exp(-cost / temperature) under the baseline, estimated by samples; nan without.
     """
 
     index: int
@@ -64,6 +65,7 @@ class Iteration:
     start: int = 0
     ess: float = math.nan
     temperature: float = math.nan
+    free_energy: float = math.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,11 +94,15 @@ class WeightedSamples:
 
 @dataclass(frozen=True, slots=True)
 class Gains:
-    """Feedback that no sweep has made: K (T, nu, ndx), cov (T, nu, nu), and the `WeightedSamples` behind it, if any."""
+    """Feedback that no sweep has made: K (T, nu, ndx), cov (T, nu, nu), and the `WeightedSamples` behind it, if any.
+
+    u (T, nu) are the controls at the reference, in place of the iterate's own, if given.
+    """
 
     K: np.ndarray
     cov: np.ndarray
     samples: WeightedSamples | None = None
+    u: np.ndarray | None = None
     breakdown = None
 
 

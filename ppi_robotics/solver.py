@@ -201,7 +201,8 @@ class Run:
             return replace(outcome, breakdown=sweep.breakdown)
         plant = self.problem.plant
         names = plant.name, plant.state_names, plant.control_names, plant.quaternions
-        policy = LinearGaussianPolicy(iterate.x[:-1], iterate.u, sweep.K, sweep.cov, plant.dt, *names)
+        u = iterate.u if getattr(sweep, "u", None) is None else sweep.u
+        policy = LinearGaussianPolicy(iterate.x[:-1], u, sweep.K, sweep.cov, plant.dt, *names)
         x, u, nominal = nominal_rollout(self.problem, policy)
         if not math.isfinite(nominal):
             return outcome

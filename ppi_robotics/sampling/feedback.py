@@ -23,12 +23,14 @@ class Feedback:
 
     Attributes:
       K, cov: (T, nu, ndx), (T, nu, nu), the latter what the regression leaves over.
+      u: controls at the reference (T, nu); nan where a stage kept its gains.
       ess: effective sample size of every stage (T,).
       kept: whether a stage kept the gains and covariance it had (T,), for want of effective samples.
     """
 
     K: np.ndarray
     cov: np.ndarray
+    u: np.ndarray
     ess: np.ndarray
     kept: np.ndarray
 
@@ -51,7 +53,8 @@ def regress(x, u, log_weights, x_ref, before, quaternions=()):
     w, x, u = w[sound], x[sound], u[sound]
     dx = difference(x[:, :-1], x_ref, quaternions)
     z = np.concatenate((dx, u), axis=2)
-    z = z - np.einsum("nt,nti->ti", w, z)
+    mean = np.einsum("nt,nti->ti", w, z)
+    z = z - mean
     moments = np.einsum("nt,nti,ntj->tij", w, z, z, optimize=True)
     ndx = dx.shape[2]
     xx, ux, uu = moments[:, :ndx, :ndx], moments[:, ndx:, :ndx], moments[:, ndx:, ndx:]
@@ -61,8 +64,9 @@ def regress(x, u, log_weights, x_ref, before, quaternions=()):
     K *= shrinkage(K, xx, ux, uu, ess)
     cov = uu - K @ np.swapaxes(ux, 1, 2) - ux @ np.swapaxes(K, 1, 2) + K @ xx @ np.swapaxes(K, 1, 2)
     kept = (ess < LEAST * (ndx + u.shape[2])) | ~np.isfinite(K).all(axis=(1, 2)) | (np.einsum("tii->t", xx) <= 0.0)
-    K[kept], cov[kept] = K_before[kept], cov_before[kept]
-    return Feedback(K, 0.5 * (cov + np.swapaxes(cov, 1, 2)), ess, kept)
+    at_reference = mean[:, ndx:] - np.einsum("tij,tj->ti", K, mean[:, :ndx])
+    K[kept], cov[kept], at_reference[kept] = K_before[kept], cov_before[kept], np.nan
+    return Feedback(K, 0.5 * (cov + np.swapaxes(cov, 1, 2)), at_reference, ess, kept)
 
 
 def shrinkage(K, xx, ux, uu, ess):

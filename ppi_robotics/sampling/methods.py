@@ -19,7 +19,7 @@ from ppi_robotics.guesses import control_range
 from ppi_robotics.plans import Plan, check_choice, check_common, check_number
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.rollouts import check_count
-from ppi_robotics.sampling.proposal import DRAWS, Proposal
+from ppi_robotics.sampling.proposal import DRAWS, MOST_SOBOL, Proposal
 from ppi_robotics.sampling.smoothing import AR1, Colored, Kernel, Splines, White
 from ppi_robotics.sampling.steps import SamplingSteps
 from ppi_robotics.sampling.temperature import LBPS, REPS, Elite, Fixed, TargetESS
@@ -35,9 +35,12 @@ class MPPI:
     """Model-predictive path integrals: the posterior over control sequences by weighted rollouts.
 
     G. Williams et al., *Information theoretic model predictive control* (ICRA 2017). Returns time-varying linear
-    feedback as all methods here do. How it stands to risk depends on the plant's noise: without noise in the rollouts
-    (`noise_draws=0`) and with several draws a sequence it is as `lambda_transition` says, 0 being neutral; one draw a
-    sequence cannot tell luck from merit and is risk-seeking, with lambda_transition = lambda_policy.
+    feedback as all methods here do. How it stands to risk depends on the noise in its rollouts. Without any
+    (`noise_draws=0`) it knows of none. With M draws a sequence, the risk weight over the noise of a whole rollout is,
+    to first order, lambda_transition + (lambda_policy - lambda_transition) / M, and exactly lambda_policy / M for
+    `lambda_transition=0`: with many draws it is as `lambda_transition` says, 0 being neutral, while one draw cannot
+    tell luck from merit and is risk-seeking, with lambda_policy. It is the risk of sequences that do not react to the
+    noise but by the gains of a proposal.
 
     Attributes:
       samples: control sequences a round.
@@ -45,15 +48,17 @@ class MPPI:
       spread: standard deviation of the sampled controls, a number or one for each (nu,); by default a quarter of the
         range of every control, and 5 where it has no limits.
       smoothing: how the samples of different stages hang together: `White`, `AR1`, `Colored`, `Kernel`, `Splines`.
-      baseline: "moving" with the mean, whose limit is the optimum; "fixed" at zero controls with the samples' spread,
-        whose limit pays for the divergence from it; or the share of the way that it follows.
-      exploration: share of the samples that are drawn about zero controls instead of the mean.
+      baseline: "moving" with the mean, whose limit is the optimum; "fixed" at zero controls, or the nearest within
+        limits, with the samples' spread, whose limit pays for the divergence from it; or the share of the way that it
+        follows.
+      exploration: share of the samples, all but one at most, that are drawn about zero controls instead of the mean.
       noise_draws: rollouts a sequence, each with plant noise of its own; 0 for one rollout without noise.
       lambda_transition: risk weight over several draws [1/cost]; positive seeking, negative averse.
       draws: "normal", "antithetic" pairs, or "sobol" points.
-      feedback: "sweep" for the gains of the Gaussian methods about the mean, which takes derivatives; "samples" for
-        weighted regression, shrunk by what chance explains, with gains of the proposal kept where there are too few
-        effective samples; "none" for the proposal's gains.
+      feedback: "sweep" for the gains of the Gaussian methods about the mean, with lambda_transition and the flat
+        baseline, which takes derivatives; "samples" for weighted regression, shrunk by what chance explains, with gains
+        of the proposal kept where there are too few effective samples, as at a first state that all samples share;
+        "none" for the proposal's gains.
       covariance: "fixed", "diagonal" for standard deviations that follow the weighted samples, or "time" for a
         correlation over the stages that does.
       rate: share of the way that the covariance goes in a round.
@@ -101,8 +106,10 @@ class MPPI:
             raise ProblemError(f"smoothing is {self.smoothing!r}; choose from {names}, for instance Splines(10)")
         if self.spread is not None:
             spread = as_finite(self.spread, "spread")
-            if spread.ndim > 1 or (spread <= 0).any():
-                raise ProblemError(f"spread is {self.spread!r}; expected positive standard deviations")
+            if spread.ndim > 1 or not spread.size or (spread <= 0).any():
+                raise ProblemError(
+                    f"spread is {spread.tolist()}; expected a positive standard deviation, or one for each control"
+                )
         self._check_shares()
         check_count(self.noise_draws, "noise_draws", 0)
         check_number("lambda_transition", self.lambda_transition)
@@ -115,7 +122,8 @@ class MPPI:
         check_choice("feedback", self.feedback, ("sweep", "samples", "none"))
         check_choice("covariance", self.covariance, ("fixed", "diagonal", "time"))
         if self.proposal is not None and not isinstance(self.proposal, LinearGaussianPolicy):
-            raise ProblemError(f"proposal is {self.proposal!r}; expected a LinearGaussianPolicy, or None")
+            kind = type(self.proposal).__name__
+            raise ProblemError(f"proposal is of type {kind}; expected a LinearGaussianPolicy, or None")
         if self.anneal and self.covariance != "time":
             raise ProblemError(
                 f"anneal is {self.anneal!r} and covariance '{self.covariance}'; choose covariance 'time'"
@@ -126,6 +134,11 @@ class MPPI:
         if self.follow < 1.0 and feedback and not isinstance(self.smoothing, White):
             raise ProblemError(
                 "a baseline that stays and a proposal with gains take White smoothing; choose baseline 'moving'"
+            )
+        if self.follow < 1.0 and feedback and self.noise_draws > 1:
+            raise ProblemError(
+                f"noise_draws is {self.noise_draws}; a baseline that stays takes a proposal with gains with one draw "
+                "of the noise at most, as every draw has controls of its own"
             )
         check_common(self)
 
@@ -162,15 +175,22 @@ class MPPI:
             raise ProblemError(f"spread has {np.size(self.spread)} entries; the plant has {plant.nu} controls")
         if self.proposal is not None:
             self.proposal.check(problem)
-        factor_of(self.smoothing, problem.horizon, plant.dt)
+        factor = self._factor(problem)
         if self.correlation is not None:
             as_covariance(self.correlation, "correlation", problem.horizon)
+        numbers = plant.nu * (problem.horizon if factor is None else factor.shape[1])
+        if self.draws == "sobol" and numbers > MOST_SOBOL:
+            raise ProblemError(
+                f"draws is 'sobol', for at most {MOST_SOBOL} numbers a sample; these have {numbers}: choose 'normal', "
+                "or Splines of fewer knots"
+            )
         return Plan((SamplingSteps(self),))
 
     def moved_on(self, solution, stages, policy):
         """The method for a plan that starts some stages after a solution's, whose policy has been shifted by them."""
-        followed = self.conditioned and (self.follow == 1.0 or isinstance(self.smoothing, White))
-        kept, before = {"proposal": policy} if followed else {}, solution.proposal
+        stays = self.follow < 1.0
+        followed = self.conditioned and not (stays and (self.noise_draws > 1 or not isinstance(self.smoothing, White)))
+        kept, before = {"proposal": policy if followed else None}, solution.proposal
         if self.anneal and before is not None:
             moved = before.u_ref, before.correlation, stages, policy.dt, self.anneal
             kept["correlation"] = self.smoothing.shifted(*moved)[1]
@@ -178,8 +198,7 @@ class MPPI:
 
     def first_proposal(self, problem, x, u):
         """`Proposal` of the first round, about a guess x (T + 1, nx), u (T, nu) or the method's own."""
-        plant, T = problem.plant, problem.horizon
-        factor = factor_of(self.smoothing, T, plant.dt)
+        plant, T, factor = problem.plant, problem.horizon, self._factor(problem)
         if self.correlation is not None:
             factor = covariance_factor(np.asarray(self.correlation, dtype=float))
         spread = WIDTH * control_range(plant) if self.spread is None else np.asarray(self.spread, dtype=float)
@@ -189,6 +208,10 @@ class MPPI:
         if self.proposal is not None:
             x, u, K = self.proposal.x_ref, np.array(self.proposal.u_ref), self.proposal.K
         return Proposal(x, u, K, factor, scale, prior, plant.quaternions)
+
+    def _factor(self, problem):
+        """Factor (T, r) of the correlation over the stages, None for independent ones."""
+        return factor_of(self.smoothing, problem.horizon, problem.plant.dt)
 
 
 @functools.lru_cache(maxsize=64)

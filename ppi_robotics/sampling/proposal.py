@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
-from scipy.stats import qmc
 
 from ppi_robotics.kernels.draws import draw
 from ppi_robotics.manifold import difference
 from ppi_robotics.rollouts import in_threads, processors
 
 DRAWS = ("normal", "antithetic", "sobol")
+MOST_SOBOL = 21201  # numbers a sample, for which SciPy has directions
 JITTER = 1e-6  # of a fitted correlation, relative to the first one's
 
 
@@ -28,7 +28,7 @@ class Proposal:
       x_ref, u_ref, K: closed loop that they are added to, (T + 1, nx), (T, nu), (T, nu, ndx).
       factor: L (T, r), None for independent stages.
       scale: (r, nu).
-      prior: mean (T, nu) of the baseline, about which exploring samples are drawn, too.
+      prior: mean (T, nu) of the baseline, about which, with the gains added, exploring samples are drawn, too.
       quaternions: where they start in the state.
     """
 
@@ -67,10 +67,10 @@ class Proposal:
         """
         if follow == 1.0:
             return np.zeros(len(draws.push))
-        to_prior = self._toward(draws, x, 1.0).sum(axis=1)
-        ratio = to_prior if follow == 0.0 else self._toward(draws, x, 1.0 - follow).sum(axis=1)
+        ratio = self._toward(draws, x, 1.0 - follow).sum(axis=1)
         if exploring:
-            ratio = ratio - np.logaddexp(np.log1p(-exploring), np.log(exploring) + to_prior)
+            explored = self._shifted(draws, -self.offset).sum(axis=1)  # with the gains that all samples have
+            ratio = ratio - np.logaddexp(np.log1p(-exploring), np.log(exploring) + explored)
         return ratio
 
     def log_ratio_ahead(self, draws, x, follow):
@@ -79,11 +79,12 @@ class Proposal:
 
     def _toward(self, draws, x, share):
         """Log ratios (N, r) of the density about a mean that is a share of the way to the prior's; they add up."""
-        z = draws.latent / self.scale
-        if self.K.any():
-            back = share * (self.u_ref - self.prior + feedback(self, x)) / self.scale
-        else:
-            back = -share * self.offset / self.scale
+        away = self.u_ref - self.prior + feedback(self, x) if self.K.any() else -self.offset
+        return self._shifted(draws, share * away)
+
+    def _shifted(self, draws, back):
+        """Log ratios (N, r) of the density whose latents have the mean -back, (r, nu) or (N, r, nu)."""
+        z, back = draws.latent / self.scale, back / self.scale
         return -0.5 * ((2.0 * z + back) * back).sum(axis=-1)
 
     def fitted(self, kind, draws, weights, rate, first):
@@ -138,12 +139,16 @@ def latents(kind, count, seed, first, scale):
     """Latents (count, r, nu) with standard deviations `scale` (r, nu).
 
     Args:
-      kind: "normal"; "antithetic", pairs of opposite signs; "sobol", scrambled quasi-random points.
+      kind: "normal"; "antithetic", pairs of opposite signs; "sobol", scrambled quasi-random points, the first of a
+        power of two.
       seed, first: sample i of a seed has the same numbers in every call; quasi-random points belong together, so that
         `first` counts sets of them.
     """
     if kind == "sobol":
-        points = qmc.Sobol(scale.size, rng=np.random.default_rng([seed, first])).random(count)
+        from scipy.stats import qmc  # takes longer to import than the rest of the package
+
+        whole = qmc.Sobol(scale.size, rng=np.random.default_rng([seed, first])).random_base2((count - 1).bit_length())
+        points = whole[:count]
         return special.ndtri(np.clip(points, 1e-12, 1 - 1e-12)).reshape(count, *scale.shape) * scale
     z = np.empty((count, *scale.shape))
     fresh = count - count // 2 if kind == "antithetic" else count

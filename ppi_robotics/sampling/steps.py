@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from ppi_robotics.expansion import taylor
+from ppi_robotics.messages import Baseline, backward
 from ppi_robotics.rollouts import shooting
 from ppi_robotics.sampling.feedback import regress
 from ppi_robotics.sampling.proposal import Proposal, feedback, mean_of
@@ -72,26 +73,31 @@ class SamplingSteps(Phase):
         return None if iterate.memory is None else iterate.memory.proposal
 
     def begin(self, problem, x, u):
-        """Iterate at the rollout of the guess, or of the method's own proposal."""
+        """Iterate at the rollout of the guess, or of the method's own proposal.
+
+        Where that has no finite cost, samples may; they are drawn about what was given.
+        """
         line = shooting(problem, problem.plant.control_limits)
         proposal = self.method.first_proposal(problem, x, u)
         x, u, cost = line.rollout(proposal.x_ref, proposal.u_ref, proposal.K)
         if not math.isfinite(cost):
-            return Iterate(x, u, np.empty((len(u), 0)), status=Status.DIVERGED)
+            x, u, cost = np.vstack((proposal.x_ref[: len(u)], proposal.x_ref[-1:])), proposal.u_ref, math.inf
         proposal = replace(proposal, x_ref=x, u_ref=u)
-        return Iterate(x, u, np.empty((len(u), 0)), cost, swept=True, memory=Memory(line, proposal, proposal, cost))
+        return Iterate(x, u, np.empty((len(u), 0)), cost, memory=Memory(line, proposal, proposal, cost))
 
     def advance(self, problem, iterate, index):
         """One round."""
         method, memory, proposal = self.method, iterate.memory, iterate.memory.proposal
-        exploring = round(method.exploration * method.samples)
+        exploring = min(round(method.exploration * method.samples), method.samples - 1)
         draws = proposal.sample(method.draws, method.samples, self.seed, memory.count, exploring)
         if method.draws_mean:
             draws.push[0] = draws.latent[0] = 0.0
         recorded = method.feedback == "samples" or (method.follow < 1.0 and proposal.K.any())
         risk = method.noise_draws, method.lambda_transition
         trials = run_trials(problem, proposal, draws.push, self.seed, memory.count, *risk, recorded)
-        ratio = proposal.log_ratio(draws, trials.x, method.follow, exploring / method.samples)
+        with np.errstate(invalid="ignore", over="ignore"):  # along states that are not finite
+            ratio = proposal.log_ratio(draws, trials.x, method.follow, exploring / method.samples)
+        ratio = np.where(np.isfinite(trials.cost), ratio, 0.0)
         weighting = method.temperature.weights(trials.cost, ratio)
         memory = replace(memory, count=memory.count + method.samples, lambda_policy=weighting.lambda_policy)
         if not weighting.valid:
@@ -100,8 +106,8 @@ class SamplingSteps(Phase):
         u_ref = proposal.u_ref + mean_of(weighting.weights, draws.push)
         x, u, cost = memory.line.rollout(proposal.x_ref, u_ref, proposal.K)
         row = self._row(index, cost, float(np.abs(u - proposal.u_ref).max()), weighting)
-        if not math.isfinite(cost):
-            return replace(iterate, status=Status.DIVERGED, memory=memory), row
+        if not math.isfinite(cost):  # the mean of good controls may be a bad one: other samples may tell
+            return self._settle(iterate, iterate.x, iterate.u, math.inf, memory), row
         if method.feedback == "samples":
             log_weights = self._ahead(proposal, draws, trials, weighting)
             memory = replace(memory, samples=(trials, applied(proposal, draws, trials.x), weighting, log_weights))
@@ -119,8 +125,8 @@ class SamplingSteps(Phase):
         memory, T = iterate.memory, problem.horizon
         if method.feedback == "sweep":
             weight = memory.lambda_policy if memory.lambda_policy > 0.0 else math.inf
-            weights = SimpleNamespace(lambda_policy=weight, lambda_transition=method.lambda_transition)
-            model, sweep = super().conclude(problem, iterate, weights)
+            risk = weight if method.noise_draws == 1 and math.isfinite(weight) else method.lambda_transition
+            model, sweep = self._swept(problem, iterate, weight, risk)
             if sweep.breakdown is None:
                 return model, sweep
         spread = np.sqrt(np.mean(memory.proposal.scale**2, axis=0))
@@ -130,17 +136,33 @@ class SamplingSteps(Phase):
         trials, u, weighting, log_weights = memory.samples
         found = regress(trials.x, u, log_weights, iterate.x[:-1], own, problem.plant.quaternions)
         samples = WeightedSamples(trials.x, u, trials.cost, weighting.weights, found.ess, found.kept)
-        return None, Gains(found.K, found.cov, samples)
+        at_reference = None if self._deterministic else np.where(np.isnan(found.u), iterate.u, found.u)
+        return None, Gains(found.K, found.cov, samples, at_reference)
+
+    @property
+    def _deterministic(self):
+        """Whether the cost of the mean without noise is what counts."""
+        return self.method.follow == 1.0 and not self.method.noise_draws
+
+    def _swept(self, problem, iterate, weight, risk):
+        """Local model and sweep about the iterate; close to the baseline where that stays."""
+        first = iterate.memory.first
+        if self.method.follow == 1.0 or first.factor is not None or not math.isfinite(weight):
+            weights = SimpleNamespace(lambda_policy=weight, lambda_transition=risk)
+            return super().conclude(problem, iterate, weights)
+        mean = first.prior + self.method.follow * (iterate.u - first.prior)
+        cov = np.einsum("ti,ij->tij", first.scale**2, np.eye(first.scale.shape[1]))
+        model, _ = self.expand(problem, iterate)
+        return model, backward(model, weight, risk, Baseline(np.zeros_like(first.K), mean - iterate.u, cov))
 
     def _ahead(self, proposal, draws, trials, weighting):
         """Log-weights (N, T) for the controls of every stage: of what is still to come, where stages are independent.
 
-        Elite samples have no temperature, and controls that hang together over time bring their past along: their
-        weights are those of the whole sequences.
+        Elite samples have no temperature, and controls that hang together over time, or by being those of an exploring
+        sample, tell of costs already paid: their weights are those of the whole sequences.
         """
         weight, T = weighting.lambda_policy, draws.push.shape[1]
-        independent = proposal.factor is None and not self.method.exploration
-        if not weight > 0.0 or (self.method.follow < 1.0 and not independent):
+        if not weight > 0.0 or proposal.factor is not None or self.method.exploration:
             return np.repeat(weighting.log_weights[:, None], T, axis=1)
         ahead = -weight * np.where(np.isfinite(trials.to_go[:, :T]), trials.to_go[:, :T], np.inf)
         if self.method.follow < 1.0:
@@ -150,18 +172,20 @@ class SamplingSteps(Phase):
     def _settle(self, iterate, x, u, cost, memory):
         """The iterate after a round, with the status if nothing is gained any more.
 
+        Only with a round behind it does an iterate get feedback: without any the guess is the answer.
         Where the cost of the mean without noise is what counts, it stays at the best one so far.
         """
-        gained = cost < memory.lowest - self.method.tolerance * abs(memory.lowest)
+        enough = self.method.tolerance * abs(memory.lowest) if math.isfinite(memory.lowest) else 0.0
+        gained = cost < memory.lowest - enough
         memory = replace(memory, lowest=cost if gained else memory.lowest, stalled=0 if gained else memory.stalled + 1)
         status = Status.CONVERGED if memory.stalled >= PATIENCE else None
-        if self.method.follow == 1.0 and not self.method.noise_draws and cost > iterate.cost:
-            return replace(iterate, status=status, memory=memory)
-        return replace(iterate, x=x, u=u, cost=cost, status=status, memory=memory)
+        if (self._deterministic or not math.isfinite(cost)) and cost > iterate.cost:
+            return replace(iterate, status=status, swept=True, memory=memory)
+        return replace(iterate, x=x, u=u, cost=cost, status=status, swept=True, memory=memory)
 
     def _row(self, index, cost, change, weighting):
         weights = weighting.ess if weighting.valid else 0.0, 1.0 / weighting.lambda_policy
-        return Iteration(index, self.name, cost, 0.0, change, 1.0, 0.0, 0.0, 0, *weights)
+        return Iteration(index, self.name, cost, 0.0, change, 1.0, 0.0, 0.0, 0, *weights, weighting.free_energy)
 
 
 def applied(proposal, draws, x):
