@@ -1,10 +1,12 @@
 """Sampling-based methods in receding horizon: swing-up, reproducibility, what one plan hands to the next."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import ppi_robotics as ppi
-from plants import Pendulum
+from plants import CartPole, Pendulum
 from ppi_robotics.sampling import proposal
 from ppi_robotics.sampling.proposal import latents
 
@@ -76,3 +78,17 @@ def test_a_fitted_correlation_moves_on_with_the_horizon(problem):
     np.testing.assert_allclose(drawn, expected, atol=1e-9)  # its factor leaves out what is below rounding
     _, mpc = states(problem, 0, 4, **options, anneal=0.5)
     assert mpc.report().failures == 0
+
+
+def test_samples_about_a_bad_policy_rescue_it():
+    """A policy whose gains push the cart-pole over, and what sampling about its closed loop makes of it."""
+    plant = CartPole(sigma=0.0, cart_sigma=0.0)
+    cost = ppi.Quadratic([0.1, 1.0, 0.1, 0.1], [0.01], [1.0, 10.0, 1.0, 1.0])
+    balance = ppi.Problem(plant, cost, [0.0, 0.2, 0.0, 0.0], 50)
+    good = ppi.solve(balance, ppi.ILQG(), starts=1)
+    bad = replace(good.policy, K=-0.1 * good.policy.K, u_ref=0.0 * good.policy.u_ref)
+    lost = ppi.rollout(balance, bad)
+    assert lost.cost[0] > 20 * good.nominal_cost
+    rescued = ppi.solve(balance, ppi.MPPI(512, smoothing=ppi.Splines(12), proposal=bad, max_iterations=60), seed=0)
+    assert rescued.nominal_cost < 1.1 * good.nominal_cost
+    assert ppi.rollout(balance, rescued.policy).cost[0] < 1.1 * good.nominal_cost
