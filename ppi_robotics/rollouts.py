@@ -8,7 +8,7 @@ Sample i meets the same noise under every policy, at any number of threads and i
 import functools
 import math
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,13 +143,24 @@ def processors():
 
 def in_threads(function, items, threads=None):
     """Results of a function over items in their order, computed by threads (the kernels release the GIL)."""
-    with ThreadPoolExecutor(threads or processors()) as pool:
-        try:
-            for future in [pool.submit(function, item) for item in items]:
-                yield future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    items = list(items)
+    if len(items) == 1:
+        yield function(items[0])
+        return
+    futures = [workers(threads or processors(), os.getpid()).submit(function, item) for item in items]
+    try:
+        for future in futures:
+            yield future.result()
+    finally:
+        for future in futures:
+            future.cancel()
+        wait(futures)
+
+
+@functools.cache
+def workers(threads, process):  # noqa: ARG001  (threads do not survive a fork)
+    """Threads that stay: starting some takes as long as many a round of rollouts."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="ppi_robotics")
 
 
 def check_count(value, name, least, most=None):

@@ -16,9 +16,10 @@ class ClosedLoop:
 
     Attributes:
       most: largest number of samples a run.
+      few: samples up to which one run on all processors takes less time than several side by side.
     """
 
-    most = 2**30
+    most, few = 2**30, 0
 
     def __init__(self, problem, policy, seed=0, stochastic=False, noisy=True, repeats=1):
         plant, cost = problem.plant, problem.cost

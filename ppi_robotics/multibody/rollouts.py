@@ -8,7 +8,8 @@ from ppi_robotics.gaussian import covariance_factor, writable
 from ppi_robotics.noise import beside
 from ppi_robotics.policy import control_factors
 
-ROOM, MOST = 5e5, 16  # bytes and samples of one run: few, so that threads finish together
+ROOM, MOST = 8e5, 64  # bytes and samples of one run: few, so that threads finish together
+FEW = 64  # samples that are one run
 
 
 class ClosedLoop:
@@ -16,7 +17,10 @@ class ClosedLoop:
 
     Attributes:
       most: largest number of samples a run.
+      few: samples up to which one run on all processors takes less time than several side by side.
     """
+
+    few = FEW
 
     def __init__(self, problem, policy, seed=0, stochastic=False, noisy=True, repeats=1):
         plant = problem.plant
@@ -28,19 +32,20 @@ class ClosedLoop:
         row = 8.0 * (problem.horizon + 1) * (plant.nx + plant.nu + self.simulations.ns)
         self.most, self.idle = max(min(int(ROOM / row), MOST), 1), []
 
-    def run(self, first, cost, final, x=None, u=None, push=None, stages=None):
+    def run(self, first, cost, final, x=None, u=None, push=None, stages=None, threads=1):
         """Fill cost (N,) and final (N, nx) for samples first, first + 1, ..., and what else is given.
 
         Args:
           x, u: states (N, T + 1, nx) and controls (N, T, nu) to fill.
           push: added to the controls (N / repeats, T, nu), before limits act.
           stages: costs of the stages (N, T + 1) to fill.
+          threads: of MuJoCo's own; None for all processors.
         """
         x0 = self.simulations.scatter(self.seed, first, self.problem.initial.mean, self.factor, len(cost))
         out, u_ref = self._room(len(cost)), None
         if push is not None:
             u_ref = np.repeat(self.law.u_ref + push, self.repeats, axis=0)
-        xs, us, ys, lost = self.simulations.roll(self.law, x0, self.seed, first, threads=1, out=out, u_ref=u_ref)
+        xs, us, ys, lost = self.simulations.roll(self.law, x0, self.seed, first, threads=threads, out=out, u_ref=u_ref)
         sound = lost < 0
         cost[:], final[:] = math.inf, xs[:, -1]
         if stages is not None:

@@ -61,8 +61,11 @@ def run_trials(problem, proposal, push, seed, first, noise_draws, weight, record
         pushed = push[row : row + rows]
         loop.run(first * repeats + part.start, cost[part], final[part], *kept[:2], push=pushed, stages=kept[2])
 
-    for _ in in_threads(run, range(0, len(push), rows)):
-        pass
+    if N <= loop.few:
+        loop.run(first * repeats, cost, final, x, u, push=push, stages=stages, threads=None)
+    else:
+        for _ in in_threads(run, range(0, len(push), rows)):
+            pass
     if np.isfinite(walls).any():
         cost[((x < walls[:, 0]) | (x > walls[:, 1])).any(axis=(1, 2))] = np.inf
     to_go = None if stages is None else np.cumsum(stages[:, ::-1], axis=1)[:, ::-1]
