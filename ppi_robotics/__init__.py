@@ -50,6 +50,8 @@ _WHERE = {
     "distribution": ("Evaluation",),
     "evaluation": ("evaluate", "compare", "Comparison"),
     "risk": ("sweep",),
+    "refinement": ("refine",),
+    "fans": ("fan",),
     "profile": ("risk_profile", "RiskProfile", "RiskPoint"),
     "mpc": ("RecedingHorizon",),
 }

@@ -10,7 +10,8 @@ import typer
 import ppi_robotics as ppi
 from ppi_robotics.errors import ProblemError
 
-METHODS = ("ppi", "ilqg", "leqg", "aico", "psi")
+SAMPLING = ("mppi", "cem", "predictive_sampling")
+METHODS = ("ppi", "ilqg", "leqg", "aico", "psi", *SAMPLING)
 ETA = {"ppi": 0.1, "psi": 1.0}  # defaults [1/cost]
 THETA = 0.05  # default of leqg [1/cost]
 EXPANSIONS = ("taylor", "cubature", "unscented", "gauss_hermite")
@@ -40,8 +41,13 @@ def option(flag, metavar, text, parser):
     return typer.Option(flag, metavar=metavar, help=text, parser=parser)
 
 
+def listed(names):
+    """Names in a sentence."""
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
 PlantName = Annotated[str, typer.Argument(metavar="PLANT", help="A plant; `ppi-robotics plants` lists them.")]
-MethodName = Annotated[str, typer.Option("--method", metavar="NAME", help="ppi, ilqg, leqg, aico or psi.")]
+MethodName = Annotated[str, typer.Option("--method", metavar="NAME", help=f"{listed(METHODS)}.")]
 Eta = Annotated[
     float | None,
     option("--eta", "E", f"Weight of the cost for ppi, {ETA['ppi']:g} by default, or psi, {ETA['psi']:g}.", real),
@@ -114,6 +120,10 @@ def make_method(name, eta, theta):
         return (ppi.PPI if name == "ppi" else ppi.PsiIteration)(ETA[name] if eta is None else eta)
     if name == "leqg":
         return ppi.LEQG(THETA if theta is None else theta)
+    if name in SAMPLING:
+        from ppi_robotics.command_sampling import sampling_method
+
+        return sampling_method(name)
     return ppi.ILQG() if name == "ilqg" else ppi.AICO()
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ppi_robotics.command_arguments import (
+    METHODS,
     Eta,
     Json,
     Out,
@@ -16,6 +17,7 @@ from ppi_robotics.command_arguments import (
     Starts,
     Theta,
     check_counts,
+    listed,
     make_method,
     option,
     real,
@@ -56,7 +58,7 @@ Keyframe = Annotated[
 Site = Annotated[str | None, typer.Option("--site", metavar="NAME", help="What reaches; the only site by default.")]
 AnyMethod = Annotated[
     str | None,
-    typer.Option("--method", metavar="NAME", help="ppi, ilqg, leqg, aico or psi; ppi by default, ilqg with --mpc."),
+    typer.Option("--method", metavar="NAME", help=f"{listed(METHODS)}; ppi by default, ilqg with --mpc."),
 ]
 Mpc = Annotated[bool, typer.Option("--mpc", help="Plan anew at every stage, in closed loop with the simulation.")]
 Noise = Annotated[

@@ -72,10 +72,13 @@ def session(problem, folder):
 
 
 def run_solve(problem, method, seed, starts, files=None):
-    """`Solution`, with a live line of progress; its policy is written at once if there are files."""
-    name = label(method)
+    """`Solution`, with a live line of progress; its policy is written at once if there are files.
+
+    Methods that sample renew the gains of what they sample about, as far as their baseline allows it.
+    """
+    name, find = label(method), ppi.refine if getattr(method, "follow", 0.0) == 1.0 else ppi.solve
     with progress(f"{name}: solving") as say:
-        solution = ppi.solve(problem, method, seed=seed, starts=starts, callback=count_iterations(say, name))
+        solution = find(problem, method, seed=seed, starts=starts, callback=count_iterations(say, name))
     if files is not None:
         files.write("policy.npz", solution.policy.save)
     stop_if(any(start.status is ppi.Status.INTERRUPTED for start in solution.starts))
