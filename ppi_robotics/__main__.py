@@ -118,8 +118,8 @@ def solve(
     as_json: Json = False,
 ):
     """Find a feedback policy for a swing-up and write it to policy.npz."""
-    method = make_method(method, eta, theta)
     problem = make_problem(make_plant(plant, noise), horizon)
+    method = make_method(method, eta, theta, problem.horizon)
     check_counts(seed, starts)
     with session(problem, out or Path("out", plant)) as files:
         solution = run_solve(problem, method, seed, starts, files)
@@ -205,8 +205,8 @@ def swingup(
     as_json: Json = False,
 ):
     """Solve a swing-up, evaluate it under noise beside iLQG, and draw trajectory.png, cost.png and animation.gif."""
-    method = make_method(method, eta, theta)
     problem = make_problem(make_plant(plant, noise), horizon)
+    method = make_method(method, eta, theta, problem.horizon)
     check_counts(seed, starts, samples)
     return swing_up(problem, method, seed, starts, samples, out or Path("out", plant), as_json)
 

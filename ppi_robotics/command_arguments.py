@@ -14,6 +14,9 @@ SAMPLING = ("mppi", "cem", "predictive_sampling")
 METHODS = ("ppi", "ilqg", "leqg", "aico", "psi", *SAMPLING)
 ETA = {"ppi": 0.1, "psi": 1.0}  # defaults [1/cost]
 THETA = 0.05  # default of leqg [1/cost]
+ROUNDS = 400  # of methods that sample; most end earlier
+EFFECTIVE = 20  # samples of mppi that are to count
+KNOTS = 25  # of splines through sampled controls
 EXPANSIONS = ("taylor", "cubature", "unscented", "gauss_hermite")
 MOST_STAGES = 1_000_000
 MOST_SEED = 2**64 - 1
@@ -107,8 +110,8 @@ def make_problem(plant, horizon):
     return ppi.Problem(plant, plant.swing_up_cost(), plant.hanging, horizon or plant.default_horizon)
 
 
-def make_method(name, eta, theta):
-    """The method of a name."""
+def make_method(name, eta, theta, horizon):
+    """The method of a name, for a horizon."""
     check_choice("method", name, METHODS)
     for flag, value, owners in (("--eta", eta, tuple(ETA)), ("--theta", theta, ("leqg",))):
         if value is not None and name not in owners:
@@ -121,10 +124,18 @@ def make_method(name, eta, theta):
     if name == "leqg":
         return ppi.LEQG(THETA if theta is None else theta)
     if name in SAMPLING:
-        from ppi_robotics.command_sampling import sampling_method
-
-        return sampling_method(name)
+        return sampling_method(name, horizon)
     return ppi.ILQG() if name == "ilqg" else ppi.AICO()
+
+
+def sampling_method(name, horizon, **options):
+    """A method that samples, with the command line's defaults where an option is not given."""
+    options = {"max_iterations": ROUNDS} | options
+    if "smoothing" not in options:
+        options["smoothing"] = ppi.Splines(KNOTS) if horizon >= 2 * KNOTS else ppi.White()
+    if name == "mppi":
+        return ppi.MPPI(**{"temperature": ppi.TargetESS(EFFECTIVE)} | options)
+    return (ppi.CEM if name == "cem" else ppi.PredictiveSampling)(**options)
 
 
 def weights_of(flag, text):

@@ -97,10 +97,10 @@ def mujoco(
     viewer: Viewer = False,
 ):
     """Solve a task of a MuJoCo model, evaluate the policy under noise, and draw and film it."""
-    method = make_method(method or ("ilqg" if mpc else "ppi"), eta, theta)
     check_counts(seed, starts, samples)
     check_window(viewer)
     folder, task, problem = make_task(model, Wish(task, goal, keyframe, site, horizon, substeps, noise))
+    method = make_method(method or ("ilqg" if mpc else "ppi"), eta, theta, problem.horizon)
     method.plan(problem)  # refuses what it cannot solve
     if video is not None:
         from ppi_robotics import rendering

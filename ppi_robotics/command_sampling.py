@@ -1,4 +1,4 @@
-"""The command `mppi`, the options of methods that sample, and what they are by default."""
+"""The command `mppi`, and what its options may be."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +19,7 @@ from ppi_robotics.command_arguments import (
     make_plant,
     make_problem,
     option,
+    sampling_method,
     weights_of,
     whole,
 )
@@ -43,21 +44,6 @@ SMOOTHINGS = {
     **{name: ("SECONDS", lambda length, name=name: ppi.Kernel(name, length)) for name in KERNELS},
     "periodic": ("SECONDS,PERIOD", lambda length, period: ppi.Kernel("periodic", length, period)),
 }
-
-
-ROUNDS = 400  # of solving; most end earlier
-CHOSEN = {  # where the command line differs from the classes
-    "mppi": {"smoothing": lambda: ppi.Kernel("squared_exponential", 0.1), "temperature": lambda: ppi.TargetESS(20)},
-    "cem": {"smoothing": lambda: ppi.Kernel("squared_exponential", 0.1), "temperature": lambda: ppi.Elite(0.05)},
-    "predictive_sampling": {"smoothing": lambda: ppi.Kernel("squared_exponential", 0.1)},
-}
-
-
-def sampling_method(name, **options):
-    """A method that samples, with the command line's defaults where an option is not given."""
-    kind = {"mppi": ppi.MPPI, "cem": ppi.CEM, "predictive_sampling": ppi.PredictiveSampling}[name]
-    chosen = {option: make() for option, make in CHOSEN[name].items()}
-    return kind(**{"max_iterations": ROUNDS} | chosen | options)
 
 
 def forms(choices):
@@ -116,8 +102,9 @@ def mppi(
         "feedback": feedback,
         "max_iterations": iterations,
     }
-    method = sampling_method("mppi", **{name: value for name, value in given.items() if value is not None})
     problem = make_problem(make_plant(plant, noise), horizon)
+    given = {name: value for name, value in given.items() if value is not None}
+    method = sampling_method("mppi", problem.horizon, **given)
     check_counts(seed, starts, samples)
     method.plan(problem)  # refuses what does not fit the plant
 

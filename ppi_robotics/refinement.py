@@ -37,7 +37,7 @@ def refine(problem, method, seed=0, starts=None, callback=None):
       callback: called with every `Iteration`; returning True stops the search.
 
     Returns:
-      `Solution`: the best policy, the trace of all stages, and the method of the stage that found it.
+      `Solution`: the best policy, the trace of all stages, the guesses, and the method of the stage that found it.
 
     Raises:
       ProblemError: if an argument cannot be used.
@@ -49,7 +49,7 @@ def refine(problem, method, seed=0, starts=None, callback=None):
     spread = WIDTH * control_range(problem.plant) if method.spread is None else np.asarray(method.spread, dtype=float)
     first = replace(method, max_iterations=min(ROUNDS, left))
     best = solve(problem, first, seed, GUESSES if starts is None else starts, callback=callback)
-    trace, status = list(best.trace), best.status
+    trace, status, guesses = list(best.trace), best.status, best.starts
     while status not in LOST and status is not Status.INTERRUPTED:
         left -= ROUNDS
         if small == HALVINGS or left <= 0:
@@ -67,7 +67,7 @@ def refine(problem, method, seed=0, starts=None, callback=None):
         if gained or (method.noise_draws and found.status not in LOST):
             best = found
         status = found.status if found.status is Status.INTERRUPTED else best.status
-    return replace(best, trace=tuple(trace), status=status, seconds=time.perf_counter() - began)
+    return replace(best, trace=tuple(trace), starts=guesses, status=status, seconds=time.perf_counter() - began)
 
 
 def seed_of(seed, stage):
