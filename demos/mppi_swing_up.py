@@ -15,8 +15,8 @@ def main(folder, samples=1000):
     plant = CartPole()
     analytic = ppi.Problem(plant, plant.swing_up_cost(), initial=plant.hanging, horizon=150)
     problems = {"analytic": analytic, "mujoco": mujoco_bodies.task("cartpole", "swingup")}
-    # splines through 25 sampled forces; 20 of the 1,024 samples are to count in the weighted mean
-    method = ppi.MPPI(smoothing=ppi.Splines(25), temperature=ppi.TargetESS(20), max_iterations=400)
+    # splines through 25 sampled forces; 15 of the 256 samples are to count in the weighted mean
+    method = ppi.MPPI(256, ppi.TargetESS(15), smoothing=ppi.Splines(25), max_iterations=200)
     folder.mkdir(parents=True, exist_ok=True)
     for name, problem in problems.items():
         # every 10 rounds the samples are drawn about the closed loop of the policy found so far

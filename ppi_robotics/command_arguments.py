@@ -110,8 +110,8 @@ def make_problem(plant, horizon):
     return ppi.Problem(plant, plant.swing_up_cost(), plant.hanging, horizon or plant.default_horizon)
 
 
-def make_method(name, eta, theta, horizon):
-    """The method of a name, for a horizon."""
+def make_method(name, eta, theta, horizon, **sampling):
+    """The method of a name, for a horizon, with what differs from the defaults if it samples."""
     check_choice("method", name, METHODS)
     for flag, value, owners in (("--eta", eta, tuple(ETA)), ("--theta", theta, ("leqg",))):
         if value is not None and name not in owners:
@@ -124,7 +124,7 @@ def make_method(name, eta, theta, horizon):
     if name == "leqg":
         return ppi.LEQG(THETA if theta is None else theta)
     if name in SAMPLING:
-        return sampling_method(name, horizon)
+        return sampling_method(name, horizon, **sampling)
     return ppi.ILQG() if name == "ilqg" else ppi.AICO()
 
 

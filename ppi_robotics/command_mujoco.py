@@ -72,6 +72,7 @@ Video = Annotated[
     typer.Option("--video", metavar="FILE", help="An .mp4 or .gif to write in place of animation.gif in the folder."),
 ]
 Viewer = Annotated[bool, typer.Option("--viewer", help="Show the motion in MuJoCo's window.")]
+SEQUENCES = 256  # a round of methods that sample; physics takes longer than compiled plants
 STARTS = {"balance": 1, "reach": 2}  # small deviations have one optimum, and any way to a place will do
 
 
@@ -100,7 +101,7 @@ def mujoco(
     check_counts(seed, starts, samples)
     check_window(viewer)
     folder, task, problem = make_task(model, Wish(task, goal, keyframe, site, horizon, substeps, noise))
-    method = make_method(method or ("ilqg" if mpc else "ppi"), eta, theta, problem.horizon)
+    method = make_method(method or ("ilqg" if mpc else "ppi"), eta, theta, problem.horizon, samples=SEQUENCES)
     method.plan(problem)  # refuses what it cannot solve
     if video is not None:
         from ppi_robotics import rendering
