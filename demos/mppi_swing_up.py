@@ -4,6 +4,7 @@ Run `python demos/mppi_swing_up.py [FOLDER]`; the pictures go to out/mppi_swing_
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import ppi_robotics as ppi
@@ -15,12 +16,13 @@ def main(folder, samples=1000):
     plant = CartPole()
     analytic = ppi.Problem(plant, plant.swing_up_cost(), initial=plant.hanging, horizon=150)
     problems = {"analytic": analytic, "mujoco": mujoco_bodies.task("cartpole", "swingup")}
-    # splines through 25 sampled forces; 15 of the 256 samples are to count in the weighted mean
-    method = ppi.MPPI(256, ppi.TargetESS(15), smoothing=ppi.Splines(25), max_iterations=200)
+    # splines through 25 sampled forces; of 1,024 samples 20 are to count in the weighted mean, of MuJoCo's 128 10
+    fast = ppi.MPPI(1024, ppi.TargetESS(20), smoothing=ppi.Splines(25), max_iterations=400)
+    methods = {"analytic": fast, "mujoco": replace(fast, samples=128, temperature=ppi.TargetESS(10))}
     folder.mkdir(parents=True, exist_ok=True)
     for name, problem in problems.items():
         # every 10 rounds the samples are drawn about the closed loop of the policy found so far
-        sampled, optimized = ppi.refine(problem, method, seed=0), ppi.solve(problem, ppi.ILQG(), seed=0)
+        sampled, optimized = ppi.refine(problem, methods[name], seed=0), ppi.solve(problem, ppi.ILQG(), seed=0)
         for label, solution in {"MPPI": sampled, "iLQG": optimized}.items():
             print(f"{name}, {label}: {solution.explain()}, {solution.seconds:.1f} s")
         table = ppi.compare(problem, {"iLQG": optimized.policy, "MPPI": sampled.policy}, samples=samples, seed=0)
