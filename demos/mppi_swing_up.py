@@ -18,7 +18,10 @@ def main(folder, samples=1000):
     problems = {"analytic": analytic, "mujoco": mujoco_bodies.task("cartpole", "swingup")}
     # splines through 25 sampled forces; of 1,024 samples 20 are to count in the weighted mean, of MuJoCo's 128 10
     fast = ppi.MPPI(1024, ppi.TargetESS(20), smoothing=ppi.Splines(25), max_iterations=400)
-    methods = {"analytic": fast, "mujoco": replace(fast, samples=128, temperature=ppi.TargetESS(10))}
+    methods = {
+        "analytic": fast,
+        "mujoco": replace(fast, samples=128, temperature=ppi.TargetESS(10), max_iterations=100),
+    }
     folder.mkdir(parents=True, exist_ok=True)
     for name, problem in problems.items():
         # every 10 rounds the samples are drawn about the closed loop of the policy found so far
