@@ -50,6 +50,7 @@ _WHERE = {
     "distribution": ("Evaluation",),
     "evaluation": ("evaluate", "compare", "Comparison"),
     "risk": ("sweep",),
+    "fans": ("fan",),
     "profile": ("risk_profile", "RiskProfile", "RiskPoint"),
     "path_integrals": ("path_integral", "PathIntegral"),
     "mixture": ("MixturePolicy",),

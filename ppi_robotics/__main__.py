@@ -1,4 +1,4 @@
-"""The command line: `ppi-robotics plants | solve | evaluate | compare | swingup | risk | mujoco`.
+"""The command line: `ppi-robotics plants | solve | evaluate | compare | swingup | mppi | risk | mujoco`.
 
 `python -m ppi_robotics` is the same.
 
@@ -56,6 +56,8 @@ from ppi_robotics.command_output import (
     solve_rows,
 )
 from ppi_robotics.command_risk import risk
+from ppi_robotics.command_sampling import mppi
+from ppi_robotics.command_swingup import exit_code, swing_up
 from ppi_robotics.command_work import (
     Interrupted,
     count_rollouts,
@@ -116,8 +118,8 @@ def solve(
     as_json: Json = False,
 ):
     """Find a feedback policy for a swing-up and write it to policy.npz."""
-    method = make_method(method, eta, theta)
     problem = make_problem(make_plant(plant, noise), horizon)
+    method = make_method(method, eta, theta, problem.horizon)
     check_counts(seed, starts)
     with session(problem, out or Path("out", plant)) as files:
         solution = run_solve(problem, method, seed, starts, files)
@@ -203,43 +205,18 @@ def swingup(
     as_json: Json = False,
 ):
     """Solve a swing-up, evaluate it under noise beside iLQG, and draw trajectory.png, cost.png and animation.gif."""
-    method = make_method(method, eta, theta)
     problem = make_problem(make_plant(plant, noise), horizon)
+    method = make_method(method, eta, theta, problem.horizon)
     check_counts(seed, starts, samples)
-    methods, name = {label(m): m for m in (method, ppi.ILQG())}, label(method)
-    with session(problem, out or Path("out", plant)) as files:
-        solutions = {n: run_solve(problem, m, seed, starts, files if n == name else None) for n, m in methods.items()}
-        results = {n: run_evaluate(problem, s.policy, n, samples, seed) for n, s in solutions.items()}
-        draw_figures(problem, solutions[name].policy, name, results, files, animate=True)
-    facts = setting(problem, method, seed) | files.facts()
-    facts |= solve_facts(solutions[name]) | evaluate_facts(results[name])
-    columns = {n: solve_rows(solutions[n]) | evaluate_rows(results[n]) for n in methods}
-    if name != "iLQG":
-        facts["ilqg"] = solve_facts(solutions["iLQG"]) | evaluate_facts(results["iLQG"])
-        if not any(result.diverged for result in results.values()):
-            from ppi_robotics.distribution import with_error
-
-            # sample i meets the same noise under both policies
-            paired = ppi.Evaluation(results[name].cost - results["iLQG"].cost)
-            columns[name]["difference to iLQG"] = with_error(paired.mean, paired.standard_error)
-            facts["difference"] = {"mean": paired.mean, "standard_error": paired.standard_error}
-    if as_json:
-        show_json(facts)
-    else:
-        show_table(heading(problem, seed, samples), columns, files)
-    return exit_code(solutions[name])
+    return swing_up(problem, method, seed, starts, samples, out or Path("out", plant), as_json)
 
 
+app.command()(mppi)
 app.command()(risk)
 app.command()(mujoco)
 
 
 # -- the program -----------------------------------------------------------------------------------------------------
-
-
-def exit_code(solution):
-    """0 if solved, else 1."""
-    return 0 if solution.status.solved else 1
 
 
 def main(arguments=None):

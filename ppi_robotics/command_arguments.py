@@ -10,9 +10,13 @@ import typer
 import ppi_robotics as ppi
 from ppi_robotics.errors import ProblemError
 
-METHODS = ("ppi", "ilqg", "leqg", "aico", "psi")
+SAMPLING = ("mppi", "cem", "predictive_sampling")
+METHODS = ("ppi", "ilqg", "leqg", "aico", "psi", *SAMPLING)
 ETA = {"ppi": 0.1, "psi": 1.0}  # defaults [1/cost]
 THETA = 0.05  # default of leqg [1/cost]
+ROUNDS = 400  # of methods that sample; most end earlier
+EFFECTIVE = 20  # samples of mppi that are to count
+KNOTS = 25  # of splines through sampled controls
 EXPANSIONS = ("taylor", "cubature", "unscented", "gauss_hermite")
 MOST_STAGES = 1_000_000
 MOST_SEED = 2**64 - 1
@@ -40,8 +44,13 @@ def option(flag, metavar, text, parser):
     return typer.Option(flag, metavar=metavar, help=text, parser=parser)
 
 
+def listed(names):
+    """Names in a sentence."""
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
 PlantName = Annotated[str, typer.Argument(metavar="PLANT", help="A plant; `ppi-robotics plants` lists them.")]
-MethodName = Annotated[str, typer.Option("--method", metavar="NAME", help="ppi, ilqg, leqg, aico or psi.")]
+MethodName = Annotated[str, typer.Option("--method", metavar="NAME", help=f"{listed(METHODS)}.")]
 Eta = Annotated[
     float | None,
     option("--eta", "E", f"Weight of the cost for ppi, {ETA['ppi']:g} by default, or psi, {ETA['psi']:g}.", real),
@@ -101,8 +110,8 @@ def make_problem(plant, horizon):
     return ppi.Problem(plant, plant.swing_up_cost(), plant.hanging, horizon or plant.default_horizon)
 
 
-def make_method(name, eta, theta):
-    """The method of a name."""
+def make_method(name, eta, theta, horizon, **sampling):
+    """The method of a name, for a horizon, with what differs from the defaults if it samples."""
     check_choice("method", name, METHODS)
     for flag, value, owners in (("--eta", eta, tuple(ETA)), ("--theta", theta, ("leqg",))):
         if value is not None and name not in owners:
@@ -114,7 +123,19 @@ def make_method(name, eta, theta):
         return (ppi.PPI if name == "ppi" else ppi.PsiIteration)(ETA[name] if eta is None else eta)
     if name == "leqg":
         return ppi.LEQG(THETA if theta is None else theta)
+    if name in SAMPLING:
+        return sampling_method(name, horizon, **sampling)
     return ppi.ILQG() if name == "ilqg" else ppi.AICO()
+
+
+def sampling_method(name, horizon, **options):
+    """A method that samples, with the command line's defaults where an option is not given."""
+    options = {"max_iterations": ROUNDS} | options
+    if "smoothing" not in options:
+        options["smoothing"] = ppi.Splines(KNOTS) if horizon >= 2 * KNOTS else ppi.White()
+    if name == "mppi":
+        return ppi.MPPI(**{"temperature": ppi.TargetESS(EFFECTIVE)} | options)
+    return (ppi.CEM if name == "cem" else ppi.PredictiveSampling)(**options)
 
 
 def weights_of(flag, text):

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ppi_robotics.command_arguments import (
+    METHODS,
     Eta,
     Json,
     Out,
@@ -16,6 +17,7 @@ from ppi_robotics.command_arguments import (
     Starts,
     Theta,
     check_counts,
+    listed,
     make_method,
     option,
     real,
@@ -56,7 +58,7 @@ Keyframe = Annotated[
 Site = Annotated[str | None, typer.Option("--site", metavar="NAME", help="What reaches; the only site by default.")]
 AnyMethod = Annotated[
     str | None,
-    typer.Option("--method", metavar="NAME", help="ppi, ilqg, leqg, aico or psi; ppi by default, ilqg with --mpc."),
+    typer.Option("--method", metavar="NAME", help=f"{listed(METHODS)}; ppi by default, ilqg with --mpc."),
 ]
 Mpc = Annotated[bool, typer.Option("--mpc", help="Plan anew at every stage, in closed loop with the simulation.")]
 Noise = Annotated[
@@ -70,6 +72,7 @@ Video = Annotated[
     typer.Option("--video", metavar="FILE", help="An .mp4 or .gif to write in place of animation.gif in the folder."),
 ]
 Viewer = Annotated[bool, typer.Option("--viewer", help="Show the motion in MuJoCo's window.")]
+SEQUENCES = 256  # a round of methods that sample; physics takes longer than compiled plants
 STARTS = {"balance": 1, "reach": 2}  # small deviations have one optimum, and any way to a place will do
 
 
@@ -95,10 +98,10 @@ def mujoco(
     viewer: Viewer = False,
 ):
     """Solve a task of a MuJoCo model, evaluate the policy under noise, and draw and film it."""
-    method = make_method(method or ("ilqg" if mpc else "ppi"), eta, theta)
     check_counts(seed, starts, samples)
     check_window(viewer)
     folder, task, problem = make_task(model, Wish(task, goal, keyframe, site, horizon, substeps, noise))
+    method = make_method(method or ("ilqg" if mpc else "ppi"), eta, theta, problem.horizon, samples=SEQUENCES)
     method.plan(problem)  # refuses what it cannot solve
     if video is not None:
         from ppi_robotics import rendering

@@ -12,6 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 WEIGHTS = {"eta": "η", "theta": "θ"}  # as methods and their labels call them
+NAMES = {"ilqg": "iLQG", "psi": "Psi", "predictive_sampling": "Predictive sampling"}  # where not in capitals
+SAMPLED = {"sequences": "samples"} | {  # options of methods that sample, as the command line and Python call them
+    name: name for name in ("temperature", "spread", "smoothing", "noise_draws", "feedback", "covariance")
+}
 OUTPUT = Console(markup=False, highlight=False)
 ERRORS = Console(stderr=True, markup=False, highlight=False)
 
@@ -117,7 +121,7 @@ def noise_words(plant):
 
 def label(method):
     """Name of a method in tables and figures."""
-    name = {"ilqg": "iLQG", "psi": "Psi"}.get(method.name, method.name.upper())
+    name = NAMES.get(method.name, method.name.upper())
     weights = [f"{sign} = {getattr(method, key):g}" for key, sign in WEIGHTS.items() if hasattr(method, key)]
     rule = getattr(getattr(method, "expansion", None), "rule", None)
     details = [*weights, rule] if rule else weights
@@ -129,7 +133,11 @@ def setting(problem, method, seed):
     facts = {"plant": problem.plant.name, "horizon": problem.horizon, "noise": noise_level(problem.plant), "seed": seed}
     if method is None:
         return facts
-    return facts | {"method": method.name, "eta": getattr(method, "eta", None), "theta": getattr(method, "theta", None)}
+    facts |= {"method": method.name, "eta": getattr(method, "eta", None), "theta": getattr(method, "theta", None)}
+    if not hasattr(method, "smoothing"):
+        return facts
+    chosen = {name: getattr(method, field) for name, field in SAMPLED.items()}
+    return facts | {name: value if isinstance(value, int | str) else repr(value) for name, value in chosen.items()}
 
 
 def solve_facts(solution):

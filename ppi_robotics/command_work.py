@@ -78,7 +78,7 @@ def run_solve(problem, method, seed, starts, files=None):
         solution = ppi.solve(problem, method, seed=seed, starts=starts, callback=count_iterations(say, name))
     if files is not None:
         files.write("policy.npz", solution.policy.save)
-    stop_if(any(start.status is ppi.Status.INTERRUPTED for start in solution.starts))
+    stop_if(ppi.Status.INTERRUPTED in {solution.status, *(start.status for start in solution.starts)})
     remark_unless_solved(solution, name)
     return solution
 

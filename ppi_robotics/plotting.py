@@ -16,9 +16,11 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator, NullLocator
 
 from ppi_robotics.distribution import with_error
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.plans import is_limited
 
-# Okabe and Ito's colors and two of Tol's, which color-blind readers can tell apart; one per method in every figure
+# Okabe and Ito's colors and some of Tol's, which color-blind readers can tell apart; one per method in every figure
 COLORS = {"PPI": "#0072B2", "iLQG": "#D55E00", "LEQG": "#009E73", "AICO": "#882255", "Psi": "#999933"}
+COLORS |= {"MPPI": "#332288", "CEM": "#CC6677", "Predictive": "#44AA99"}
 OTHER_COLORS = ("#CC79A7", "#56B4E9", "#E69F00", "#000000")
 LIMIT = {"color": "0.55", "linestyle": (0, (4, 3)), "linewidth": 1.0}
 # largest excess over the median, in interquartile ranges; of 1000 samples 2.4 if normal, 6 if exponential
@@ -75,27 +77,18 @@ def trajectory(plant, rollouts, nominal=None, name="PPI", axes=None):
     """
     if axes is None:
         with style():
-            return trajectory(plant, rollouts, nominal, name, _trajectory_axes(plant))
-    count = plant.nx + plant.nu
-    if len(axes) != count:
-        raise ProblemError(f"{len(axes)} axes for {plant.nx} states and {plant.nu} controls; give {count} axes")
+            return trajectory(plant, rollouts, nominal, name, trajectory_axes(plant))
+    check_axes(plant, axes)
     finite = np.isfinite(rollouts.x).all(axis=(1, 2)) & np.isfinite(rollouts.u).all(axis=(1, 2))
     if not finite.any():
         raise ProblemError(f"none of the {len(finite)} rollouts is finite; draw those of a policy that stays finite")
     time = plant.dt * np.arange(rollouts.x.shape[1])
-    labels = [f"{name} [{unit}]" if unit else name for name, unit in zip(_entry_names(plant), plant.units, strict=True)]
-    limits = np.concatenate([plant.state_limits, plant.control_limits])
     for i, ax in enumerate(axes):
         source, entry, held = (rollouts.x, i, False) if i < plant.nx else (rollouts.u, i - plant.nx, True)
         line = None if nominal is None else nominal[held][:, entry]
         _band(ax, time, source[finite, :, entry], line, color(name), held)
-        _mark_limits(ax, limits[i])
-        ax.set_title(labels[i], loc="left", fontsize="medium", pad=3.0)
-        ax.set_xlim(time[0], time[-1])
-        ax.margins(y=0.08)
-        if plant.units[i] == "rad":
-            _count_in_pi(ax)
-    _explain_band(axes, finite, nominal is not None, color(name), np.isfinite(limits).any())
+        finish_panel(ax, plant, i, time)
+    _explain_band(axes, finite, nominal is not None, color(name), is_limited(plant))
     return axes
 
 
@@ -146,7 +139,7 @@ def cost_distribution(evaluations, ax=None, level=0.95):
     ax.set_ylim(bottom=0)
     ax.set_xlabel("cost of a noisy rollout" + (", logarithmic away from the median" if heavy else ""))
     ax.set_ylabel("share of rollouts [%]")
-    _legend(ax, handles, 2)
+    legend_above(ax, handles, 2)
     return ax
 
 
@@ -163,7 +156,7 @@ class Page(Figure):
         self.margins |= {"bottom": 0.5 / height, "top": 1 - header / height}
 
 
-def _trajectory_axes(plant):
+def trajectory_axes(plant):
     """States in two columns, positions before velocities; below them the controls, a single one across the page."""
     state_rows, across = -(-plant.nx // 2), plant.nu == 1
     control_rows = plant.nu if across else -(-plant.nu // 2)
@@ -182,8 +175,22 @@ def _trajectory_axes(plant):
     return axes
 
 
-def _entry_names(plant):
-    return (*plant.state_names, *plant.control_names)
+def check_axes(plant, axes):
+    """Raise `ProblemError` unless there is one for every state and control."""
+    count = plant.nx + plant.nu
+    if len(axes) != count:
+        raise ProblemError(f"{len(axes)} axes for {plant.nx} states and {plant.nu} controls; give {count} axes")
+
+
+def finish_panel(ax, plant, i, time):
+    """Limits, title and ticks of the panel of entry i among states and controls, at times (T + 1,)."""
+    _mark_limits(ax, np.concatenate([plant.state_limits, plant.control_limits])[i])
+    name, unit = (*plant.state_names, *plant.control_names)[i], plant.units[i]
+    ax.set_title(f"{name} [{unit}]" if unit else name, loc="left", fontsize="medium", pad=3.0)
+    ax.set_xlim(time[0], time[-1])
+    ax.margins(y=0.08)
+    if unit == "rad":
+        _count_in_pi(ax)
 
 
 def _band(ax, time, samples, nominal, shade, held):
@@ -237,10 +244,10 @@ def _explain_band(axes, finite, nominal, shade, limits):
         handles.append(Line2D([], [], color="0.1", linewidth=1.0, linestyle=":", label="without noise"))
     if limits:
         handles.append(Line2D([], [], label="limit", **LIMIT))
-    _legend(axes[0], handles, len(handles))
+    legend_above(axes[0], handles, len(handles))
 
 
-def _legend(ax, handles, columns):
+def legend_above(ax, handles, columns):
     """A legend above the figure if it is one of ours, which makes room for it, else in the axes."""
     if isinstance(ax.figure, Page):
         ax.figure.legend(handles=handles, loc="upper center", ncols=columns)

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 DEMOS = ROOT / "demos"
 SWINGUP_KEYS = {"plant", "method", "eta", "status", "iterations", "nominal_cost", "mean", "variance", "standard_error"}
 SWINGUP_KEYS |= {"success_rate", "solve_seconds", "evaluate_seconds", "policy"}
-METHOD_NAMES = "ppi, ilqg, leqg, aico, psi"
+METHOD_NAMES = "ppi, ilqg, leqg, aico, psi, mppi, cem, predictive_sampling"
 RISK_KEYS = {"eta", "mean", "mean_se", "variance", "variance_se", "cvar95", "entropic", "merit", "iterations", "status"}
 RISK_KEYS |= {"expansion", "success_rate"}
 
@@ -298,7 +298,10 @@ def test_diverged_rollouts_are_null_in_json_and_leave_no_pictures(capsys, policy
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        ("", ["missing command", "choose from plants, solve, evaluate, compare, swingup, risk, mujoco", "--help"]),
+        (
+            "",
+            ["missing command", "choose from plants, solve, evaluate, compare, swingup, mppi, risk, mujoco", "--help"],
+        ),
         ("swngup cartpole", ["'swngup'", "Did you mean 'swingup'?", "hoose from plants"]),
         ("swingup", ["missing argument 'PLANT'", "--help"]),
         ("swingup cartpol", ["'cartpol'", "choose from pendulum, cartpole", "did you mean cartpole?"]),
@@ -524,7 +527,7 @@ def test_work_alongside_ends_with_the_body():
 
 def test_demos_are_short():
     for demo in DEMOS.glob("*.py"):
-        assert len(demo.read_text(encoding="utf-8").splitlines()) < 50, demo.name
+        assert len(demo.read_text(encoding="utf-8").splitlines()) < 65, demo.name
 
 
 def test_swing_up_demo_runs(capsys, tmp_path):

@@ -35,6 +35,7 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
         "distribution",
         "evaluation",
         "risk",
+        "fans",
         "profile",
         "path_integrals",
         "mixture",
@@ -42,6 +43,7 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
         "plotting",
         "plotting_risk",
         "plotting_goals",
+        "plotting_sampling",
         "animation",
         "rendering",
         "controller",
@@ -59,6 +61,8 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
         "command_mujoco",
         "command_task",
         "command_loop",
+        "command_sampling",
+        "command_swingup",
     },
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
@@ -66,13 +70,13 @@ HOMES = {  # third-party packages that are slow to import or replaceable, and th
     "casadi": {"symbolic", "costs", "kernels"},
     "numba": {"kernels"},
     "llvmlite": {"kernels"},
-    "matplotlib": {"plotting", "plotting_risk", "plotting_goals", "animation", "rendering"},
+    "matplotlib": {"plotting", "plotting_risk", "plotting_goals", "plotting_sampling", "animation", "rendering"},
     "PIL": {"plotting", "animation"},
     "mujoco": {"multibody", "controller", "mujoco_loop", "rendering", "gym", "tasks", "command_loop"},
     "gymnasium": {"gym"},
     "imageio_ffmpeg": {"rendering"},
     "filterpy": {"estimation"},
-    "typer": {"__main__", "command_arguments", "command_mujoco"},
+    "typer": {"__main__", "command_arguments", "command_mujoco", "command_sampling"},
     "rich": {"__main__", "command_output"},
 }
 

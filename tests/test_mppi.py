@@ -9,7 +9,7 @@ import pytest
 from oracles import Joint, close, entropic, tilt
 
 import ppi_robotics as ppi
-from plants import mujoco_bodies
+from plants import CartPole, mujoco_bodies
 from ppi_robotics import rollouts
 from ppi_robotics.expansion import taylor
 from ppi_robotics.kernels.lanes import normals
@@ -666,3 +666,34 @@ def test_more_numbers_than_sobol_points_have_are_refused():
     with pytest.raises(ppi.ProblemError, match="at most 21201 numbers a sample; these have 21202"):
         ppi.solve(problem, ppi.MPPI(draws="sobol"))
     ppi.MPPI(draws="sobol", smoothing=ppi.Splines(10)).plan(problem)
+
+
+# -- renewal of the gains ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def swing_up():
+    plant = CartPole(force_limit=10.0)
+    return ppi.Problem(plant, plant.swing_up_cost(), plant.hanging, 40)
+
+
+def test_gains_are_renewed_every_so_many_rounds(swing_up):
+    options = {"samples": 64, "temperature": ppi.TargetESS(10), "spread": 3.0}
+    for count, renewed in ((9, False), (10, True), (14, True)):
+        solution = ppi.solve(swing_up, ppi.MPPI(**options, max_iterations=count), seed=1, starts=1)
+        assert solution.proposal.K.any() == renewed
+    never = ppi.solve(swing_up, ppi.MPPI(**options, renewal=0, max_iterations=14), seed=1, starts=1)
+    assert [row.cost for row in solution.trace[:10]] == [row.cost for row in never.trace[:10]]
+    assert solution.trace[11].cost != never.trace[11].cost
+    assert not never.proposal.K.any()
+
+
+def test_renewals_that_gain_nothing_sample_less_far_and_end_the_search(swing_up):
+    method = ppi.MPPI(64, ppi.TargetESS(10), 3.0, max_iterations=1000)
+    solution = ppi.solve(swing_up, method, starts=1)
+    assert solution.status is ppi.Status.CONVERGED
+    assert solution.iterations % 10 == 0
+    assert solution.proposal.scale.max() <= 3.0 / 2**3
+    # no optimum is below that of the derivatives' methods here
+    optimum = ppi.solve(swing_up, ppi.ILQG())
+    assert optimum.nominal_cost * (1 - 1e-6) < solution.nominal_cost < 1.1 * optimum.nominal_cost

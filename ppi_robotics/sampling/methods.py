@@ -69,8 +69,11 @@ class MPPI:
         so that they follow its feedback (a feedback-conditioned path integral); with a baseline that stays, White
         smoothing alone does.
       correlation: over the stages (T, T), in place of the smoothing's own.
+      renewal: rounds from one renewal of the gains that samples follow to the next, where the baseline moves; 0 for
+        none. One that has lowered the cost by less than the tolerance halves the spread of the samples, too.
       max_iterations: rounds.
-      tolerance: ends once ten rounds have not lowered the cost of the mean by a larger fraction.
+      tolerance: smallest fraction of the cost that counts as progress; the third renewal without any in a row ends the
+        search, and without renewals the tenth round.
     """
 
     samples: int = 1024
@@ -89,10 +92,11 @@ class MPPI:
     proposal: LinearGaussianPolicy | None = None
     conditioned: bool = True
     correlation: np.ndarray | None = field(default=None, repr=False, compare=False)
-    max_iterations: int = 100
-    tolerance: float = 1e-3
+    renewal: int = 10
+    max_iterations: int = 400
+    tolerance: float = 1e-2
     name = "mppi"
-    starts = 1  # guesses by default: rounds explore by themselves
+    starts = 2  # guesses by default: rounds explore by themselves
 
     def __post_init__(self):
         check_count(self.samples, "samples", 2)
@@ -112,6 +116,7 @@ class MPPI:
                 )
         self._check_shares()
         check_count(self.noise_draws, "noise_draws", 0)
+        check_count(self.renewal, "renewal", 0)
         check_number("lambda_transition", self.lambda_transition)
         if self.lambda_transition and self.noise_draws < 2:
             raise ProblemError(

@@ -5,6 +5,10 @@
 With the baseline p at the mean itself this is posterior policy iteration by samples, whose limit is the optimum; with a
 baseline that stays, the limit is the optimum of the cost and the divergence from it. G. Williams et al., *Information
 theoretic model predictive control* (ICRA 2017).
+
+Sequences that are drawn without feedback spread their trajectories ever further on an unstable plant, and few of them
+are of use. Where the baseline moves, gains are renewed every so many rounds, and samples stay about the closed loop, as
+in G. Williams et al., *Robust sampling based model predictive control with sparse objective information* (RSS 2018).
 """
 
 import math
@@ -24,6 +28,7 @@ from ppi_robotics.steps.damped import box_about
 from ppi_robotics.steps.phase import Iterate, Phase
 
 PATIENCE = 10  # rounds without progress after which there is none to come
+HALVINGS = 3  # of the spread, one after the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,8 @@ class Memory:
       line: rollouts without noise.
       first, proposal: of the first round and of the next one.
       lowest: cost of the mean when it last fell by more than the tolerance.
-      stalled: rounds since then.
+      stalled: rounds since then; where gains are renewed, renewals that each have halved the spread.
+      rounds: so far.
       count: samples drawn so far.
       lambda_policy: of the last round.
       samples: of the last round: trials, controls, weighting and the log-weights of every stage; None where gains do
@@ -46,6 +52,7 @@ class Memory:
     proposal: Proposal
     lowest: float
     stalled: int = 0
+    rounds: int = 0
     count: int = 0
     lambda_policy: float = math.nan
     samples: tuple | None = None
@@ -107,14 +114,14 @@ class SamplingSteps(Phase):
         x, u, cost = memory.line.rollout(proposal.x_ref, u_ref, proposal.K)
         row = self._row(index, cost, float(np.abs(u - proposal.u_ref).max()), weighting)
         if not math.isfinite(cost):  # the mean of good controls may be a bad one: other samples may tell
-            return self._settle(iterate, iterate.x, iterate.u, math.inf, memory), row
+            return self._settle(problem, iterate, iterate.x, iterate.u, math.inf, memory), row
         if method.feedback == "samples":
             log_weights = self._ahead(proposal, draws, trials, weighting)
             memory = replace(memory, samples=(trials, applied(proposal, draws, trials.x), weighting, log_weights))
         if method.covariance != "fixed":
             proposal = proposal.fitted(method.covariance, draws, weighting.weights, method.rate, memory.first)
         memory = replace(memory, proposal=replace(proposal, x_ref=x, u_ref=u))
-        return self._settle(iterate, x, u, cost, memory), row
+        return self._settle(problem, iterate, x, u, cost, memory), row
 
     def expand(self, problem, iterate):
         """Local model about the iterate, and bounds of the feedforward."""
@@ -169,19 +176,45 @@ class SamplingSteps(Phase):
             ahead += proposal.log_ratio_ahead(draws, trials.x, self.method.follow)
         return np.where(np.isfinite(trials.cost)[:, None], ahead, -np.inf)
 
-    def _settle(self, iterate, x, u, cost, memory):
+    def _settle(self, problem, iterate, x, u, cost, memory):
         """The iterate after a round, with the status if nothing is gained any more.
 
-        Only with a round behind it does an iterate get feedback: without any the guess is the answer.
-        Where the cost of the mean without noise is what counts, it stays at the best one so far.
+        Only with a round behind it does an iterate get feedback: without any the guess is the answer. Where the cost of
+        the mean without noise is what counts, it stays at the best one so far.
         """
-        enough = self.method.tolerance * abs(memory.lowest) if math.isfinite(memory.lowest) else 0.0
-        gained = cost < memory.lowest - enough
+        memory = replace(memory, rounds=memory.rounds + 1)
+        stays = (self._deterministic or not math.isfinite(cost)) and cost > iterate.cost
+        after = iterate if stays else replace(iterate, x=x, u=u, cost=cost)
+        renewing = self.method.renewal and self.method.follow == 1.0 and self.method.feedback != "none"
+        after = replace(after, swept=True, memory=memory)
+        if renewing:
+            return after if memory.rounds % self.method.renewal else self._renewed(problem, after)
+        return self._judged(after, cost)
+
+    def _judged(self, iterate, cost):
+        """The iterate with a status once ten rounds have gained nothing."""
+        memory = iterate.memory
+        gained = self._gained(memory, cost)
         memory = replace(memory, lowest=cost if gained else memory.lowest, stalled=0 if gained else memory.stalled + 1)
         status = Status.CONVERGED if memory.stalled >= PATIENCE else None
-        if (self._deterministic or not math.isfinite(cost)) and cost > iterate.cost:
-            return replace(iterate, status=status, swept=True, memory=memory)
-        return replace(iterate, x=x, u=u, cost=cost, status=status, swept=True, memory=memory)
+        return replace(iterate, status=status, memory=memory)
+
+    def _renewed(self, problem, iterate):
+        """The iterate with samples about its closed loop, under new gains; half as far where nothing was gained."""
+        memory, proposal = iterate.memory, iterate.memory.proposal
+        _, made = self.conclude(problem, iterate, self.method)
+        gained = self._gained(memory, iterate.cost)
+        stalled, share = (0, 1.0) if gained else (memory.stalled + 1, 0.5)
+        proposal = replace(proposal, x_ref=iterate.x, u_ref=iterate.u, K=made.K, scale=share * proposal.scale)
+        lowest = iterate.cost if gained else memory.lowest
+        status = Status.CONVERGED if stalled >= HALVINGS else None
+        memory = replace(memory, proposal=proposal, lowest=lowest, stalled=stalled)
+        return replace(iterate, status=status, memory=memory)
+
+    def _gained(self, memory, cost):
+        """Whether a cost is lower than the last one by more than the tolerance."""
+        enough = self.method.tolerance * abs(memory.lowest) if math.isfinite(memory.lowest) else 0.0
+        return cost < memory.lowest - enough
 
     def _row(self, index, cost, change, weighting):
         weights = weighting.ess if weighting.valid else 0.0, 1.0 / weighting.lambda_policy

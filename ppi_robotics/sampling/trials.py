@@ -61,7 +61,7 @@ def run_trials(problem, proposal, push, seed, first, noise_draws, weight, record
         pushed = push[row : row + rows]
         loop.run(first * repeats + part.start, cost[part], final[part], *kept[:2], push=pushed, stages=kept[2])
 
-    if N <= loop.few:
+    if loop.few >= N:
         loop.run(first * repeats, cost, final, x, u, push=push, stages=stages, threads=None)
     else:
         for _ in in_threads(run, range(0, len(push), rows)):
