@@ -45,7 +45,7 @@ def main(folder):
     for ax, (name, solution) in zip(figure.subplots(1, 3, sharey=True), found.items(), strict=True):
         runs, shade = ppi.rollout(problem, solution.policy, samples=1000, seed=0), plotting.color(name)
         mean, hit = ppi.Evaluation(runs.cost), (blocked(runs.x.T).sum(axis=0) > 0).mean()
-        title = f"{name}\nmean cost {mean.mean:.4g} ± {mean.standard_error:.2g}, {hit:.1%} touch the wall"
+        title = f"{name}\nmean cost {mean.mean:.4g} ± {mean.standard_error:.2g}\n{hit:.1%} touch the wall"
         print(f"{title} (1000 noisy rollouts, seed 0); {solution.explain()}")
         for left, right, low, high in WALL:
             ax.fill_between([left, right], low, high, color="0.6", linewidth=0)

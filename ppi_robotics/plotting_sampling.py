@@ -114,7 +114,7 @@ def samples(solution, axes=None):
         if values[good].min() > 0.0 and values[good].max() > WIDE * values[good].min():
             ax.set_yscale("log")
         elif name == "ess":
-            ax.set_ylim(bottom=0.0)
+            ax.set_ylim(0.0, 1.1 * values[good].max())
     axes[-1].set_xlabel("round")
     return axes
 

@@ -82,7 +82,7 @@ class Shooting:
     def rollout(self, x_ref, u_ref, K=None):
         """x (T + 1, nx), u (T, nu) and cost under u_ref + K (x - x_ref), or under u_ref alone."""
         law = self.simulations.law(x_ref[: self.T], u_ref[None], self.limits, K=K)
-        x, u, y, lost = self.simulations.roll(law, self.problem.initial.mean[None])
+        x, u, y, lost = self.simulations.roll(law, self.problem.initial.mean[None], threads=1)
         return x[0], u[0], math.inf if lost[0] >= 0 else float(self.problem.cost.stages(x, u, y)[0].sum())
 
     def search(self, steps, merit, slope, curvature, ratio, x_ref, u_ref, K, k, disturbance=None, noise_price=()):

@@ -210,6 +210,8 @@ class MPPI:
         scale = np.tile(spread * np.ones(plant.nu), (T if factor is None else factor.shape[1], 1))
         prior = np.clip(np.zeros((T, plant.nu)), *plant.control_limits.T)
         K = np.zeros((T, plant.nu, plant.ndx))
+        if factor is not None and factor.shape[1] < T:  # what samples cannot change is left out of the guess
+            u = factor @ np.linalg.lstsq(factor, u, rcond=None)[0]
         if self.proposal is not None:
             x, u, K = self.proposal.x_ref, np.array(self.proposal.u_ref), self.proposal.K
         return Proposal(x, u, K, factor, scale, prior, plant.quaternions)

@@ -40,6 +40,7 @@ class Memory:
       first, proposal: of the first round and of the next one.
       lowest: cost of the mean when it last fell by more than the tolerance.
       stalled: rounds since then; where gains are renewed, renewals that each have halved the spread.
+      share: what is left of the first spread at renewals.
       rounds: so far.
       count: samples drawn so far.
       lambda_policy: of the last round.
@@ -52,6 +53,7 @@ class Memory:
     proposal: Proposal
     lowest: float
     stalled: int = 0
+    share: float = 1.0
     rounds: int = 0
     count: int = 0
     lambda_policy: float = math.nan
@@ -204,11 +206,12 @@ class SamplingSteps(Phase):
         memory, proposal = iterate.memory, iterate.memory.proposal
         _, made = self.conclude(problem, iterate, self.method)
         gained = self._gained(memory, iterate.cost)
-        stalled, share = (0, 1.0) if gained else (memory.stalled + 1, 0.5)
-        proposal = replace(proposal, x_ref=iterate.x, u_ref=iterate.u, K=made.K, scale=share * proposal.scale)
+        stalled, share = (0, memory.share) if gained else (memory.stalled + 1, 0.5 * memory.share)
+        fresh = {"factor": memory.first.factor, "scale": share * memory.first.scale}  # fitted ones have shrunk
+        proposal = replace(proposal, x_ref=iterate.x, u_ref=iterate.u, K=made.K, **fresh)
         lowest = iterate.cost if gained else memory.lowest
         status = Status.CONVERGED if stalled >= HALVINGS else None
-        memory = replace(memory, proposal=proposal, lowest=lowest, stalled=stalled)
+        memory = replace(memory, proposal=proposal, lowest=lowest, stalled=stalled, share=share)
         return replace(iterate, status=status, memory=memory)
 
     def _gained(self, memory, cost):
