@@ -76,7 +76,7 @@ def test_reaching_finds_the_only_site_and_writes_a_video_elsewhere(capsys):
     assert "reach, swing: 30 stages, 0.6 s, 8 noisy rollouts, 0 % noise on the controls, seed 0" in output
     for row in ("iLQG", "converged", "success without noise", "yes", "mean cost", "success rate"):
         assert row in output
-    assert "written to a: policy.npz, trajectory.png, cost.png, arc.gif" in output
+    assert "written to a: policy.npz, trajectory.png, cost.png, and arc.gif" in output
     assert {path.name for path in Path("a").iterdir()} == {"policy.npz", "trajectory.png", "cost.png"}
     assert frames("arc.gif") > 10
 
