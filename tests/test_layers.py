@@ -48,6 +48,7 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
         "mujoco_loop",
         "mpc",
         "replanning",
+        "discrete",
     },
     {"gym"},
     {
