@@ -7,6 +7,8 @@ import importlib
 
 _WHERE = {
     "mdp": ("FiniteMDP",),
+    "iterations": ("psi_iteration", "value_iteration", "policy_iteration", "policy_value", "value_error", "Iterations"),
+    "learning": ("learn", "Learning"),
     "central": ("solve", "iterate", "evaluate_policy", "tilted", "TableSolution"),
 }
 _HOME = {name: module for module, names in _WHERE.items() for name in names}

@@ -100,12 +100,13 @@ def iterate(
     """Solve a stationary problem: discounted, or ending in absorbing states.
 
     Passes go through the states in the order of their distance from the absorbing ones, each seeing the values found
-    before it (Gauss-Seidel), so that far states take few of them.
+    before it (Gauss-Seidel). They start from values that grow with the distance, so that nobody expects to gain from
+    moving away, and far states take few passes.
 
     Args:
       mdp: `FiniteMDP` that does not change over time.
       others: as for `solve`.
-      value: V (S,) to start from; the terminal cost, 0 by default.
+      value: V (S,) to start from; a rough bound from the distance by default.
       tolerance: ends once no value changes by more, relative to the largest.
       max_sweeps: passes at most.
 
@@ -119,9 +120,9 @@ def iterate(
         raise ProblemError(f"the problem is given for {mdp.stages} stages; solve it by `solve`")
     weights, log_rho = check_weights(lambda_policy, lambda_transition), as_baseline(mdp, baseline, 1)[0]
     check_count(max_sweeps, "max_sweeps", 1)
-    order = approach(mdp, log_rho)
+    order, distance = approach(mdp, log_rho)
     matrix, cost = mdp.at(0)
-    V = np.array(mdp.terminal if value is None else value, dtype=float)
+    V = np.array(first_values(mdp, log_rho, distance) if value is None else value, dtype=float)
     Q = np.empty((mdp.states, mdp.actions))
     given = rows_of(matrix), cost, log_rho, weights, mdp.discount, mdp.absorbing, mdp.terminal
     given, sweeps, change, size = tuple(map(plain, given)), 0, math.inf, 1.0
@@ -258,43 +259,72 @@ def as_baseline(mdp, baseline, T):
 
 
 def approach(mdp, log_rho):
-    """States in the order of their distance from the absorbing ones, those first.
+    """States in the order of their distance from the absorbing ones, those first, and the distances (S,) in steps.
+
+    States that reach none have distance -1 and come last.
 
     Raises:
-      ProblemError: if an undiscounted problem has a state that reaches none.
+      ProblemError: if an undiscounted problem has such a state.
     """
-    matrix = mdp.at(0)[0]
+    S, A = mdp.states, mdp.actions
     if not mdp.absorbing.any():
         if mdp.discount == 1.0:
             raise ProblemError("the problem has no absorbing state, discount or horizon, so that costs never end")
-        return np.arange(mdp.states)
-    S, A = mdp.states, mdp.actions
+        return np.arange(S), np.full(S, -1)
     used = sparse.diags_array(np.isfinite(log_rho).astype(float).ravel())
     pooled = sparse.csr_matrix((np.ones(S * A), np.arange(S * A), np.arange(0, S * A + 1, A)), shape=(S, S * A))
-    back = sparse.csr_matrix((pooled @ (used @ matrix)).T)  # from a state to those that can come from it
-    order = reached(back.indptr, back.indices, np.flatnonzero(mdp.absorbing), S)
-    if len(order) < S and mdp.discount == 1.0:
-        lost = np.setdiff1d(np.arange(S), order)
+    back = sparse.csr_matrix((pooled @ (used @ mdp.at(0)[0])).T)  # from a state to those that can come from it
+    order, distance = reached(back.indptr, back.indices, np.flatnonzero(mdp.absorbing), S)
+    lost = np.flatnonzero(distance < 0)
+    if len(lost) and mdp.discount == 1.0:
         raise ProblemError(
             f"{len(lost)} of {S} states reach no absorbing state, first {mdp._name(lost[0])}; "
             "leave them out, or make them absorbing"
         )
-    return np.concatenate((order, np.setdiff1d(np.arange(S), order))) if len(order) < S else order
+    return np.concatenate((order, lost)), distance
 
 
 def reached(indptr, indices, sources, count):
-    """States in the order in which a breadth-first search from sources meets them."""
-    seen = np.zeros(count, bool)
-    seen[sources] = True
-    order, front = [sources], sources
+    """States in the order in which a breadth-first search from sources meets them, and their distances, -1 if never."""
+    distance = np.full(count, -1)
+    order, front = [], sources
     while len(front):
+        distance[front] = len(order)
+        order.append(front)
         lengths = indptr[front + 1] - indptr[front]
         flat = np.repeat(indptr[front] - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths)
         found = np.unique(indices[flat + np.arange(lengths.sum())])
-        front = found[~seen[found]]
-        seen[front] = True
-        order.append(front)
-    return np.concatenate(order).astype(np.int64)
+        front = found[distance[found] < 0]
+    return np.concatenate(order).astype(np.int64), distance
+
+
+def first_values(mdp, log_rho, distance):
+    """Values (S,) to start from: the distance from the absorbing states times what getting a step closer costs.
+
+    If the distance can be made to fall by d on average from everywhere, and no step costs more than c, values are at
+    most c / d times the distance. Passes end at the same values from any others; from too low ones states first chase
+    each other's.
+    """
+    matrix, cost = mdp.at(0)
+    used, away = np.isfinite(log_rho) & np.isfinite(cost), distance > 0
+    dearest = np.max(cost, where=used, initial=0.0)
+    if not away.any() or dearest == 0.0:
+        return mdp.terminal
+    here = np.repeat(distance, np.diff(matrix.indptr[:: mdp.actions]))
+    gained = (here - distance[matrix.indices]) * matrix.data
+    drift, chance = (
+        np.max(_row_sums(matrix, part).reshape(cost.shape), axis=1, where=used, initial=0.0)[away]
+        for part in (gained, np.maximum(gained, 0.0))
+    )
+    fall = max(drift.min(), 0.5 * np.min(chance, where=chance > 0.0, initial=1.0))
+    most = math.inf if mdp.discount == 1.0 else dearest / (1.0 - mdp.discount)
+    start = np.max(mdp.terminal, where=mdp.absorbing & np.isfinite(mdp.terminal), initial=0.0)
+    return np.where(away, start + np.minimum(dearest / fall * distance, most), mdp.terminal)
+
+
+def _row_sums(matrix, data):
+    """Sums of data by the rows of a sparse matrix."""
+    return np.asarray(sparse.csr_matrix((data, matrix.indices, matrix.indptr), matrix.shape).sum(axis=1)).ravel()
 
 
 def rows_of(matrix):

@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
+REPEATS, SETTLED = 30, 1e-15  # of a state's own value: at most, and the relative change that ends them
 
 
 @njit(**OPTIONS)
@@ -92,12 +93,21 @@ def backup(first, last, rows, cost, log_rho, weights, gamma, ahead, ends, termin
 
 @njit(**OPTIONS)
 def backup_in_order(order, rows, cost, log_rho, weights, gamma, ends, terminal, Q, V):
-    """`backup` of states in an order, each seeing the values found before it; returns the largest change."""
-    change = 0.0
+    """`backup` of states in an order, each seeing the values found before it; returns the largest change.
+
+    A state that may stay where it is sees its own value: it is repeated until that settles, REPEATS times at most.
+    """
+    indptr, indices, A, change = rows[0], rows[1], cost.shape[1], 0.0
     for n in range(order.shape[0]):
         x = order[n]
-        before = V[x]
-        backup(x, x + 1, rows, cost, log_rho, weights, gamma, V, ends, terminal, Q, V)
+        before, stays = V[x], False
+        for k in range(indptr[x * A], indptr[(x + 1) * A]):
+            stays |= indices[k] == x
+        for _ in range(REPEATS if stays else 1):
+            last = V[x]
+            backup(x, x + 1, rows, cost, log_rho, weights, gamma, V, ends, terminal, Q, V)
+            if ends[x] or not abs(V[x] - last) > SETTLED * abs(last):
+                break
         if V[x] != before:
             change = max(change, abs(V[x] - before))
     return change
