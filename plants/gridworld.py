@@ -54,6 +54,7 @@ class GridWorld:
       position: row and column (S, 2) of every state, from 0.
       start: the states marked S, or all states but the targets.
       mdp: `FiniteMDP` with the targets absorbing.
+      moves: change of row and column (4, 2) by each action: up, down, left, right.
 
     Args:
       map_text: lines of `.` free, `#` obstacle, `*` target, `S` free and a start; or the name of one of `MAPS`.
@@ -66,6 +67,8 @@ class GridWorld:
       ProblemError: if the map has ragged lines, unknown characters, no target or cells that cannot reach one, or a
         number is out of range.
     """
+
+    moves = np.array(list(MOVES.values()))
 
     def __init__(self, map_text, slip="stay", success=0.8, cost=1.0, discount=1.0):
         if slip not in SLIPS:
