@@ -138,7 +138,10 @@ def sweep(mdp, t, log_rho, weights, ahead, Q, V):
     matrix, cost = mdp.at(t)
     given = rows_of(matrix), cost, log_rho, weights, mdp.discount, ahead, mdp.absorbing, mdp.terminal
     given = tuple(map(plain, given))
-    size = mdp.states if mdp.states <= SMALL else -(-mdp.states // processors())
+    if mdp.states <= SMALL:
+        tabular.backup(0, mdp.states, *given, Q, V)
+        return
+    size = -(-mdp.states // processors())
 
     def part(first):
         tabular.backup(first, min(first + size, mdp.states), *given, Q, V)
