@@ -15,15 +15,11 @@ from ppi_robotics.discrete import iterate, learn, psi_iteration
 # a move succeeds with probability 0.8 and costs 1; the walk ends at the star
 MAP = """
 ..........
-.####.....
-....#..##.
-..*.#...#.
-....#...#.
-.####.###.
-......#...
-.##...#.#.
-..#.....#.
-..#.......
+.###......
+...#...#..
+...#...#..
+...#####..
+......*...
 """
 
 
@@ -31,7 +27,7 @@ def main(folder, transitions=200_000, trials=10):
     world = GridWorld(MAP, slip="stay", success=0.8)
     exact = iterate(world.mdp)
     print(f"cost = distance / 0.8: largest difference {np.abs(exact.value - world.distance / 0.8).max():.1g}")
-    for eta in (0.1, 1, 10):  # a larger weight trusts every new value more
+    for eta in (0.1, 1, 10):
         known = psi_iteration(world.mdp, eta, iterations=100, truth=exact.value)
         print(f"Psi-iteration, eta = {eta:g}: error below 0.001 after {known.first_below(1e-3)} iterations")
     methods = {"Q": ("q", "uniform"), "Psi": ("psi", "uniform"), "Psi online": ("psi", "online")}

@@ -12,12 +12,12 @@ from ppi_robotics.command_work import Files, write_figure
 from ppi_robotics.errors import ProblemError
 
 LEVELS = (0.1, 0.05, 0.02)  # errors that learning is to get below
-METHODS = {  # method, behavior, and the eta and c that need fewest transitions to an error of 0.02 on the map rooms
+METHODS = {  # method, behavior, eta and c: tuned on the map rooms by 60 trials of seed 1000 to reach 0.02 soonest
     "Q": ("q", "uniform", 1.0, 3000.0),
-    "Q online": ("q", "online", 10.0, 3000.0),
-    "Psi": ("psi", "uniform", 3.0, 10_000.0),
-    "Psi online": ("psi", "online", 0.3, 3000.0),
-    "DPP": ("dpp", "uniform", 10.0, 10_000.0),
+    "Q online": ("q", "online", 10.0, 5000.0),
+    "Psi": ("psi", "uniform", 0.3, 7000.0),
+    "Psi online": ("psi", "online", 0.5, 2000.0),
+    "DPP": ("dpp", "uniform", 10.0, 7000.0),
     "DPP online": ("dpp", "online", 1.0, 3000.0),
 }
 SHOWN = (1, 2, 5, 10, 20, 30, 40, 60, 100)  # iterations of a table, and every 100 after them

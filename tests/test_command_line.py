@@ -298,7 +298,10 @@ def test_diverged_rollouts_are_null_in_json_and_leave_no_pictures(capsys, policy
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        ("", ["missing command", "choose from plants, solve, evaluate, compare, swingup, risk, mujoco", "--help"]),
+        (
+            "",
+            ["missing command", "choose from plants, solve, evaluate, compare, swingup, risk, mujoco, grid", "--help"],
+        ),
         ("swngup cartpole", ["'swngup'", "Did you mean 'swingup'?", "hoose from plants"]),
         ("swingup", ["missing argument 'PLANT'", "--help"]),
         ("swingup cartpol", ["'cartpol'", "choose from pendulum, cartpole", "did you mean cartpole?"]),

@@ -9,6 +9,8 @@ _WHERE = {
     "mdp": ("FiniteMDP",),
     "iterations": ("psi_iteration", "value_iteration", "policy_iteration", "policy_value", "value_error", "Iterations"),
     "learning": ("learn", "Learning"),
+    "features": ("Transitions", "sample_transitions", "least_squares_psi", "lstd_q"),
+    "quadratic_psi": ("QuadraticPsi", "baseline_psi", "quadratic_psi_step"),
     "central": ("solve", "iterate", "evaluate_policy", "tilted", "TableSolution"),
 }
 _HOME = {name: module for module, names in _WHERE.items() for name in names}

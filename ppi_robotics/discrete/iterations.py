@@ -16,6 +16,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import logsumexp
 
 from ppi_robotics.discrete import central
 from ppi_robotics.discrete.mdp import FiniteMDP
@@ -133,9 +134,13 @@ def _split(mdp, psi, eta, T):
     if not np.isfinite(psi[:, there]).all():
         raise ProblemError("psi is infinite or nan at an allowed action; expected finite numbers")
     psi = np.where(there, psi, -np.inf)
-    top = psi.max(axis=2, keepdims=True)
-    bar = top + np.log(np.exp(psi - top).sum(axis=2, keepdims=True))
-    return np.where(mdp.absorbing, mdp.terminal, -bar[..., 0] / eta), psi - bar
+    return np.where(mdp.absorbing, mdp.terminal, -logsumexp(psi, axis=2) / eta), log_softmax(psi)
+
+
+def log_softmax(psi):
+    """Psi - bar Psi over the last axis; rows of -inf stay as they are."""
+    bar = logsumexp(psi, axis=-1, keepdims=True)
+    return psi - np.where(np.isfinite(bar), bar, 0.0)
 
 
 def soft_step(mdp, eta, log_pi, V, average="log_sum_exp"):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppi_robotics.discrete import central
-from ppi_robotics.discrete.iterations import check_eta
+from ppi_robotics.discrete.iterations import check_eta, log_softmax
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import learning as kernels
@@ -149,10 +149,7 @@ def _log_policy(mdp, method, table):
     if method == "q":
         Q = np.where(mdp.allowed, table, np.inf)
         return central.soft_policy(Q, Q.min(axis=1), mdp.uniform, np.inf)
-    top = np.max(table, axis=1, where=mdp.allowed, initial=-np.inf, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0.0)
-    with np.errstate(divide="ignore"):
-        return table - top - np.log(np.exp(table - top).sum(axis=1, keepdims=True))
+    return log_softmax(table)
 
 
 def _first(transitions, below):
