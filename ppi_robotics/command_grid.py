@@ -182,10 +182,15 @@ def learn(
         return show_json(setting(world, map_name) | more | {"runs": facts, "files": files.written})
     rows = [learn_row(name, result, results.get("Q")) for name, result in results.items()]
     title = f"{heading(world, map_name)}, {trials} trials, seed {seed}: transitions to a mean error below a level"
-    levels = [f"{level:g} (of Q)" for level in LEVELS]
+    levels = [f"{level:g} (of Q, 90 % interval)" for level in LEVELS]
     show_rows(title, [["", "eta", "c", *levels, "error at the end"], *rows], files)
-    for name in results.keys() & {"Psi", "Psi online"} if "Q" in results else ():
-        remark_where_not_better(name, results[name], results["Q"])
+    if (eta is None or step is None) and (map_name, slip, success, discount) != ("rooms", "stay", 0.8, 1.0):
+        remark(
+            "eta and c are tuned on the map rooms, where failing moves stay; other values may suit this problem better"
+        )
+    for name in ("Psi", "Psi online"):
+        if name in results and "Q" in results:
+            remark_where_not_better(name, results[name], results["Q"])
     return 0
 
 
@@ -256,12 +261,14 @@ def arrows(world, policy):
 
 def learn_facts(result, reference):
     """A learning method for JSON."""
+    ratios = {level: ratio_to(result, reference, level) for level in LEVELS}
     return {
         "eta": result.eta,
         "step": result.step,
         "transitions_to": {f"{level:g}": result.reached(level) for level in LEVELS},
         "transitions_to_each": {f"{level:g}": result.reached_each(level) for level in LEVELS},
-        "ratio_to_q": {f"{level:g}": ratio(result, reference, level) for level in LEVELS},
+        "ratio_to_q": {f"{level:g}": part[0] for level, part in ratios.items()},
+        "ratio_interval": {f"{level:g}": part[1:] for level, part in ratios.items()},
         "error": result.mean.tolist(),
         "error_standard_error": result.standard_error.tolist(),
     }
@@ -273,17 +280,21 @@ def learn_row(name, result, reference):
 
     texts = []
     for level in LEVELS:
-        count, share = result.reached(level), ratio(result, reference, level)
-        texts.append("never" if count is None else f"{count}" + ("" if share is None else f" ({share:.2f})"))
+        count, (share, low, high) = result.reached(level), ratio_to(result, reference, level)
+        known = count is not None and share is not None and result is not reference
+        texts.append(
+            ("never" if count is None else str(count)) + (f" ({share:.2f}, {low:.2f}-{high:.2f})" if known else "")
+        )
     end = with_error(float(result.mean[-1]), float(result.standard_error[-1]))
     weight = "-" if result.method == "q" and result.behavior == "uniform" else f"{result.eta:g}"
     return [name, weight, f"{result.step:g}", *texts, end]
 
 
-def ratio(result, reference, level):
-    """Transitions to a level relative to those of a reference; None where one of them never gets there."""
-    counts = result.reached(level), reference and reference.reached(level)
-    return None if None in counts else counts[0] / counts[1]
+def ratio_to(result, reference, level):
+    """Transitions to a level relative to those of a reference, with an interval; three None without a reference."""
+    from ppi_robotics.discrete import ratio
+
+    return (None, None, None) if reference is None else ratio(result, reference, level)
 
 
 def remark_where_not_better(name, result, reference):

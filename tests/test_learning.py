@@ -14,6 +14,7 @@ from ppi_robotics.discrete import (
     policy_iteration,
     policy_value,
     psi_iteration,
+    ratio,
     solve,
     value_iteration,
 )
@@ -234,6 +235,22 @@ def test_crossings_are_those_of_the_mean_and_of_each_trial(rooms):
     assert result.mean[i] < 0.3 <= result.mean[:i].min()
     assert len(result.reached_each(0.3)) == 3
     assert result.reached(1e-9) is None
+
+
+def test_ratios_of_crossings_come_with_their_spread(rooms):
+    mdp, truth = rooms
+    q, psi = (
+        learn(mdp, *how, 1.0, 3000, 40_000, 1000, trials=8, truth=truth)
+        for how in (("q", "uniform"), ("psi", "online"))
+    )
+    found, low, high = ratio(psi, q, 0.3)
+    assert found == psi.reached(0.3) / q.reached(0.3)
+    assert low <= found <= high < 1.0
+    assert ratio(q, q, 0.3) == (1.0, 1.0, 1.0)
+    assert ratio(psi, q, 0.06)[0] < 1.0
+    assert np.isnan(ratio(psi, q, 1e-9)).all()
+    with pytest.raises(ppi.ProblemError, match="different numbers of trials"):
+        ratio(psi, learn(mdp, "q", transitions=40_000, trials=2, truth=truth), 0.3)
 
 
 CHAIN = FiniteMDP(np.array([[[0.0, 1.0]], [[0.0, 1.0]]]), np.ones((2, 1)), absorbing=[False, True])

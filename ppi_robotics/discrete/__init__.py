@@ -8,7 +8,7 @@ import importlib
 _WHERE = {
     "mdp": ("FiniteMDP",),
     "iterations": ("psi_iteration", "value_iteration", "policy_iteration", "policy_value", "value_error", "Iterations"),
-    "learning": ("learn", "Learning"),
+    "learning": ("learn", "ratio", "Learning"),
     "features": ("Transitions", "sample_transitions", "least_squares_psi", "lstd_q"),
     "quadratic_psi": ("QuadraticPsi", "baseline_psi", "quadratic_psi_step"),
     "central": ("solve", "iterate", "evaluate_policy", "tilted", "TableSolution"),

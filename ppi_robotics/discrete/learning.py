@@ -152,6 +152,40 @@ def _log_policy(mdp, method, table):
     return log_softmax(table)
 
 
+def ratio(result, reference, level, resamples=1000, seed=0):
+    """Transitions to a level of the mean error, relative to those of a reference, and a 90 % interval.
+
+    The interval is that of the bootstrap over trials, taken in pairs, as trial i meets the same random numbers in both.
+
+    Args:
+      result, reference: `Learning`s recorded at the same transitions.
+      level: of the error.
+      resamples: of the trials.
+      seed: of the resamples.
+
+    Returns:
+      Ratio, lower and upper end; 0, inf or nan where one or both never get there.
+
+    Raises:
+      ProblemError: if the two differ in records or trials.
+    """
+    if result.error.shape != reference.error.shape or (result.transitions != reference.transitions).any():
+        raise ProblemError("the two were recorded at different transitions or have different numbers of trials")
+    check_count(resamples, "resamples", 1)
+    trials = len(result.error)
+    drawn = np.random.default_rng(seed).multinomial(trials, np.full(trials, 1.0 / trials), resamples)
+    shares = np.concatenate((np.ones((1, trials)), drawn)) / trials
+    counts = []
+    for one in (result, reference):
+        below = shares @ one.error < level
+        counts.append(np.where(below.any(axis=1), one.transitions[below.argmax(axis=1)], np.inf))
+    with np.errstate(invalid="ignore"):
+        ratios = counts[0] / counts[1]
+    sound = ratios[1:][~np.isnan(ratios[1:])]
+    ends = np.quantile(sound, (0.05, 0.95), method="nearest") if len(sound) else (np.nan, np.nan)
+    return float(ratios[0]), float(ends[0]), float(ends[1])
+
+
 def _first(transitions, below):
     found = np.flatnonzero(below)
     return int(transitions[found[0]]) if len(found) else None
