@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from ppi_robotics.plotting import color, style
 
 MOST_ARROWS = 2500  # states up to which the policy is drawn
-SEEN = 0.02  # probability of a move that is drawn
+SHADES = ("Q", "value iteration", "DPP")  # which take a further color each, in every figure
 CONFIDENCE = 1.96  # standard errors on either side of a 95 % interval
 
 
 def value_map(world, value, policy, ax=None, title="expected cost to the target"):
-    """Values over the cells of a grid world, and moves as arrows as long as they are likely, on maps of moderate size.
+    """Values over the cells of a grid world; on maps of moderate size moves as arrows, as opaque as they are likely.
 
     Args:
       world: with `picture`, `position`, `moves`, `cells` and `mdp`, such as plants.GridWorld.
@@ -39,9 +39,9 @@ def value_map(world, value, policy, ax=None, title="expected cost to the target"
     if len(value) <= MOST_ARROWS:
         row, column = world.position[acting].T
         for (down, right), share in zip(world.moves, policy[acting].T, strict=True):
-            tip = np.where(share > SEEN, share, np.nan)
-            arrows = {"color": "white", "angles": "xy", "scale_units": "xy", "scale": 2.2, "width": 0.005}
-            ax.quiver(column, row, right * tip, down * tip, **arrows)
+            arrows = {"angles": "xy", "scale_units": "xy", "scale": 2.3, "width": 0.004, "headwidth": 5.0}
+            reach = np.ones(len(row))
+            ax.quiver(column, row, right * reach, down * reach, color="white", alpha=np.minimum(share, 1.0), **arrows)
     row, column = world.position[~acting].T
     ax.plot(column, row, "*", color="#D55E00", markersize=11, linestyle="none")
     ax.grid(visible=False)
@@ -65,9 +65,8 @@ def learning_curves(results, ax=None):
     if ax is None:
         with style():
             return learning_curves(results, _axes(6.4, 4.2))
-    shades = {name: i for i, name in enumerate(dict.fromkeys(result.method for result in results.values()))}
     for name, result in results.items():
-        shade, half = color(name, shades[result.method]), CONFIDENCE * result.standard_error
+        shade, half = _shade(name), CONFIDENCE * result.standard_error
         dash = "--" if result.behavior == "online" else "-"
         ax.plot(result.transitions, result.mean, dash, color=shade, label=name)
         if np.isfinite(half).all():
@@ -91,10 +90,15 @@ def iteration_errors(results, ax=None):
     if ax is None:
         with style():
             return iteration_errors(results, _axes(6.4, 4.2))
-    for i, (name, result) in enumerate(results.items()):
-        ax.plot(np.arange(1, 1 + len(result.error)), result.error, color=color(name, i), label=name)
+    for name, result in results.items():
+        ax.plot(np.arange(1, 1 + len(result.error)), result.error, color=_shade(name), label=name)
     ax.set_title("error of values, model known")
     return _errors(ax, "iterations")
+
+
+def _shade(name):
+    """Color of a method by the beginning of its name."""
+    return color(name, next((i for i, start in enumerate(SHADES) if name.startswith(start)), len(SHADES)))
 
 
 def _errors(ax, name):

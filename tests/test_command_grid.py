@@ -83,8 +83,9 @@ def test_learn_counts_transitions_beside_q(capsys):
     assert code == 0
     assert "never" in output or "(1.00)" in output
     assert errors.startswith("eta and c are tuned on the map rooms, where failing moves stay; other values may suit")
-    code, _, errors = run(capsys, "grid", "learn", "--methods", "q,psi", *FEW)
-    assert (code, errors) == (0, "Psi needs no fewer transitions than Q to an error of 0.1\n")
+    code, _, errors = run(capsys, "grid", "learn", "--methods", "q,psi", "--slip", "random", *FEW)
+    assert code == 0
+    assert "Psi needs no fewer transitions than Q to an error of 0.1" in errors
 
 
 def test_psi_learning_needs_fewer_transitions_than_q_to_a_small_error(capsys):
