@@ -1,5 +1,6 @@
 """Psi-iteration and learning on tables: published traces, identities between methods, guarantees, bad input."""
 
+import itertools
 import math
 
 import numpy as np
@@ -104,6 +105,41 @@ def test_finite_horizon_iterations_never_cost_more_anywhere():
         assert (after <= value + 1e-13).all()
     np.testing.assert_allclose(costs[-1], best, atol=1e-3)
     assert found.error[-1] < 1e-3
+
+
+def test_finite_horizon_iterations_are_their_own_definition():
+    """Psi_t = log pi_t - eta c_t + E bar Psi_{t+1} backward, in plain numpy."""
+    rng = np.random.default_rng(7)
+    P, c, end = rng.dirichlet(np.ones(4), (3, 4, 2)), rng.uniform(size=(3, 4, 2)), rng.uniform(size=4)
+    log_pi = np.full((3, 4, 2), -math.log(2))
+    for count in (1, 2, 3):
+        bar = -1.3 * end
+        for t in reversed(range(3)):
+            psi = log_pi[t] - 1.3 * c[t] + P[t] @ bar
+            bar = np.log(np.exp(psi).sum(axis=1))
+            log_pi[t] = psi - bar[:, None]
+        found = psi_iteration(FiniteMDP(P, c, end), 1.3, count)
+        np.testing.assert_allclose(found.log_policy, log_pi, atol=1e-12)
+        np.testing.assert_allclose(found.psi_bar[0], bar, atol=1e-12)
+
+
+def test_divergence_from_the_posterior_is_cost_and_divergence_from_the_baseline():
+    """KL(q_pi || p(. | r = 1)) = log Z + eta J(pi) + E sum KL(pi_t || rho_t), summed over all trajectories."""
+    rng, (T, S, A), eta = np.random.default_rng(9), (2, 3, 2), 0.8
+    P, c, end = rng.dirichlet(np.ones(S), (T, S, A)), rng.uniform(size=(T, S, A)), rng.uniform(size=S)
+    pi, rho = rng.dirichlet(np.ones(A), (2, T, S))
+    q, p, weight = [], [], []
+    for u0, x1, u1, x2 in itertools.product(range(A), range(S), range(A), range(S)):
+        chance = P[0, 0, u0, x1] * P[1, x1, u1, x2]
+        q.append(pi[0, 0, u0] * pi[1, x1, u1] * chance)
+        p.append(rho[0, 0, u0] * rho[1, x1, u1] * chance)
+        weight.append(math.exp(-eta * (c[0, 0, u0] + c[1, x1, u1] + end[x2])))
+    q, joint = np.array(q), np.array(p) * weight
+    divergence = np.sum(q * np.log(q / (joint / joint.sum())))
+    mdp = FiniteMDP(P, c, end)
+    charged = FiniteMDP(P, c + np.log(pi / rho) / eta, end)  # the divergence as a cost
+    assert divergence == pytest.approx(math.log(joint.sum()) + eta * solve(charged, 0.0, 0.0, np.log(pi)).value[0, 0])
+    assert -math.log(joint.sum()) / eta == pytest.approx(solve(mdp, eta, eta, np.log(rho)).value[0, 0])
 
 
 def test_discounted_iterations_reach_the_optimum_but_can_cost_more_on_their_way():
