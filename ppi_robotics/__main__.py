@@ -1,4 +1,4 @@
-"""The command line: `ppi-robotics plants | solve | evaluate | compare | swingup | mppi | risk | mujoco`.
+"""The command line: `ppi-robotics plants | solve | evaluate | compare | swingup | mppi | risk | mujoco | grid`.
 
 `python -m ppi_robotics` is the same.
 
@@ -37,6 +37,7 @@ from ppi_robotics.command_arguments import (
     make_problem,
     tasks_of,
 )
+from ppi_robotics.command_grid import grid
 from ppi_robotics.command_mujoco import mujoco
 from ppi_robotics.command_output import (
     describe,
@@ -214,6 +215,7 @@ def swingup(
 app.command()(mppi)
 app.command()(risk)
 app.command()(mujoco)
+app.add_typer(grid)
 
 
 # -- the program -----------------------------------------------------------------------------------------------------
@@ -248,7 +250,7 @@ def usage_message(error):
     """typer's message about arguments, and where to read on."""
     message = error.format_message().strip().removesuffix(".")
     if message.startswith(("Missing command", "No such command")):
-        names = ", ".join(command.callback.__name__ for command in app.registered_commands)
+        names = ", ".join(error.ctx.command.commands)
         message += f"{' C' if message.endswith('?') else '; c'}hoose from {names}"
     command = error.ctx.command_path if error.ctx else "ppi-robotics"
     return f"error: {message[0].lower()}{message[1:]}; see '{command} --help'"

@@ -300,7 +300,7 @@ def test_diverged_rollouts_are_null_in_json_and_leave_no_pictures(capsys, policy
     [
         (
             "",
-            ["missing command", "choose from plants, solve, evaluate, compare, swingup, mppi, risk, mujoco", "--help"],
+            ["missing command", "plants, solve, evaluate, compare, swingup, mppi, risk, mujoco, grid", "--help"],
         ),
         ("swngup cartpole", ["'swngup'", "Did you mean 'swingup'?", "hoose from plants"]),
         ("swingup", ["missing argument 'PLANT'", "--help"]),

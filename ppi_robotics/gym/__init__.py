@@ -6,6 +6,8 @@
 
     env = ppi.gym.Environment(problem)
 
+    mdp = ppi.gym.mdp_of(gymnasium.make("FrozenLake-v1"))
+
 Needs the package gymnasium: pip install ppi-robotics[gym]. M. Towers et al., *Gymnasium: a standard interface for
 reinforcement learning environments* (arXiv 2407.17032).
 """
@@ -20,5 +22,6 @@ except ModuleNotFoundError as error:
 from ppi_robotics.gym.environment import Environment
 from ppi_robotics.gym.episodes import Episodes, evaluate
 from ppi_robotics.gym.loading import plant_of
+from ppi_robotics.gym.tables import mdp_of
 
-__all__ = ["Environment", "Episodes", "evaluate", "plant_of"]
+__all__ = ["Environment", "Episodes", "evaluate", "mdp_of", "plant_of"]

@@ -1,0 +1,31 @@
+"""The one recursion on tables: finite Markov decision processes, exactly.
+
+The public names, each loaded on first use.
+"""
+
+import importlib
+
+_WHERE = {
+    "mdp": ("FiniteMDP",),
+    "iterations": ("psi_iteration", "value_iteration", "policy_iteration", "policy_value", "value_error", "Iterations"),
+    "learning": ("learn", "ratio", "Learning"),
+    "features": ("Transitions", "sample_transitions", "least_squares_psi", "lstd_q"),
+    "quadratic_psi": ("QuadraticPsi", "baseline_psi", "quadratic_psi_step"),
+    "central": ("solve", "iterate", "evaluate_policy", "tilted", "TableSolution"),
+}
+_HOME = {name: module for module, names in _WHERE.items() for name in names}
+__all__ = list(_HOME)
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(
+            f"module 'ppi_robotics.discrete' has no attribute '{name}'; see dir(ppi_robotics.discrete)"
+        )
+    value = getattr(importlib.import_module(f"ppi_robotics.discrete.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,345 @@
+"""The one recursion on tables, for any weights of policy and transitions.
+
+    min_pi opt_tau E[ sum c + c_T + KL(pi || rho) / lP + KL(tau || iota) / lS ]    opt: min for lS > 0, max for lS < 0
+
+    Q_t(x, u) = c_t(x, u) + gamma R_lS^iota[V_{t+1}],   V_t(x) = R_lP^rho[Q_t(x, .)]
+    pi_t(u | x) ~ rho_t(u | x) exp(-lP Q_t(x, u)),      tau_t(y | x, u) ~ iota_t(y | x, u) exp(-lS V_{t+1}(y))
+
+| problem | lambda_policy | lambda_transition |
+|---|---|---|
+| stochastic optimal control | inf | 0 |
+| risk-seeking, risk-averse | inf | above 0, below 0 |
+| soft policy, risk-neutral | finite | 0 |
+| soft policy with risk | finite | other than 0 |
+| synchronized: linear Bellman equation, path integrals | l | l |
+| evaluation of the baseline | 0 | any |
+
+*Unifying Entropy Regularization in Optimal Control*, arXiv 2512.06109, equations 16 and 17. Weights multiply the cost:
+the divergences are weighed by their inverses, and a larger weight regularizes less.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from ppi_robotics.discrete.mdp import FiniteMDP
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.kernels import tabular
+from ppi_robotics.rollouts import check_count, in_threads, processors
+from ppi_robotics.solution import Status
+
+TIES = 1e-12  # relative differences of Q between actions that a hard minimum takes alike
+SMALL = 20_000  # states for which one thread is enough
+
+
+@dataclass(frozen=True, eq=False)
+class TableSolution:
+    """Values and policy of a finite problem.
+
+    Attributes:
+      value: V (T + 1, S), or (S,) of a stationary problem.
+      action_value: Q (T, S, A), or (S, A); inf where an action is not there.
+      log_policy: log pi likewise; -inf where an action is not taken.
+      lambda_policy, lambda_transition: the weights.
+      status: `Status`.
+      sweeps: passes over the states.
+      change: largest change of a value in the last pass of a stationary problem.
+    """
+
+    value: np.ndarray
+    action_value: np.ndarray
+    log_policy: np.ndarray
+    lambda_policy: float
+    lambda_transition: float
+    status: Status = Status.CONVERGED
+    sweeps: int = 0
+    change: float = 0.0
+
+    def __post_init__(self):
+        for name in ("value", "action_value", "log_policy"):
+            getattr(self, name).setflags(write=False)
+
+    @property
+    def policy(self):
+        """Probabilities pi (T, S, A), or (S, A)."""
+        return np.exp(self.log_policy)
+
+
+def solve(mdp, lambda_policy=math.inf, lambda_transition=0.0, baseline=None, horizon=None):
+    """Solve a problem of finite horizon, backward in one pass.
+
+    Args:
+      mdp: `FiniteMDP`.
+      lambda_policy: weight of the cost against staying close to the baseline, 0 to inf.
+      lambda_transition: risk weight of either sign, infinite ones included; positive seeking.
+      baseline: logarithms of rho (S, A) or (T, S, A); equal probabilities of the allowed actions by default.
+      horizon: number of stages T; by default those that costs or transitions are given for.
+
+    Returns:
+      `TableSolution`. A hard minimum takes actions within 1e-12 of the best, relative to it, with equal probability.
+
+    Raises:
+      ProblemError: if an argument cannot be used.
+    """
+    T = check_horizon(mdp, horizon)
+    weights = check_weights(lambda_policy, lambda_transition)
+    log_rho = as_baseline(mdp, baseline, T)
+    V, Q = np.empty((T + 1, mdp.states)), np.empty((T, mdp.states, mdp.actions))
+    V[T] = mdp.terminal
+    for t in reversed(range(T)):
+        sweep(mdp, t, log_rho[min(t, len(log_rho) - 1)], weights, V[t + 1], Q[t], V[t])
+    log_pi = np.stack([soft_policy(Q[t], V[t], log_rho[min(t, len(log_rho) - 1)], weights[0]) for t in range(T)])
+    return TableSolution(V, Q, log_pi, *weights, sweeps=T)
+
+
+def iterate(
+    mdp, lambda_policy=math.inf, lambda_transition=0.0, baseline=None, value=None, tolerance=1e-12, max_sweeps=100_000
+):
+    """Solve a stationary problem: discounted, or ending in absorbing states.
+
+    Passes go through the states in the order of their distance from the absorbing ones, each seeing the values found
+    before it (Gauss-Seidel). They start from values that grow with the distance, so that nobody expects to gain from
+    moving away, and far states take few passes.
+
+    Args:
+      mdp: `FiniteMDP` that does not change over time.
+      others: as for `solve`.
+      value: V (S,) to start from; a rough bound from the distance by default.
+      tolerance: ends once no value changes by more, relative to the largest.
+      max_sweeps: passes at most.
+
+    Returns:
+      `TableSolution`; not converging is a status of it. Where no policy reaches an end, values grow until then.
+
+    Raises:
+      ProblemError: if an argument cannot be used, or goals cannot be reached from a state of an undiscounted problem.
+    """
+    if mdp.stages is not None:
+        raise ProblemError(f"the problem is given for {mdp.stages} stages; solve it by `solve`")
+    weights, log_rho = check_weights(lambda_policy, lambda_transition), as_baseline(mdp, baseline, 1)[0]
+    check_count(max_sweeps, "max_sweeps", 1)
+    order, distance = approach(mdp, log_rho)
+    matrix, cost = mdp.at(0)
+    V = np.array(first_values(mdp, log_rho, distance) if value is None else value, dtype=float)
+    Q = np.empty((mdp.states, mdp.actions))
+    given = rows_of(matrix), cost, log_rho, weights, mdp.discount, mdp.absorbing, mdp.terminal
+    given, sweeps, change, size = tuple(map(plain, given)), 0, math.inf, 1.0
+    while change > tolerance * size and sweeps < max_sweeps:
+        change, sweeps = tabular.backup_in_order(order, *given, Q, V), sweeps + 1
+        size = float(np.max(np.abs(V), where=np.isfinite(V), initial=1.0))
+    status = Status.CONVERGED if change <= tolerance * size else Status.MAX_ITERATIONS
+    return TableSolution(V, Q, soft_policy(Q, V, log_rho, weights[0]), *weights, status, sweeps, float(change))
+
+
+def sweep(mdp, t, log_rho, weights, ahead, Q, V):
+    """One backup of all states at stage t into Q (S, A) and V (S,), on all processors where it is worth it."""
+    matrix, cost = mdp.at(t)
+    given = rows_of(matrix), cost, log_rho, weights, mdp.discount, ahead, mdp.absorbing, mdp.terminal
+    given = tuple(map(plain, given))
+    if mdp.states <= SMALL:
+        tabular.backup(0, mdp.states, *given, Q, V)
+        return
+    size = -(-mdp.states // processors())
+
+    def part(first):
+        tabular.backup(first, min(first + size, mdp.states), *given, Q, V)
+
+    for _ in in_threads(part, range(0, mdp.states, size)):
+        pass
+
+
+def soft_policy(Q, V, log_rho, weight):
+    """log pi (S, A) ~ log rho - weight Q; for an infinite weight equal shares of the best actions."""
+    there = np.isfinite(log_rho) & np.isfinite(Q)
+    lost = ~there.any(axis=1)  # where every action costs infinity, the baseline stands
+    if math.isinf(weight):
+        with np.errstate(invalid="ignore"):
+            best = there & ((V + TIES * np.maximum(np.abs(V), 1.0))[:, None] >= Q)
+        with np.errstate(divide="ignore"):
+            log_pi = np.log(best / np.maximum(best.sum(axis=1, keepdims=True), 1))
+    else:
+        with np.errstate(invalid="ignore"):
+            log_pi = np.where(there, log_rho - weight * (Q - V[:, None]), -np.inf)
+    log_pi[lost] = log_rho[lost]
+    return log_pi
+
+
+def evaluate_policy(mdp, log_policy, lambda_transition=0.0, horizon=None):
+    """Value of a policy, with the risk over transitions alone: N(pi) of the same weights.
+
+    Args:
+      mdp: `FiniteMDP`.
+      log_policy: (S, A) or (T, S, A).
+      lambda_transition, horizon: as for `solve`.
+
+    Returns:
+      V (T + 1, S).
+    """
+    return solve(mdp, 0.0, lambda_transition, log_policy, horizon).value
+
+
+def tilted(mdp, solution):
+    """The transitions that the risk of a solution stands for, tau ~ iota exp(-lS V), as matrices (S * A, S) by stage.
+
+    Raises:
+      ProblemError: if lambda_transition is infinite, where tau is no tilt but a choice of next states.
+    """
+    weight = solution.lambda_transition
+    if math.isinf(weight):
+        raise ProblemError("lambda_transition is infinite; the transitions are then whichever is best or worst")
+    values = solution.value[1:] if solution.value.ndim == 2 else solution.value[None]
+    moved = []
+    for t, V in enumerate(values):
+        matrix, _ = mdp.at(t)
+        data, R = np.empty_like(matrix.data), np.empty(matrix.shape[0])
+        rows = rows_of(matrix)
+        tabular.risk_rows(rows, plain(V), weight, R)
+        tabular.tilt(rows, plain(V), R, weight, data)
+        moved.append(sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape))
+    return tuple(moved)
+
+
+# -- arguments ---------------------------------------------------------------------------------------------------------
+
+
+def check_weights(lambda_policy, lambda_transition):
+    """The weights as floats.
+
+    Raises:
+      ProblemError: if lambda_policy is negative, or one is no number.
+    """
+    for name, value in (("lambda_policy", lambda_policy), ("lambda_transition", lambda_transition)):
+        number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        if not number or math.isnan(value):
+            raise ProblemError(f"{name} is {value!r}; expected a number")
+    if lambda_policy < 0:
+        raise ProblemError(
+            f"lambda_policy is {lambda_policy!r}; a negative weight would maximize the cost; give 0 to inf"
+        )
+    return float(lambda_policy), float(lambda_transition)
+
+
+def check_horizon(mdp, horizon):
+    """Number of stages of a problem."""
+    if not isinstance(mdp, FiniteMDP):
+        raise ProblemError(f"mdp is {mdp!r}; expected a FiniteMDP")
+    if horizon is None:
+        if mdp.stages is None:
+            raise ProblemError("the problem is stationary and no horizon is given; give one, or use `iterate`")
+        return mdp.stages
+    check_count(horizon, "horizon", 1)
+    if mdp.stages not in (None, horizon):
+        raise ProblemError(f"horizon is {horizon} and the problem is given for {mdp.stages} stages; leave it out")
+    return horizon
+
+
+def as_baseline(mdp, baseline, T):
+    """Logarithms of a baseline (1 or T, S, A), of allowed actions alone.
+
+    Raises:
+      ProblemError: if the shape is wrong, probabilities do not sum to 1, or one is given to a forbidden action.
+    """
+    if baseline is None:
+        return mdp.uniform[None]
+    log_rho = np.asarray(baseline, dtype=float)
+    shapes = (mdp.states, mdp.actions), (T, mdp.states, mdp.actions)
+    if log_rho.shape not in shapes:
+        raise ProblemError(f"baseline has shape {log_rho.shape}; expected {shapes[0]} or {shapes[1]}, logarithms")
+    log_rho = log_rho.reshape(-1, *shapes[0])
+    acting = ~mdp.absorbing
+    if np.isnan(log_rho).any() or (log_rho[:, acting] > 1e-9).any():
+        raise ProblemError("baseline holds numbers above 0 or nan; expected logarithms of probabilities")
+    if (np.isfinite(log_rho) & ~mdp.allowed)[:, acting].any():
+        raise ProblemError("baseline gives a forbidden action a probability; give it -inf")
+    sums = np.exp(log_rho[:, acting]).sum(axis=2)
+    if sums.size and np.abs(sums - 1.0).max() > 1e-6:
+        raise ProblemError(
+            f"baseline has probabilities of sum {sums.ravel()[np.abs(sums - 1).argmax()]:.6g}; expected 1"
+        )
+    return log_rho
+
+
+def approach(mdp, log_rho):
+    """States in the order of their distance from the absorbing ones, those first, and the distances (S,) in steps.
+
+    States that reach none have distance -1 and come last.
+
+    Raises:
+      ProblemError: if an undiscounted problem has such a state.
+    """
+    S, A = mdp.states, mdp.actions
+    if not mdp.absorbing.any():
+        if mdp.discount == 1.0:
+            raise ProblemError("the problem has no absorbing state, discount or horizon, so that costs never end")
+        return np.arange(S), np.full(S, -1)
+    used = sparse.diags_array(np.isfinite(log_rho).astype(float).ravel())
+    pooled = sparse.csr_matrix((np.ones(S * A), np.arange(S * A), np.arange(0, S * A + 1, A)), shape=(S, S * A))
+    back = sparse.csr_matrix((pooled @ (used @ mdp.at(0)[0])).T)  # from a state to those that can come from it
+    order, distance = reached(back.indptr, back.indices, np.flatnonzero(mdp.absorbing), S)
+    lost = np.flatnonzero(distance < 0)
+    if len(lost) and mdp.discount == 1.0:
+        raise ProblemError(
+            f"{len(lost)} of {S} states reach no absorbing state, first {mdp._name(lost[0])}; "
+            "leave them out, or make them absorbing"
+        )
+    return np.concatenate((order, lost)), distance
+
+
+def reached(indptr, indices, sources, count):
+    """States in the order in which a breadth-first search from sources meets them, and their distances, -1 if never."""
+    distance = np.full(count, -1)
+    order, front = [], sources
+    while len(front):
+        distance[front] = len(order)
+        order.append(front)
+        lengths = indptr[front + 1] - indptr[front]
+        flat = np.repeat(indptr[front] - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths)
+        found = np.unique(indices[flat + np.arange(lengths.sum())])
+        front = found[distance[found] < 0]
+    return np.concatenate(order).astype(np.int64), distance
+
+
+def first_values(mdp, log_rho, distance):
+    """Values (S,) to start from: the distance from the absorbing states times what getting a step closer costs.
+
+    If the distance can be made to fall by d on average from everywhere, and no step costs more than c, values are at
+    most c / d times the distance. Passes end at the same values from any others; from too low ones states first chase
+    each other's.
+    """
+    matrix, cost = mdp.at(0)
+    used, away = np.isfinite(log_rho) & np.isfinite(cost), distance > 0
+    dearest = np.max(cost, where=used, initial=0.0)
+    if not away.any() or dearest == 0.0:
+        return mdp.terminal
+    here = np.repeat(distance, np.diff(matrix.indptr[:: mdp.actions]))
+    gained = (here - distance[matrix.indices]) * matrix.data
+    drift, chance = (
+        np.max(_row_sums(matrix, part).reshape(cost.shape), axis=1, where=used, initial=0.0)[away]
+        for part in (gained, np.maximum(gained, 0.0))
+    )
+    fall = max(drift.min(), 0.5 * np.min(chance, where=chance > 0.0, initial=1.0))
+    most = math.inf if mdp.discount == 1.0 else dearest / (1.0 - mdp.discount)
+    start = np.max(mdp.terminal, where=mdp.absorbing & np.isfinite(mdp.terminal), initial=0.0)
+    return np.where(away, start + np.minimum(dearest / fall * distance, most), mdp.terminal)
+
+
+def _row_sums(matrix, data):
+    """Sums of data by the rows of a sparse matrix."""
+    return np.asarray(sparse.csr_matrix((data, matrix.indices, matrix.indptr), matrix.shape).sum(axis=1)).ravel()
+
+
+def rows_of(matrix):
+    """indptr, indices and data of a sparse matrix."""
+    return matrix.indptr, matrix.indices, matrix.data
+
+
+def plain(value):
+    """What the compiled code takes: read-only arrays would compile it once more."""
+    if isinstance(value, tuple):
+        return tuple(plain(part) for part in value)
+    if isinstance(value, np.ndarray):
+        array = np.ascontiguousarray(value)
+        return array if array.flags.writeable else array.copy()
+    return value

@@ -1,0 +1,172 @@
+"""Learning from stored transitions: empirical models, Psi by least squares on features, and LSTD of Q as a baseline.
+
+    Psi(x, u) = phi(x, u)'w,   w <- argmin sum_i (phi_i'w - [Psi_i - bar Psi(x_i) - eta c_i + gamma bar Psi(y_i)])^2
+
+Rawlik, Toussaint, Vijayakumar (RSS 2012) for Psi; Lagoudakis and Parr, *Least-squares policy iteration* (JMLR 4, 2003)
+for the baseline. With one feature for every pair of state and action both are exact on the empirical model.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.special import logsumexp
+
+from ppi_robotics.discrete.iterations import check_eta, log_softmax
+from ppi_robotics.discrete.mdp import FiniteMDP
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.rollouts import check_count
+
+
+@dataclass(frozen=True, eq=False)
+class Transitions:
+    """Stored transitions of a finite problem, and what is known of it beforehand.
+
+    Attributes:
+      state, action, after: (N,) each.
+      cost: (N,).
+      allowed: (S, A).
+      absorbing: (S,), of value 0.
+      discount: of the future.
+    """
+
+    state: np.ndarray
+    action: np.ndarray
+    after: np.ndarray
+    cost: np.ndarray
+    allowed: np.ndarray
+    absorbing: np.ndarray
+    discount: float = 1.0
+
+    def __post_init__(self):
+        S, A = np.shape(self.allowed)
+        if len({len(self.state), len(self.action), len(self.after), len(self.cost)}) > 1 or not len(self.state):
+            raise ProblemError("state, action, after and cost differ in length or are empty; give one for each")
+        for name, top in (("state", S), ("action", A), ("after", S)):
+            values = np.asarray(getattr(self, name))
+            if values.min() < 0 or values.max() >= top:
+                raise ProblemError(f"{name} has {values.min()} to {values.max()}; expected 0 to {top - 1}")
+
+    def model(self):
+        """The `FiniteMDP` of observed frequencies and mean costs; pairs that never occurred are not allowed.
+
+        Raises:
+          ProblemError: if a state occurred in no transition with an action, yet others lead to it.
+        """
+        S, A = self.allowed.shape
+        row = self.state * A + self.action
+        count = np.bincount(row, minlength=S * A)
+        share = 1.0 / count[row]
+        matrix = sparse.coo_matrix((share, (row, self.after)), (S * A, S)).tocsr()
+        cost = np.bincount(row, self.cost * share, minlength=S * A).reshape(S, A)
+        seen = count.reshape(S, A) > 0
+        known = np.union1d(self.state, self.after)
+        idle = known[~seen[known].any(axis=1) & ~self.absorbing[known]]
+        if len(idle):
+            raise ProblemError(f"state {idle[0]} was reached but never left; give transitions from it")
+        outside = np.setdiff1d(np.arange(S), known)  # ends of no account
+        absorbing = self.absorbing.copy()
+        absorbing[outside] = True
+        return FiniteMDP(matrix, cost, allowed=seen, absorbing=absorbing, discount=self.discount)
+
+
+def sample_transitions(mdp, count, seed=0):
+    """Independent transitions from uniform pairs of a state that is not absorbing and an allowed action.
+
+    Raises:
+      ProblemError: if the problem changes over time, or a number is out of range.
+    """
+    if not isinstance(mdp, FiniteMDP) or mdp.stages is not None or mdp.terminal[mdp.absorbing].any():
+        raise ProblemError("mdp is no stationary FiniteMDP with ends of cost 0; transitions are stored of these alone")
+    check_count(count, "count", 1)
+    check_count(seed, "seed", 0, 2**64 - 1)
+    rng, (matrix, cost) = np.random.default_rng(seed), mdp.at(0)
+    pairs = np.flatnonzero((mdp.allowed & ~mdp.absorbing[:, None]).ravel())
+    row = rng.choice(pairs, count)
+    ahead = np.concatenate(([0.0], np.cumsum(matrix.data)))
+    level = ahead[matrix.indptr[row]] + rng.random(count) * (ahead[matrix.indptr[row + 1]] - ahead[matrix.indptr[row]])
+    entry = np.clip(np.searchsorted(ahead, level, "right") - 1, matrix.indptr[row], matrix.indptr[row + 1] - 1)
+    state, action = row // mdp.actions, row % mdp.actions
+    known = mdp.allowed, mdp.absorbing, mdp.discount
+    return Transitions(state, action, matrix.indices[entry].astype(np.int64), cost[state, action], *known)
+
+
+def least_squares_psi(transitions, features, eta=1.0, iterations=100, ridge=1e-9):
+    """Psi-learning with features from stored transitions.
+
+    Args:
+      transitions: `Transitions`.
+      features: phi (S, A, K).
+      eta: weight of the cost, positive.
+      iterations: how many.
+      ridge: added to the mean of phi phi', relative to its mean diagonal.
+
+    Returns:
+      Weights w (K,), cost of acting optimally -bar Psi / eta (S,), and log pi (S, A).
+
+    Raises:
+      ProblemError: if an argument cannot be used.
+    """
+    check_eta(eta)
+    check_count(iterations, "iterations", 1)
+    phi, seen = _features(transitions, features), (transitions.state, transitions.action)
+    solve = _regression(phi[seen], ridge)
+    w = np.zeros(phi.shape[2])
+    for _ in range(iterations):
+        psi, bar = phi @ w, _bar(phi @ w, transitions)
+        ahead = transitions.discount * bar[transitions.after]
+        w = solve(psi[seen] - bar[transitions.state] - eta * transitions.cost + ahead)
+    psi = np.where(transitions.allowed, phi @ w, -np.inf)
+    return w, -_bar(psi, transitions) / eta, log_softmax(psi)
+
+
+def lstd_q(transitions, features, log_policy, ridge=1e-9):
+    """Q (S, A) of a policy from stored transitions, by least-squares temporal differences on features.
+
+    Args:
+      transitions, features, ridge: as for `least_squares_psi`.
+      log_policy: log pi (S, A).
+
+    Returns:
+      Weights w (K,), and Q (S, A).
+
+    Raises:
+      ProblemError: if an argument cannot be used, or the equations have no unique solution.
+    """
+    phi, pi = _features(transitions, features), np.exp(log_policy)
+    mean = np.einsum("xu,xuk->xk", np.where(transitions.allowed, pi, 0.0), phi)
+    mean[transitions.absorbing] = 0.0
+    now = phi[transitions.state, transitions.action]
+    matrix = now.T @ (now - transitions.discount * mean[transitions.after]) / len(now)
+    matrix[np.diag_indices_from(matrix)] += ridge * np.trace(now.T @ now) / now.size
+    try:
+        w = np.linalg.solve(matrix, now.T @ transitions.cost / len(now))
+    except np.linalg.LinAlgError as error:
+        raise ProblemError("the transitions do not determine Q; give more of them, or a larger ridge") from error
+    return w, phi @ w
+
+
+def _features(transitions, features):
+    phi = np.asarray(features, dtype=float)
+    if phi.ndim != 3 or phi.shape[:2] != transitions.allowed.shape or not np.isfinite(phi).all():
+        raise ProblemError(f"features have shape {phi.shape}; expected {transitions.allowed.shape} and K, all finite")
+    return phi
+
+
+def _regression(phi, ridge):
+    """Function from targets (N,) to the weights of the least squares."""
+    if not ridge >= 0.0:
+        raise ProblemError(f"ridge is {ridge!r}; expected 0 or more")
+    moments = phi.T @ phi / len(phi)
+    moments[np.diag_indices_from(moments)] += ridge * np.trace(moments) / len(moments)
+    try:
+        np.linalg.cholesky(moments)
+    except np.linalg.LinAlgError as error:
+        raise ProblemError("the transitions do not determine the weights; give more, or a positive ridge") from error
+    return lambda target: np.linalg.solve(moments, phi.T @ target / len(phi))
+
+
+def _bar(psi, transitions):
+    """bar Psi (S,), 0 where everything ends."""
+    bar = logsumexp(np.where(transitions.allowed, psi, -np.inf), axis=1)
+    return np.where(transitions.absorbing, 0.0, bar)

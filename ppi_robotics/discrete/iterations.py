@@ -1,0 +1,215 @@
+"""Iterations over policies and values of tables, with their traces.
+
+Psi-iteration is the soft backup about the policy that the last one found, Psi - bar Psi = log pi and bar Psi = -eta V:
+
+    V^{n+1}(x) = R_eta^{pi^n}[Q^{n+1}(x, .)],   Q^{n+1} = c + gamma E V^n,   pi^{n+1} ~ pi^n exp(-eta Q^{n+1})
+
+Rawlik, Toussaint, Vijayakumar, *On stochastic optimal control and reinforcement learning by approximate inference*
+(RSS 2012). It is dynamic policy programming with the average log-sum-exp; with the Boltzmann average,
+
+    V^{n+1}(x) = E_{pi^{n+1}}[Q^{n+1} - (log pi^n - E_{pi^n} log pi^n) / eta],
+
+it is the form that Azar, Gomez and Kappen analyze (JMLR 13, 2012).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import logsumexp
+
+from ppi_robotics.discrete import central
+from ppi_robotics.discrete.mdp import FiniteMDP
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.rollouts import check_count
+
+AVERAGES = ("log_sum_exp", "boltzmann")
+
+
+@dataclass(frozen=True, eq=False)
+class Iterations:
+    """Where iterations ended, and how they came there.
+
+    Attributes:
+      value: V (S,), or (T + 1, S) of a finite horizon: what the method takes for the cost of acting optimally.
+      log_policy: log pi (S, A), or (T, S, A); -inf where an action is not taken.
+      change: largest change of a value in each iteration (n,).
+      error: e_J = max |V - truth| / max |truth| after each iteration (n,), nan without a truth.
+      values: V after every iteration, where it is kept.
+      policies: log pi likewise.
+      eta: weight of the cost.
+    """
+
+    value: np.ndarray
+    log_policy: np.ndarray
+    change: np.ndarray
+    error: np.ndarray
+    values: tuple = ()
+    policies: tuple = ()
+    eta: float = math.inf
+
+    @property
+    def policy(self):
+        """Probabilities of the actions."""
+        return np.exp(self.log_policy)
+
+    @property
+    def psi_bar(self):
+        """bar Psi = -eta V; Psi is this plus `log_policy`."""
+        return -self.eta * self.value
+
+    def first_below(self, level):
+        """Number of iterations after which the error is below a level for the first time; None if it never is."""
+        below = np.flatnonzero(self.error < level)
+        return int(below[0]) + 1 if len(below) else None
+
+
+def value_error(value, truth):
+    """e_J = max |value - truth| / max |truth| over states; leading axes are kept."""
+    return np.abs(value - truth).max(axis=-1) / np.abs(truth).max()
+
+
+def psi_iteration(mdp, eta=1.0, iterations=100, horizon=None, psi=None, truth=None, average="log_sum_exp", keep=False):
+    """Psi-iteration, or dynamic policy programming, with the model known.
+
+    Without a horizon every iteration is one synchronous backup of a stationary problem, discounted or ending in
+    absorbing states. With one it is a whole backward pass; then the cost of the policy falls at every state until it is
+    optimal, which the stationary form does not promise.
+
+    Args:
+      mdp: `FiniteMDP`.
+      eta: weight of the cost, positive; inf takes the best actions at once, which is value iteration.
+      iterations: how many.
+      horizon: number of stages of a finite horizon; those of the problem, if it is given for some.
+      psi: Psi^0 (S, A), or (T, S, A) of a finite horizon; 0 by default. Entries of forbidden actions do not count.
+      truth: values (S,) that `error` compares with, of the first stage of a finite horizon.
+      average: "log_sum_exp", or "boltzmann" for a stationary problem.
+      keep: keep values and policies of all iterations.
+
+    Returns:
+      `Iterations`.
+
+    Raises:
+      ProblemError: if an argument cannot be used.
+    """
+    if average not in AVERAGES:
+        raise ProblemError(f"average is {average!r}; expected one of {', '.join(AVERAGES)}")
+    if not isinstance(mdp, FiniteMDP):
+        raise ProblemError(f"mdp is {mdp!r}; expected a FiniteMDP")
+    finite = horizon is not None or mdp.stages is not None
+    if average == "boltzmann" and (finite or math.isinf(eta)):
+        raise ProblemError("average 'boltzmann' needs a stationary problem and a finite eta; leave it out")
+    check_eta(eta)
+    check_count(iterations, "iterations", 1)
+    T = central.check_horizon(mdp, horizon) if finite else 1
+    V, log_pi = _split(mdp, psi, eta, T)
+    if finite:
+        V = np.concatenate((V, mdp.terminal[None]))
+    else:
+        central.approach(mdp, mdp.uniform)  # raises where costs never end
+        V, log_pi = V[0], log_pi[0]
+    trace, values, policies = [], [], []
+    for _ in range(iterations):
+        before = V
+        if finite:
+            found = central.solve(mdp, eta, 0.0, log_pi, T)
+            V, log_pi = found.value, found.log_policy
+        else:
+            V, log_pi = soft_step(mdp, eta, log_pi, V, average)
+        trace.append((_largest(V - before), math.nan if truth is None else value_error(V[0] if finite else V, truth)))
+        if keep:
+            values.append(V)
+            policies.append(log_pi)
+    return Iterations(V, log_pi, *np.array(trace).T, tuple(values), tuple(policies), float(eta))
+
+
+def _split(mdp, psi, eta, T):
+    """-bar Psi / eta (T, S) and Psi - bar Psi (T, S, A) of Psi."""
+    shape = (T, mdp.states, mdp.actions)
+    try:
+        psi = np.broadcast_to(0.0 if psi is None else np.asarray(psi, dtype=float), shape)
+    except (TypeError, ValueError) as error:
+        raise ProblemError(f"psi has shape {np.shape(psi)}; expected {shape[1:]} or {shape}") from error
+    there = mdp.allowed | mdp.absorbing[:, None]
+    if not np.isfinite(psi[:, there]).all():
+        raise ProblemError("psi is infinite or nan at an allowed action; expected finite numbers")
+    psi = np.where(there, psi, -np.inf)
+    return np.where(mdp.absorbing, mdp.terminal, -logsumexp(psi, axis=2) / eta), log_softmax(psi)
+
+
+def log_softmax(psi):
+    """Psi - bar Psi over the last axis; rows of -inf stay as they are."""
+    bar = logsumexp(psi, axis=-1, keepdims=True)
+    return psi - np.where(np.isfinite(bar), bar, 0.0)
+
+
+def soft_step(mdp, eta, log_pi, V, average="log_sum_exp"):
+    """Values (S,) and log policy (S, A) after one synchronous backup about a policy."""
+    Q, after = np.empty(mdp.cost.shape), np.empty(mdp.states)
+    central.sweep(mdp, 0, log_pi, (eta, 0.0), V, Q, after)
+    moved = central.soft_policy(Q, after, mdp.uniform if math.isinf(eta) else log_pi, eta)
+    if average == "boltzmann":
+        advantage = np.where(np.isfinite(log_pi), log_pi + entropy(log_pi)[:, None], 0.0) / eta
+        pi = np.exp(moved)
+        boltzmann = np.sum(pi * (np.where(pi > 0.0, Q, 0.0) - advantage), axis=1)
+        after = np.where(mdp.absorbing, mdp.terminal, boltzmann)
+    return after, moved
+
+
+def entropy(log_policy):
+    """Entropies (..., S) of a policy in nats."""
+    return -np.sum(np.exp(log_policy) * np.where(np.isfinite(log_policy), log_policy, 0.0), axis=-1)
+
+
+def value_iteration(mdp, iterations=100, truth=None, keep=False):
+    """Value iteration: synchronous backups with the hard minimum; arguments and result as for `psi_iteration`."""
+    return psi_iteration(mdp, math.inf, iterations, truth=truth, keep=keep)
+
+
+def policy_iteration(mdp, log_policy=None, truth=None, max_iterations=1000):
+    """Policy iteration of a stationary problem: evaluate, act best, until the policy stays.
+
+    Args:
+      mdp: `FiniteMDP`.
+      log_policy: log pi (S, A) to start from, that ends or is discounted; equal probabilities by default.
+      truth: as for `psi_iteration`.
+      max_iterations: at most.
+
+    Returns:
+      `Iterations`, `value` being that of `log_policy`.
+
+    Raises:
+      ProblemError: if an argument cannot be used, or a policy never ends from some state.
+    """
+    check_count(max_iterations, "max_iterations", 1)
+    log_pi, V, trace, values, policies = log_policy, None, [], [], []
+    for _ in range(max_iterations):
+        before, V = V, policy_value(mdp, mdp.uniform if log_pi is None else log_pi, value=V)
+        change = math.inf if before is None else _largest(V - before)
+        trace.append((change, math.nan if truth is None else value_error(V, truth)))
+        values.append(V)
+        policies.append(mdp.uniform if log_pi is None else log_pi)
+        if change <= central.TIES * max(1.0, _largest(V)):
+            break
+        log_pi = soft_step(mdp, math.inf, mdp.uniform, V)[1]
+    return Iterations(V, policies[-1], *np.array(trace).T, tuple(values), tuple(policies))
+
+
+def policy_value(mdp, log_policy, lambda_transition=0.0, value=None):
+    """Cost (S,) of a stationary policy (S, A): the recursion with no weight of the cost against the policy.
+
+    Raises:
+      ProblemError: if the policy never ends from some state of an undiscounted problem, or an argument cannot be used.
+    """
+    return central.iterate(mdp, 0.0, lambda_transition, log_policy, value).value
+
+
+def check_eta(eta):
+    """Raise `ProblemError` unless eta is positive."""
+    central.check_weights(eta, 0.0)
+    if eta == 0.0:
+        raise ProblemError("eta is 0, so that the cost never counts; expected a positive number")
+
+
+def _largest(change):
+    return float(np.abs(change[np.isfinite(change)]).max(initial=0.0))

@@ -1,0 +1,153 @@
+"""Finite Markov decision processes: who can get where, and at what cost.
+
+States are 0 to S - 1, actions 0 to A - 1. Transitions are held sparse, one row for every pair of state and action in
+the order of `state * A + action`; dense arrays are taken as well.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.gaussian import frozen
+
+ROUNDING = 1e-9  # by which rows of probabilities may miss 1
+
+
+@dataclass(frozen=True, eq=False)
+class FiniteMDP:
+    """A finite Markov decision process; costs are minimized.
+
+    Attributes:
+      transition: probabilities (S, A, S), or sparse (S * A, S); with a leading axis of T stages, or a tuple of T sparse
+        matrices, where they change over time. Rows of actions that are not allowed may be empty.
+      cost: of a state and action (S, A), or (T, S, A); inf forbids.
+      terminal: cost of the last state (S,); 0 by default.
+      allowed: which actions a state has (S, A); all by default.
+      discount: of the future, above 0 and at most 1.
+      absorbing: states in which everything ends (S,), at the cost of `terminal`; none by default.
+      names: of the states, for figures and messages; their numbers by default.
+
+    Raises:
+      ProblemError: if shapes do not fit, rows do not sum to 1, a probability is negative, a cost is nan or -inf, or a
+        state has no action.
+    """
+
+    transition: object
+    cost: np.ndarray
+    terminal: np.ndarray | None = None
+    allowed: np.ndarray | None = None
+    discount: float = 1.0
+    absorbing: np.ndarray | None = None
+    names: tuple = ()
+
+    def __post_init__(self):
+        cost = _numbers(self.cost, "cost")
+        if cost.ndim not in (2, 3) or not cost.size:
+            raise ProblemError(f"cost has shape {cost.shape}; expected (states, actions), or (T, states, actions)")
+        S, A = cost.shape[-2:]
+        allowed = np.ones((S, A), bool) if self.allowed is None else np.asarray(self.allowed, bool)
+        absorbing = np.zeros(S, bool) if self.absorbing is None else np.asarray(self.absorbing, bool)
+        terminal = np.zeros(S) if self.terminal is None else _numbers(self.terminal, "terminal cost")
+        for name, array, shape in (
+            ("allowed", allowed, (S, A)),
+            ("absorbing", absorbing, (S,)),
+            ("terminal", terminal, (S,)),
+        ):
+            if array.shape != shape:
+                raise ProblemError(f"{name} has shape {array.shape}; expected {shape}, as cost has {cost.shape}")
+        if not isinstance(self.discount, int | float | np.floating) or not 0.0 < self.discount <= 1.0:
+            raise ProblemError(f"discount is {self.discount!r}; expected a number above 0 and at most 1")
+        idle = np.flatnonzero(~allowed.any(axis=1) & ~absorbing)
+        if len(idle):
+            raise ProblemError(f"state {self._name(idle[0])} has no allowed action; give it one, or make it absorbing")
+        rows = tuple(self._matrix(matrix, S, A, allowed, absorbing) for matrix in self._stages(S, A))
+        if cost.ndim == 3 and len(rows) not in (1, len(cost)):
+            raise ProblemError(f"cost has {len(cost)} stages and transition {len(rows)}; expected as many, or one")
+        for name, value in (("cost", frozen(cost)), ("terminal", frozen(terminal)), ("transition", rows)):
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "allowed", frozen(allowed, bool))
+        object.__setattr__(self, "absorbing", frozen(absorbing, bool))
+        object.__setattr__(self, "discount", float(self.discount))
+        object.__setattr__(self, "names", tuple(self.names))
+
+    @property
+    def states(self):
+        """Number of states S."""
+        return self.cost.shape[-2]
+
+    @property
+    def actions(self):
+        """Number of actions A."""
+        return self.cost.shape[-1]
+
+    @property
+    def stages(self):
+        """Number of stages that costs or transitions are given for; None if they never change."""
+        count = max(len(self.transition), len(self.cost) if self.cost.ndim == 3 else 1)
+        return count if count > 1 or self.cost.ndim == 3 else None
+
+    def at(self, t):
+        """Transition matrix (S * A, S) and costs (S, A) of stage t."""
+        return self.transition[t if len(self.transition) > 1 else 0], self.cost[t] if self.cost.ndim == 3 else self.cost
+
+    @functools.cached_property
+    def uniform(self):
+        """Logarithms (S, A) of equal probabilities of the allowed actions."""
+        with np.errstate(divide="ignore"):
+            return frozen(np.log(self.allowed / np.maximum(self.allowed.sum(axis=1, keepdims=True), 1)))
+
+    def dense(self, t=0):
+        """Transition probabilities (S, A, S) of a stage."""
+        return self.at(t)[0].toarray().reshape(self.states, self.actions, self.states)
+
+    def _name(self, state):
+        return repr(self.names[state]) if len(self.names) else str(int(state))
+
+    def _stages(self, S, A):
+        """Transition matrices of the stages, as they were given."""
+        given = self.transition
+        if sparse.issparse(given):
+            return (given,)
+        if isinstance(given, tuple | list) and len(given) and all(sparse.issparse(matrix) for matrix in given):
+            return tuple(given)
+        array = _numbers(given, "transition")
+        if array.shape[-3:] != (S, A, S) or array.ndim not in (3, 4):
+            raise ProblemError(f"transition has shape {array.shape}; expected {(S, A, S)}, or {('T', S, A, S)}")
+        return tuple(sparse.csr_matrix(one.reshape(S * A, S)) for one in array.reshape(-1, S, A, S))
+
+    def _matrix(self, given, S, A, allowed, absorbing):
+        """A checked transition matrix with sorted rows and without stored zeros."""
+        if given.shape != (S * A, S):
+            raise ProblemError(f"a transition matrix has shape {given.shape}; expected {(S * A, S)}")
+        matrix = sparse.csr_matrix(given, dtype=float, copy=True)
+        matrix.sum_duplicates()
+        matrix.eliminate_zeros()
+        if not np.isfinite(matrix.data).all() or (matrix.data < 0).any():
+            row = int(np.searchsorted(matrix.indptr, np.argmax(~(matrix.data >= 0)), side="right") - 1)
+            raise ProblemError(f"{self._row(row, A)} has a negative or infinite probability")
+        used = (allowed & ~absorbing[:, None]).ravel()
+        sums = np.asarray(matrix.sum(axis=1)).ravel()
+        wrong = used & (np.abs(sums - 1.0) > ROUNDING)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise ProblemError(f"{self._row(row, A)} has probabilities of sum {sums[row]:.6g}; expected 1")
+        return matrix
+
+    def _row(self, row, A):
+        return f"state {self._name(row // A)}, action {row % A}"
+
+
+def _numbers(value, name):
+    """An array of floats without nan and -inf."""
+    try:
+        array = np.asarray(value, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ProblemError(f"{name} is {value!r}; expected an array of numbers") from error
+    bad = np.isnan(array) | (array == -np.inf)
+    if bad.any():
+        where = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ProblemError(f"{name} has {array[where]} at index {where}; expected finite numbers, or inf to forbid")
+    return array
