@@ -142,7 +142,8 @@ def sweep(mdp, t, log_rho, weights, ahead, Q, V):
     def part(first):
         tabular.backup(first, min(first + size, mdp.states), *given, Q, V)
 
-    for _ in in_threads(part, range(0, mdp.states, size)):
+    firsts = range(0, mdp.states, size)
+    for _ in in_threads(part, firsts) if len(firsts) > 1 else map(part, firsts):  # starting threads takes longer
         pass
 
 
