@@ -1,4 +1,4 @@
-"""The command line: `ppi-robotics plants | solve | evaluate | compare | swingup | risk | mujoco`.
+"""The command line: `ppi-robotics plants | solve | evaluate | compare | swingup | risk | mujoco | central`.
 
 `python -m ppi_robotics` is the same.
 
@@ -37,6 +37,7 @@ from ppi_robotics.command_arguments import (
     make_problem,
     tasks_of,
 )
+from ppi_robotics.command_central import central
 from ppi_robotics.command_mujoco import mujoco
 from ppi_robotics.command_output import (
     describe,
@@ -232,6 +233,7 @@ def swingup(
 
 app.command()(risk)
 app.command()(mujoco)
+app.add_typer(central, name="central")
 
 
 # -- the program -----------------------------------------------------------------------------------------------------
@@ -271,7 +273,7 @@ def usage_message(error):
     """typer's message about arguments, and where to read on."""
     message = error.format_message().strip().removesuffix(".")
     if message.startswith(("Missing command", "No such command")):
-        names = ", ".join(command.callback.__name__ for command in app.registered_commands)
+        names = ", ".join(error.ctx.command.commands)
         message += f"{' C' if message.endswith('?') else '; c'}hoose from {names}"
     command = error.ctx.command_path if error.ctx else "ppi-robotics"
     return f"error: {message[0].lower()}{message[1:]}; see '{command} --help'"

@@ -1,18 +1,9 @@
-"""Small finite problems for tests, and slow sums over all their trajectories."""
+"""Slow sums over all trajectories of small finite problems."""
 
 import itertools
 import math
 
 import numpy as np
-
-from ppi_robotics.discrete import FiniteMDP
-
-
-def instance(seed=0, T=6, S=5, A=3):
-    """A random problem and the logarithms of a baseline: of seed 0 the instance of the reference values."""
-    rng = np.random.default_rng(seed)
-    P, rho = rng.dirichlet(np.ones(S), (T, S, A)), rng.dirichlet(np.ones(A), (T, S))
-    return FiniteMDP(P, rng.uniform(size=(T, S, A)), rng.uniform(size=S)), np.log(rho)
 
 
 def trajectories(mdp, log_policy, start):

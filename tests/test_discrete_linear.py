@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import sparse
-from tables import entropic, instance, trajectories
+from tables import entropic, trajectories
 
 import ppi_robotics as ppi
 from ppi_robotics.discrete import (
     FiniteMDP,
     compose_tables,
+    random_problem,
     sample_integral,
     soft_minimum,
     solve,
@@ -31,12 +32,12 @@ def same(one, other, tolerance=ROUNDING):
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("weight", [0.1, 2.0, 30.0])
 def test_the_linear_equation_gives_the_recursion(seed, weight):
-    mdp, log_rho = instance(seed)
+    mdp, log_rho = random_problem(seed)
     same(solve_linear(mdp, weight, log_rho), solve(mdp, weight, weight, log_rho))
 
 
 def test_plain_numbers_obey_the_linear_equation():
-    mdp, log_rho = instance()
+    mdp, log_rho = random_problem()
     z, rho = np.exp(-2.0 * solve(mdp, 2.0, 2.0, log_rho).value), np.exp(log_rho)
     for t in range(6):
         right = (rho[t] * np.exp(-2.0 * mdp.at(t)[1]) * (mdp.dense(t) @ z[t + 1])).sum(axis=1)
@@ -44,7 +45,7 @@ def test_plain_numbers_obey_the_linear_equation():
 
 
 def test_values_are_path_integrals_over_all_trajectories():
-    mdp, log_rho = instance(1, T=3, S=3, A=3)
+    mdp, log_rho = random_problem(1, stages=3, states=3, actions=3)
     found = solve_linear(mdp, 2.0, log_rho)
     for start in range(3):
         assert found.value[0, start] == pytest.approx(entropic(mdp, log_rho, 2.0, start), abs=ROUNDING)
@@ -56,7 +57,7 @@ def test_values_are_path_integrals_over_all_trajectories():
 
 def test_values_far_outside_the_range_of_floats_are_kept():
     """exp(-l V) underflows by thousands of orders of magnitude; the logarithms do not notice."""
-    mdp, log_rho = instance(2)
+    mdp, log_rho = random_problem(2)
     big = replace(mdp, cost=1e4 * mdp.cost, terminal=-1e4 * mdp.terminal)
     # differences of logarithms of size 1e5
     same(solve_linear(big, 3.0, log_rho), solve(big, 3.0, 3.0, log_rho), 1e-10)
@@ -75,7 +76,7 @@ def test_forbidden_actions_infinite_costs_and_ends():
 
 
 def test_many_terminal_costs_in_one_pass():
-    mdp, log_rho = instance(3)
+    mdp, log_rho = random_problem(3)
     terminals = np.random.default_rng(0).uniform(size=(4, 5))
     for terminal, found in zip(terminals, solve_linear(mdp, 2.0, log_rho, terminals=terminals), strict=True):
         same(found, solve(replace(mdp, terminal=terminal), 2.0, 2.0, log_rho))
@@ -86,7 +87,7 @@ def test_many_terminal_costs_in_one_pass():
 
 def components(seed, lambda_policy=2.0, lambda_transition=2.0):
     """A problem, its baseline, and solutions for three terminal costs."""
-    mdp, log_rho = instance(seed)
+    mdp, log_rho = random_problem(seed)
     terminals = np.random.default_rng(100 + seed).uniform(size=(3, 5))
     problems = [replace(mdp, terminal=terminal) for terminal in terminals]
     return mdp, log_rho, terminals, [solve(one, lambda_policy, lambda_transition, log_rho) for one in problems]
@@ -133,7 +134,7 @@ def test_different_baselines_are_refused():
 
 def test_estimates_agree_with_the_exact_value_over_seeds():
     """20 seeds of 100,000 trajectories: the pooled mean within 3 errors, and errors as large as the spread."""
-    mdp, log_rho = instance()
+    mdp, log_rho = random_problem()
     exact = solve(mdp, 2.0, 2.0, log_rho)
     found = [sample_integral(mdp, 2.0, 0, samples=100_000, seed=seed, baseline=log_rho) for seed in range(20)]
     values, errors = np.array([(one.value, one.standard_error) for one in found]).T
@@ -148,7 +149,7 @@ def test_estimates_agree_with_the_exact_value_over_seeds():
 
 
 def test_later_stages_and_changing_transitions():
-    mdp, log_rho = instance(4)
+    mdp, log_rho = random_problem(4)
     exact = solve(mdp, 1.0, 1.0, log_rho)
     for stage, state in ((3, 2), (5, 4)):
         found = sample_integral(mdp, 1.0, state, stage, 50_000, 1, log_rho)
@@ -157,7 +158,7 @@ def test_later_stages_and_changing_transitions():
 
 
 def test_samples_do_not_depend_on_threads():
-    mdp, log_rho = instance()
+    mdp, log_rho = random_problem()
     one, two = (sample_integral(mdp, 2.0, 0, samples=200_000, baseline=log_rho, threads=n) for n in (1, 2))
     assert one.value == two.value
     assert one.policy.tolist() == two.policy.tolist()
@@ -169,11 +170,11 @@ BAD = {
         lambda: solve_linear(FiniteMDP(np.ones((1, 1, 1)), [[0.0]], discount=0.9), 1.0, horizon=1),
         "discount",
     ),
-    "weight": (lambda: solve_linear(instance()[0], -1.0), "weight is -1; expected a positive number"),
-    "terminals": (lambda: solve_linear(instance()[0], 1.0, terminals=np.ones(5)), r"terminals has shape \(5,\)"),
+    "weight": (lambda: solve_linear(random_problem()[0], -1.0), "weight is -1; expected a positive number"),
+    "terminals": (lambda: solve_linear(random_problem()[0], 1.0, terminals=np.ones(5)), r"terminals has shape \(5,\)"),
     "shares": (lambda: soft_minimum(np.ones((2, 3)), [1.0, -1.0], 1.0), r"weights are \[1.0, -1.0\]"),
-    "state": (lambda: sample_integral(instance()[0], 1.0, 5), "state is 5; expected a whole number"),
-    "stage": (lambda: sample_integral(instance()[0], 1.0, 0, 6), "stage is 6"),
+    "state": (lambda: sample_integral(random_problem()[0], 1.0, 5), "state is 5; expected a whole number"),
+    "stage": (lambda: sample_integral(random_problem()[0], 1.0, 0, 6), "stage is 6"),
     "lost": (
         lambda: sample_integral(FiniteMDP(sparse.csr_matrix([[1.0]]), [[np.inf]]), 1.0, 0, horizon=1, samples=10),
         "all 10 trajectories from state 0 have infinite cost",

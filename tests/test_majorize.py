@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from tables import entropic, instance
+from tables import entropic
 
 import ppi_robotics as ppi
 from ppi_robotics.discrete import (
@@ -13,6 +13,7 @@ from ppi_robotics.discrete import (
     evaluate_policy,
     majorize,
     posterior_policy_iteration,
+    random_problem,
     solve,
     weight_of_bound,
 )
@@ -32,7 +33,7 @@ RATES = {  # iterations from rho until the largest excess over the optimum is be
 
 @pytest.mark.parametrize("weights", RATES, ids=str)
 def test_rates_reproduce_reference_values(weights):
-    mdp, log_rho = instance()
+    mdp, log_rho = random_problem()
     gap = majorize(mdp, *weights, log_rho, tolerance=0.0, max_iterations=240).gap(
         solve(mdp, math.inf, weights[1], log_rho).value[0]
     )
@@ -44,7 +45,7 @@ def test_rates_reproduce_reference_values(weights):
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("risk", [-2.0, 0.0, 1.0])
 def test_costs_and_bounds_interlace_at_every_state(seed, risk):
-    mdp, log_rho = instance(seed + 10)
+    mdp, log_rho = random_problem(seed + 10)
     descent = majorize(mdp, 3.0, risk, log_rho, tolerance=0.0, max_iterations=60)
     assert descent.rise <= ROUNDING
     assert descent.cost.shape == (61, 5)
@@ -53,7 +54,7 @@ def test_costs_and_bounds_interlace_at_every_state(seed, risk):
 
 @pytest.mark.parametrize("risk", [-1.0, 0.0, 1.0])
 def test_the_limit_does_not_depend_on_the_weight_of_the_policy(risk):
-    mdp, log_rho = instance(3)
+    mdp, log_rho = random_problem(3)
     optimum = solve(mdp, math.inf, risk, log_rho).value[0]
     for weight in (3.0, 30.0, math.inf):
         descent = majorize(mdp, weight, risk, log_rho, tolerance=1e-13, max_iterations=3000)
@@ -62,7 +63,7 @@ def test_the_limit_does_not_depend_on_the_weight_of_the_policy(risk):
 
 
 def test_a_bound_on_iterations_is_a_status():
-    mdp, log_rho = instance()
+    mdp, log_rho = random_problem()
     seen = []
     descent = majorize(mdp, 0.5, 0.0, log_rho, max_iterations=3, callback=lambda k, cost: seen.append((k, cost[0])))
     assert descent.status is ppi.Status.MAX_ITERATIONS
@@ -71,7 +72,7 @@ def test_a_bound_on_iterations_is_a_status():
 
 def test_log_odds_fall_by_weight_times_gap():
     """Near the limit pi^{k+1} / pi^k of a worse action is exp(-lP (Q(worse) - Q(best)))."""
-    mdp, log_rho = instance()
+    mdp, log_rho = random_problem()
     best = solve(mdp, math.inf, 0.0, log_rho)
     late = majorize(mdp, 10.0, 0.0, log_rho, tolerance=1e-12).solution.log_policy
     fall = late - solve(mdp, 10.0, 0.0, late).log_policy
@@ -86,7 +87,7 @@ def test_log_odds_fall_by_weight_times_gap():
     ("weight", "gaps"), [(2.0, (1.51, 0.069, 1.9e-3, 1e-10)), (0.5, (1.67, 0.764, 0.0187, 2.9e-4))]
 )
 def test_posterior_iterations_reproduce_reference_gaps(weight, gaps):
-    mdp, log_rho = instance()
+    mdp, log_rho = random_problem()
     optimum = solve(mdp, math.inf, weight, log_rho).value[0]
     descent = posterior_policy_iteration(mdp, weight, baseline=log_rho, tolerance=0.0, max_iterations=1001)
     found = (descent.bound[[0, 10, 100, 1000]] - optimum).max(axis=1)
@@ -97,7 +98,7 @@ def test_posterior_iterations_reproduce_reference_gaps(weight, gaps):
 
 def test_bounds_are_entropic_costs_of_the_policies():
     """V^(k) = F(pi^k), and F(pi^k) >= N(pi^{k+1}) >= F(pi^{k+1}), with F by the sum over all trajectories."""
-    mdp, log_rho = instance(4, T=3, S=3, A=2)
+    mdp, log_rho = random_problem(4, stages=3, states=3, actions=2)
     descent = posterior_policy_iteration(mdp, 1.5, baseline=log_rho, tolerance=0.0, max_iterations=6)
     log_pi, costs = log_rho, []
     for bound in descent.bound:
@@ -114,7 +115,7 @@ def test_policies_are_posteriors_given_success():
     """pi_0(u | x) ~ E[exp(-l C); u_0 = u] under the last policy, summed over all trajectories."""
     from tables import trajectories
 
-    mdp, log_rho = instance(5, T=3, S=3, A=2)
+    mdp, log_rho = random_problem(5, stages=3, states=3, actions=2)
     policy = posterior_policy_iteration(mdp, 2.0, baseline=log_rho, max_iterations=1).solution.policy
     for start in range(3):
         mass = np.zeros(2)
@@ -128,7 +129,7 @@ def test_policies_are_posteriors_given_success():
 
 def test_psi_iteration_and_dynamic_policy_programming_are_the_neutral_case():
     """Psi_t = log pi - eta c + E[Psibar_{t+1}], Psibar = log sum exp Psi, pi = exp(Psi - Psibar), by plain loops."""
-    mdp, log_rho = instance(6)
+    mdp, log_rho = random_problem(6)
     log_pi, eta = log_rho, 1.7
     for k in range(1, 8):
         following, found = -eta * mdp.terminal, np.empty_like(log_rho)
@@ -144,7 +145,7 @@ def test_psi_iteration_and_dynamic_policy_programming_are_the_neutral_case():
 
 def test_small_steps_are_natural_gradients():
     """log pi' - log pi = -eta A + O(eta^2), where A is the Fisher metric's inverse times the gradient of J."""
-    mdp, log_rho = instance(7, T=2, S=3, A=3)
+    mdp, log_rho = random_problem(7, stages=2, states=3, actions=3)
     start, eta, h = np.array([0.2, 0.5, 0.3]), 1e-6, 1e-5
 
     def J(theta):
@@ -170,7 +171,7 @@ def test_small_steps_are_natural_gradients():
 
 
 def test_a_bound_on_the_divergence_sets_the_weight():
-    mdp, log_rho = instance(8)
+    mdp, log_rho = random_problem(8)
     start = np.array([0.1, 0.2, 0.3, 0.3, 0.1])
     for bound in (0.01, 0.5, 2.0):
         solution, found = weight_of_bound(mdp, bound, log_rho, start)
@@ -186,7 +187,7 @@ def test_a_bound_on_the_divergence_sets_the_weight():
 
 
 def test_no_policy_within_the_bound_is_cheaper():
-    mdp, log_rho = instance(9, T=3, S=4, A=3)
+    mdp, log_rho = random_problem(9, stages=3, states=4, actions=3)
     rng, start = np.random.default_rng(0), np.full(4, 0.25)
     solution, found = weight_of_bound(mdp, 0.3, log_rho)
     cheapest, inside = start @ evaluate_policy(mdp, solution.log_policy)[0], 0
@@ -211,7 +212,7 @@ def test_one_stage_has_the_temperature_of_relative_entropy_policy_search():
 
 
 def test_a_wide_bound_gives_the_hard_minimum():
-    mdp, log_rho = instance()
+    mdp, log_rho = random_problem()
     solution, found = weight_of_bound(mdp, 1e3, log_rho)
     assert math.isinf(solution.lambda_policy)
     assert found < 1e3
@@ -237,4 +238,4 @@ BAD = {
 def test_bad_input_says_what_is_wrong(case):
     make, message = BAD[case]
     with pytest.raises(ppi.ProblemError, match=message):
-        make(instance()[0])
+        make(random_problem()[0])

@@ -9,6 +9,8 @@ _WHERE = {
     "mdp": ("FiniteMDP",),
     "central": ("solve", "iterate", "evaluate_policy", "tilted", "TableSolution"),
     "linear": ("solve_linear", "compose_tables", "soft_minimum", "sample_integral", "TableIntegral"),
+    "moments": ("mean_and_variance",),
+    "examples": ("random_problem",),
     "majorization": ("majorize", "posterior_policy_iteration", "entropic_cost", "weight_of_bound", "Descent"),
 }
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
