@@ -18,7 +18,7 @@ from ppi_robotics.plotting import COLORS, OTHER_COLORS, color, style
 SHADES = (*COLORS.values(), *OTHER_COLORS)
 CONFIDENCE = 1.96  # standard errors on either side of a 95 % interval
 FINITE = np.geomspace(0.1, 100.0, 40)  # weights of the policy that the plane is drawn at, between 0 and infinity
-EDGE = 3.0  # width of the columns of 0 and infinity, that of the others being 1
+EDGE = 5.0  # width of the columns of 0 and infinity, that of the others being 1
 SIZES = np.geomspace(0.1, 30.0, 28)
 TRANSITION = np.concatenate((-SIZES[::-1], [0.0], SIZES))
 STAIRS = 8  # iterations whose costs and bounds are drawn one by one
