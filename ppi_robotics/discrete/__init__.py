@@ -18,6 +18,7 @@ _WHERE = {
         "solve_average",
         "embed",
     ),
+    "discretization": ("discretize", "Grid", "GridProblem"),
     "moments": ("mean_and_variance",),
     "examples": ("random_problem",),
     "majorization": ("majorize", "posterior_policy_iteration", "entropic_cost", "weight_of_bound", "Descent"),
