@@ -59,6 +59,8 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
         "command_work",
         "command_risk",
         "command_central",
+        "command_descents",
+        "command_tables",
         "command_mujoco",
         "command_task",
         "command_loop",
@@ -75,7 +77,7 @@ HOMES = {  # third-party packages that are slow to import or replaceable, and th
     "gymnasium": {"gym"},
     "imageio_ffmpeg": {"rendering"},
     "filterpy": {"estimation"},
-    "typer": {"__main__", "command_arguments", "command_mujoco", "command_central"},
+    "typer": {"__main__", "command_arguments", "command_mujoco", "command_central", "command_descents"},
     "rich": {"__main__", "command_output"},
 }
 
