@@ -1,4 +1,4 @@
-"""The command line: `ppi-robotics plants | solve | evaluate | compare | swingup | mppi | risk | mujoco | grid`.
+"""The command line: `ppi-robotics plants | solve | evaluate | compare | swingup | ...`; `--help` lists all.
 
 `python -m ppi_robotics` is the same.
 
@@ -37,6 +37,7 @@ from ppi_robotics.command_arguments import (
     make_problem,
     tasks_of,
 )
+from ppi_robotics.command_central import central
 from ppi_robotics.command_grid import grid
 from ppi_robotics.command_mujoco import mujoco
 from ppi_robotics.command_output import (
@@ -216,6 +217,7 @@ app.command()(mppi)
 app.command()(risk)
 app.command()(mujoco)
 app.add_typer(grid)
+app.add_typer(central, name="central")
 
 
 # -- the program -----------------------------------------------------------------------------------------------------

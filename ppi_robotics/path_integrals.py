@@ -157,11 +157,11 @@ class Forward:
             loop.run(start, cost, final, states, controls)
             cost[~np.isfinite(cost)] = np.inf
             log_weights, features = score(cost, final)
-            return _sums(log_weights, np.hstack((controls[:, 0] - center, features)), int(np.isinf(cost).sum()))
+            return sums_of(log_weights, np.hstack((controls[:, 0] - center, features)), int(np.isinf(cost).sum()))
 
         log, first, second, lost = None, None, None, 0
         for part in in_threads(run, range(0, self.samples, chunk), self.threads):
-            log, first, second, lost = part if log is None else _joined((log, first, second, lost), part)
+            log, first, second, lost = part if log is None else joined((log, first, second, lost), part)
         if not (first[:, 0, 0] > 0.0).all():
             raise ProblemError(
                 f"all {self.samples} rollouts diverged from state {problem.initial.mean} at stage {t}; "
@@ -198,14 +198,19 @@ class Sums:
 
     def estimate(self, j):
         """`PathIntegral` by weighting j."""
-        nu, (samples, _, weight, *_) = len(self.center), self.how
-        total, ess = self.first[j, 0, 0], self.first[j, 0, 0] ** 2 / self.second[j, 0, 0]
-        value = -(self.log[j] + math.log(total / samples)) / weight
-        error = math.sqrt(max(samples / ess - 1.0, 0.0) / (samples - 1)) / weight
+        nu, total = len(self.center), self.first[j, 0, 0]
+        value, error, ess = self.value(j)
         mean, control_error = self.means(j)
         cov = self.first[j, 1 : 1 + nu, 1 : 1 + nu] / total - np.outer(mean[:nu], mean[:nu])
         control = frozen(self.center + mean[:nu]), frozen(control_error[:nu])
-        return PathIntegral(float(value), error, *control, frozen(cov), float(ess), *self.how)
+        return PathIntegral(value, error, *control, frozen(cov), ess, *self.how)
+
+    def value(self, j):
+        """V by weighting j, its standard error and the effective sample size."""
+        samples, _, weight, *_ = self.how
+        total, ess = self.first[j, 0, 0], self.first[j, 0, 0] ** 2 / self.second[j, 0, 0]
+        error = math.sqrt(max(samples / ess - 1.0, 0.0) / (samples - 1)) / weight
+        return float(-(self.log[j] + math.log(total / samples)) / weight), error, float(ess)
 
     def means(self, j):
         """Means (nu + k,) of the deviation of the first control and of the features by weighting j, and their errors.
@@ -226,7 +231,7 @@ def check_weight(weight):
     return weight
 
 
-def _sums(log_weights, features, lost):
+def sums_of(log_weights, features, lost):
     """Sums over the rollouts of one part."""
     log = log_weights.max(axis=0)
     e = np.exp(log_weights - _unit(log))
@@ -236,7 +241,8 @@ def _sums(log_weights, features, lost):
     return log, first, second, lost
 
 
-def _joined(one, other):
+def joined(one, other):
+    """Sums over the rollouts of two parts."""
     log = np.maximum(one[0], other[0])
     a, b = (np.exp(part[0] - _unit(log))[:, None, None] for part in (one, other))
     return log, a * one[1] + b * other[1], a**2 * one[2] + b**2 * other[2], one[3] + other[3]

@@ -300,7 +300,11 @@ def test_diverged_rollouts_are_null_in_json_and_leave_no_pictures(capsys, policy
     [
         (
             "",
-            ["missing command", "plants, solve, evaluate, compare, swingup, mppi, risk, mujoco, grid", "--help"],
+            [
+                "missing command",
+                "plants, solve, evaluate, compare, swingup, mppi, risk, mujoco, grid, central",
+                "--help",
+            ],
         ),
         ("swngup cartpole", ["'swngup'", "Did you mean 'swingup'?", "hoose from plants"]),
         ("swingup", ["missing argument 'PLANT'", "--help"]),

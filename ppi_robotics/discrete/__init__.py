@@ -12,6 +12,20 @@ _WHERE = {
     "features": ("Transitions", "sample_transitions", "least_squares_psi", "lstd_q"),
     "quadratic_psi": ("QuadraticPsi", "baseline_psi", "quadratic_psi_step"),
     "central": ("solve", "iterate", "evaluate_policy", "tilted", "TableSolution"),
+    "linear": ("solve_linear", "compose_tables", "soft_minimum", "sample_integral", "TableIntegral"),
+    "lmdp": (
+        "LMDP",
+        "LMDPSolution",
+        "solve_finite",
+        "solve_first_exit",
+        "solve_discounted",
+        "solve_average",
+        "embed",
+    ),
+    "discretization": ("discretize", "Grid", "GridProblem"),
+    "moments": ("mean_and_variance",),
+    "examples": ("random_problem",),
+    "majorization": ("majorize", "posterior_policy_iteration", "entropic_cost", "weight_of_bound", "Descent"),
 }
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
 __all__ = list(_HOME)
