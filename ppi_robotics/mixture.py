@@ -92,7 +92,7 @@ class MixturePolicy:
         for t in range(T):
             u[:, t] = np.clip(self.sample(t, x[:, t], draws), *plant.control_limits.T)
             x[:, t + 1] = plant.step(x[:, t], u[:, t]) + w[:, t]
-        return Rollouts(x, u, problem.cost.trajectories(x, u), 0, int(seed), plant.dt)
+        return Rollouts(x, u, problem.cost.stages(x, u).sum(axis=1), 0, int(seed), plant.dt)
 
     def _each(self, what, t, x, *args):
         """Means or samples (..., n, nu) of the components."""

@@ -23,7 +23,8 @@ class Map(ppi.SymbolicPlant):
 
 
 def shipped():
-    return [getattr(plants, name) for name in plants.__all__ if isinstance(getattr(plants, name), type)]
+    found = [getattr(plants, name) for name in plants.__all__]
+    return [plant for plant in found if isinstance(plant, type) and issubclass(plant, ppi.SymbolicPlant)]
 
 
 # the shipped plants use rk4 and semi-implicit Euler, Euler is the first stage of midpoint
