@@ -200,7 +200,7 @@ def test_rollouts_meet_the_same_noise_under_every_mixture():
 
     def disturbances(mixture, samples):
         runs = mixture.rollout(problems[0], samples, seed=5)
-        close(runs.cost, problems[0].cost.trajectories(runs.x, runs.u), 1e-12)
+        close(runs.cost, problems[0].cost.stages(runs.x, runs.u).sum(axis=1), 1e-12)
         moved = problems[0].plant.step(runs.x[:, :-1].reshape(-1, 2), runs.u.reshape(-1, 1))
         return runs.x[:, 0], runs.x[:, 1:] - moved.reshape(samples, 20, 2)
 
