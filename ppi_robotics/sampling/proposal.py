@@ -17,6 +17,7 @@ from ppi_robotics.rollouts import in_threads, processors
 
 DRAWS = ("normal", "antithetic", "sobol")
 MOST_SOBOL = 21201  # numbers a sample, for which SciPy has directions
+FEW = 20_000  # numbers that one thread draws before another would have begun
 JITTER = 1e-6  # of a fitted correlation, relative to the first one's
 
 
@@ -152,7 +153,7 @@ def latents(kind, count, seed, first, scale):
         return special.ndtri(np.clip(points, 1e-12, 1 - 1e-12)).reshape(count, *scale.shape) * scale
     z = np.empty((count, *scale.shape))
     fresh = count - count // 2 if kind == "antithetic" else count
-    size = -(-fresh // processors())
+    size = fresh if fresh * scale.size < FEW else -(-fresh // processors())
 
     def fill(start):
         draw(np.uint64(seed), first + start, scale, z[start : min(start + size, fresh)])

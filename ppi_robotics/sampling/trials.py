@@ -1,12 +1,12 @@
 """Rollouts of sampled control sequences, on all processors."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 
 from ppi_robotics.kernels.compiler import ROLLOUT_LANES
-from ppi_robotics.policy import LinearGaussianPolicy
-from ppi_robotics.rollouts import CHUNK, closed_loop, in_threads
+from ppi_robotics.rollouts import CHUNK, in_threads
 from ppi_robotics.sampling.temperature import entropic
 
 TASKS = 8  # of a round, so that threads finish together
@@ -45,8 +45,8 @@ def run_trials(problem, proposal, push, seed, first, noise_draws, weight, record
       `Trials`.
     """
     plant, T, repeats = problem.plant, problem.horizon, max(noise_draws, 1)
-    policy = as_policy(plant, proposal.x_ref, proposal.u_ref, proposal.K, np.zeros((T, plant.nu, plant.nu)))
-    loop = closed_loop(problem, policy, seed, noisy=noise_draws > 0, repeats=repeats)
+    law = SimpleNamespace(x_ref=proposal.x_ref[:T], u_ref=proposal.u_ref, K=proposal.K)
+    loop = plant.closed_loop(problem, law, seed, False, noise_draws > 0, repeats)
     N, walls = len(push) * repeats, plant.state_limits
     recorded = recorded or bool(np.isfinite(walls).any())
     cost, final = np.empty(N), np.empty((N, plant.nx))
@@ -75,9 +75,3 @@ def run_trials(problem, proposal, push, seed, first, noise_draws, weight, record
         to_go = None if to_go is None else entropic(to_go.reshape(-1, repeats, T + 1), weight, 1)
     x = None if x is None else x.reshape(-1, repeats, *x.shape[1:]).mean(axis=1)
     return Trials(entropic(cost.reshape(-1, repeats), weight, 1), to_go, x)
-
-
-def as_policy(plant, x_ref, u_ref, K, cov):
-    """A policy of the plant about states x_ref (T + 1, nx), of which the last is left out."""
-    names = plant.name, plant.state_names, plant.control_names, plant.quaternions
-    return LinearGaussianPolicy(x_ref[: len(u_ref)], u_ref, K, cov, plant.dt, *names)
