@@ -7,7 +7,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-MODULES = ("sweep", "iteration", "inference", "swing_up", "rollouts", "mujoco", "mpc", "mppi", "startup")
+MODULES = ("sweep", "iteration", "inference", "swing_up", "rollouts", "mujoco", "mpc", "mppi", "tables", "startup")
 
 
 def rows(module):

@@ -135,9 +135,9 @@ def iterate(
 
 def sweep(mdp, t, log_rho, weights, ahead, Q, V):
     """One backup of all states at stage t into Q (S, A) and V (S,), on all processors where it is worth it."""
-    matrix, cost = mdp.at(t)
-    given = rows_of(matrix), cost, log_rho, weights, mdp.discount, ahead, mdp.absorbing, mdp.terminal
-    given = tuple(map(plain, given))
+    matrix, (cost, _, absorbing, terminal) = mdp.at(t)[0], mdp.compiled
+    cost = cost[t] if cost.ndim == 3 else cost
+    given = rows_of(matrix), cost, plain(log_rho), weights, mdp.discount, plain(ahead), absorbing, terminal
     if mdp.states <= SMALL:
         tabular.backup(0, mdp.states, *given, Q, V)
         return
@@ -242,7 +242,7 @@ def as_baseline(mdp, baseline, T):
       ProblemError: if the shape is wrong, probabilities do not sum to 1, or one is given to a forbidden action.
     """
     if baseline is None:
-        return mdp.uniform[None]
+        return mdp.compiled[1][None]
     log_rho = np.asarray(baseline, dtype=float)
     shapes = (mdp.states, mdp.actions), (T, mdp.states, mdp.actions)
     if log_rho.shape not in shapes:

@@ -99,6 +99,11 @@ class FiniteMDP:
         with np.errstate(divide="ignore"):
             return frozen(np.log(self.allowed / np.maximum(self.allowed.sum(axis=1, keepdims=True), 1)))
 
+    @functools.cached_property
+    def compiled(self):
+        """cost, uniform, absorbing and terminal as writable arrays, the only ones that the compiled code takes."""
+        return tuple(np.array(part) for part in (self.cost, self.uniform, self.absorbing, self.terminal))
+
     def dense(self, t=0):
         """Transition probabilities (S, A, S) of a stage."""
         return self.at(t)[0].toarray().reshape(self.states, self.actions, self.states)

@@ -12,10 +12,11 @@ import numpy as np
 from numba import njit
 
 OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
+INLINED = OPTIONS | {"forceinline": True}  # a call for every row would take longer than the row
 REPEATS, SETTLED = 30, 1e-15  # of a state's own value: at most, and the relative change that ends them
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def risk(data, indices, start, stop, V, weight):
     """R_weight[V] over the entries start to stop of a row; inf where a state of infinite value counts."""
     if weight == 0.0:
@@ -35,7 +36,7 @@ def risk(data, indices, start, stop, V, weight):
     return extreme - math.log1p(shortfall) / weight
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def soft(Q, log_rho, weight):
     """R_weight^rho[Q] of a row of actions; those of log_rho -inf are not there."""
     least = np.inf
