@@ -8,6 +8,7 @@ Sample i meets the same noise under every policy, at any number of threads and i
 import functools
 import math
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from ppi_robotics.gaussian import frozen
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
 
+WORKER = "ppi_robotics worker"  # name of the threads
 CHUNK = 8192  # samples a task; a multiple of the lanes, so that chunks never share a block
 
 
@@ -144,8 +146,9 @@ def processors():
 def in_threads(function, items, threads=None):
     """Results of a function over items in their order, computed by threads (the kernels release the GIL)."""
     items = list(items)
-    if len(items) == 1:
-        yield function(items[0])
+    # what runs in one of the threads must not wait for the others: a criterion of success may ask for rollouts itself
+    if len(items) == 1 or threading.current_thread().name.startswith(WORKER):
+        yield from map(function, items)
         return
     futures = [workers(threads or processors(), os.getpid()).submit(function, item) for item in items]
     try:
@@ -160,7 +163,7 @@ def in_threads(function, items, threads=None):
 @functools.cache
 def workers(threads, process):  # noqa: ARG001  (threads do not survive a fork)
     """Threads that stay: starting some takes as long as many a round of rollouts."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="ppi_robotics")
+    return ThreadPoolExecutor(threads, thread_name_prefix=WORKER)
 
 
 def check_count(value, name, least, most=None):

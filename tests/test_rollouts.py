@@ -343,3 +343,12 @@ def test_line_search_refuses_steps_that_diverge():
     assert np.isfinite(merit)
     assert np.isfinite(x).all()
     assert np.isfinite(u).all()
+
+
+def test_work_in_threads_may_ask_for_more_of_it():
+    """With as many waiting as there are threads."""
+
+    def nested(i):
+        return sum(in_threads(lambda j: i * j, range(4), threads=2))
+
+    assert list(in_threads(nested, range(6), threads=2)) == [6 * i for i in range(6)]

@@ -220,8 +220,8 @@ class SamplingSteps(Phase):
         return cost < memory.lowest - enough
 
     def _row(self, index, cost, change, weighting):
-        weights = weighting.ess if weighting.valid else 0.0, 1.0 / weighting.lambda_policy
-        return Iteration(index, self.name, cost, 0.0, change, 1.0, 0.0, 0.0, 0, *weights, weighting.free_energy)
+        weights = weighting.ess, 1.0 / weighting.lambda_policy, weighting.free_energy
+        return Iteration(index, self.name, cost, 0.0, change, 1.0, 0.0, 0.0, 0, *weights)
 
 
 def applied(proposal, draws, x):
