@@ -2,6 +2,7 @@
 
 from plants import mujoco_bodies
 from plants.acrobot import Acrobot
+from plants.blocks_world import BlocksWorld
 from plants.cart_pole import CartPole
 from plants.double_cart_pole import DoubleCartPole
 from plants.gridworld import GridWorld
@@ -9,4 +10,4 @@ from plants.pendulum import Pendulum
 
 BY_NAME = {plant.name: plant for plant in (Pendulum, CartPole, Acrobot, DoubleCartPole)}
 
-__all__ = ["BY_NAME", "Acrobot", "CartPole", "DoubleCartPole", "GridWorld", "Pendulum", "mujoco_bodies"]
+__all__ = ["BY_NAME", "Acrobot", "BlocksWorld", "CartPole", "DoubleCartPole", "GridWorld", "Pendulum", "mujoco_bodies"]

@@ -92,7 +92,7 @@ HOMES = {  # third-party packages that are slow to import or replaceable, and th
     "mujoco": {"multibody", "controller", "mujoco_loop", "rendering", "gym", "tasks", "command_loop"},
     "gymnasium": {"gym"},
     "imageio_ffmpeg": {"rendering"},
-    "filterpy": {"estimation"},
+    "filterpy": set(),
     "typer": {
         "__main__",
         "command_arguments",

@@ -23,6 +23,8 @@ _WHERE = {
         "embed",
     ),
     "discretization": ("discretize", "Grid", "GridProblem"),
+    "inference": ("Inference",),
+    "kl_control": ("play", "pick", "Play"),
     "moments": ("mean_and_variance",),
     "examples": ("random_problem",),
     "majorization": ("majorize", "posterior_policy_iteration", "entropic_cost", "weight_of_bound", "Descent"),

@@ -1,0 +1,132 @@
+"""Blocks on a ring: one block at a time moves to a neighboring location; a goal is to be met, or the piles to be few.
+
+Kappen, Gomez, Opper, *Optimal control as a graphical model inference problem* (Machine Learning, 2012), section 3.
+"""
+
+import numpy as np
+
+from ppi_robotics import ProblemError
+
+NORMS = ("blocks", "locations")  # what heights are divided by in the entropy
+CHARGED = ("every", "last")  # the states that the cost counts for
+FORBIDDEN = ("lost", "renormalized")  # what becomes of the probability of moves that an empty location forbids
+
+
+class BlocksWorld:
+    """Heights x of n locations on a ring, of m blocks in sum, for T moves.
+
+    A move draws a location k and a direction l of -1, 0, 1, all pairs with the same probability. With l = 0 nothing
+    happens, else the top block of k goes to k + l; an empty k forbids it. Action a = 3 k + l + 1.
+
+    The cost of a state is strength times the entropy of the heights, -sum_i p_i log p_i with p_i = x_i / m (or x_i / n,
+    equation 16 of the paper being readable either way); a goal has to be met at the end.
+
+    Attributes:
+      start: heights (n,) at stage 0.
+      goal: heights (n,) at stage T, or None.
+      locations, blocks, stages, actions: n, m, T and 3 n.
+      shifts: change of height (3 n, n) by every action.
+      cost: of a location of every height (m + 1,), charged at the states that `charged` says.
+
+    Args:
+      start: heights, whole numbers that are not negative.
+      stages: number of moves T.
+      goal: heights with the same sum.
+      strength: of the cost of entropy, 0 for none; negative rewards it.
+      norm: "blocks" for x / m, "locations" for x / n.
+      charged: "every" state after a move, or the "last" alone.
+      forbidden: "lost" leaves out the probability of forbidden moves, as the factors of the paper do; "renormalized"
+        shares it among the others.
+
+    Raises:
+      ProblemError: if heights are no counts, start and goal differ in blocks or locations, the goal is too far, or an
+        option is unknown.
+    """
+
+    def __init__(self, start, stages, goal=None, strength=0.0, norm="blocks", charged="every", forbidden="lost"):
+        for name, value, known in (
+            ("norm", norm, NORMS),
+            ("charged", charged, CHARGED),
+            ("forbidden", forbidden, FORBIDDEN),
+        ):
+            if value not in known:
+                raise ProblemError(f"{name} is {value!r}; expected one of {', '.join(known)}")
+        if not isinstance(stages, int | np.integer) or stages < 1:
+            raise ProblemError(f"stages is {stages!r}; expected a whole number from 1")
+        if not np.isfinite(strength):
+            raise ProblemError(f"strength is {strength!r}; expected a finite number")
+        self.start, self.stages, self.strength = _heights(start, "start"), int(stages), float(strength)
+        self.norm, self.charged, self.forbidden = norm, charged, forbidden
+        self.locations, self.blocks = len(self.start), int(self.start.sum())
+        self.goal = None if goal is None else _heights(goal, "goal")
+        if self.goal is not None:
+            self._check_goal()
+        self.actions = 3 * self.locations
+        self.shifts = _shifts(self.locations)
+        p = np.arange(self.blocks + 1) / (self.blocks if norm == "blocks" else self.locations)
+        self.cost = -self.strength * p * np.log(np.where(p > 0, p, 1.0))
+
+    def _check_goal(self):
+        if len(self.goal) != self.locations:
+            raise ProblemError(f"goal has {len(self.goal)} locations and start {self.locations}; give as many")
+        if self.goal.sum() != self.blocks:
+            raise ProblemError(f"goal has {self.goal.sum()} blocks and start {self.blocks}; give as many")
+        least = moves_between(self.start, self.goal)
+        if least > self.stages:
+            raise ProblemError(f"the goal is {least} moves away and there are {self.stages}; give {least} or more")
+
+    def after(self, start, stages):
+        """The same world from other heights for other stages, for instance those that are left.
+
+        Raises:
+          ProblemError: as the class.
+        """
+        return BlocksWorld(start, stages, self.goal, self.strength, self.norm, self.charged, self.forbidden)
+
+    def step(self, heights, action):
+        """Heights (n,) after an action.
+
+        Raises:
+          ProblemError: if there is no block to move.
+        """
+        moved = np.asarray(heights) + self.shifts[action]
+        if moved.min() < 0:
+            raise ProblemError(f"action {action} moves a block of an empty location of {list(map(int, heights))}")
+        return moved
+
+    def allowed(self, heights):
+        """Which actions (3 n,) do not move a block of an empty location."""
+        return (np.asarray(heights) + self.shifts).min(axis=1) >= 0
+
+    def entropy_cost(self, heights):
+        """Cost of states (..., n), wherever it is charged."""
+        return self.cost[np.asarray(heights)].sum(axis=-1)
+
+
+def moves_between(start, goal):
+    """Least number of moves on the ring: earth mover's distance min_c sum_i |sum_{j <= i} (start - goal)_j - c|."""
+    carried = np.cumsum(np.subtract(start, goal))
+    return int(np.abs(carried - np.sort(carried)[len(carried) // 2]).sum())
+
+
+def _shifts(n):
+    """Change of height (3 n, n) by action 3 k + l + 1."""
+    shifts = np.zeros((n, 3, n), dtype=np.int64)
+    for k in range(n):
+        for column, way in ((0, -1), (2, 1)):
+            shifts[k, column, k] -= 1
+            shifts[k, column, (k + way) % n] += 1
+    shifts = shifts.reshape(3 * n, n)
+    shifts.setflags(write=False)
+    return shifts
+
+
+def _heights(given, name):
+    array = np.asarray(given)
+    if array.ndim != 1 or len(array) < 2 or array.dtype.kind not in "iuf" or (array != np.round(array)).any():
+        raise ProblemError(f"{name} is {given!r}; expected whole heights of two or more locations")
+    if array.min() < 0 or array.sum() < 1:
+        raise ProblemError(f"{name} is {given!r}; expected heights that are not negative, and a block")
+    array = array.astype(np.int64)
+    array.setflags(write=False)
+    return array

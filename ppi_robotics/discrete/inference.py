@@ -1,0 +1,30 @@
+"""What inference in a graphical model reports, whichever algorithm it is."""
+
+from dataclasses import dataclass
+
+from ppi_robotics.solution import Status
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Inference:
+    """How inference went, and the partition function that it found.
+
+    Attributes:
+      log_partition: log Z; exact, or the negative Bethe or Kikuchi free energy; -inf after a contradiction.
+      exact: whether log_partition and the beliefs are exact.
+      status: `Status`: converged, max_iterations or contradiction.
+      sweeps: how often all messages were updated; of a double loop, those of the inner loops together.
+      change: largest change of a probability in the last sweep; of a double loop, in the last outer one.
+      inconsistency: largest difference between the probabilities that two neighboring regions give to one variable.
+      trace: free energy -log Z after every sweep, of a double loop after every outer one; empty where exact.
+      schedule: name of the order of the updates.
+    """
+
+    log_partition: float
+    exact: bool
+    status: Status
+    sweeps: int = 0
+    change: float = 0.0
+    inconsistency: float = 0.0
+    trace: tuple = ()
+    schedule: str = ""
