@@ -30,7 +30,7 @@ def sampled(seed, first, initial, x_ref, u_ref, K, S, trial, noise, limits, dt, 
     record, stochastic, pushed, staged = xs_out.shape[0] > 0, S.shape[0] > 0, push.shape[0] > 0, cs_out.shape[0] > 0
     x, xn, dx, k = np.empty((NX, LANES)), np.empty((NX, LANES)), np.empty((NX, LANES)), np.empty((NX, LANES))
     u, e, v, total = np.empty((NU, LANES)), np.empty((NU, LANES)), np.empty((1, LANES)), np.empty(LANES)
-    farthest, rows = np.empty(LANES), np.empty(LANES, np.int64)
+    farthest, rows = np.empty(LANES), np.empty(LANES, np.uint64)
     a, b, applied = np.empty((max(NA, 1), LANES)), np.empty((max(NB, 1), LANES)), np.empty((NU, LANES))
     w, w0 = np.empty((max(NW, 1), LANES)), np.empty((max(x0_factor.shape[1], 1), LANES))
     for start in range(0, N, LANES):
@@ -78,9 +78,11 @@ def sampled(seed, first, initial, x_ref, u_ref, K, S, trial, noise, limits, dt, 
                 normals(seed, PROCESS, sample, t, w)
                 add_product(G, w, xn)
             x, xn = xn, x
-            for i in range(NX):
-                for lane in range(LANES):
-                    farthest[lane] = max(farthest[lane], abs(x[i, lane]))
+            for lane in range(LANES):
+                most = farthest[lane]
+                for i in range(NX):
+                    most = max(most, abs(x[i, lane]))
+                farthest[lane] = most
         terminal_value(x, ct, v)
         for lane in range(lanes):
             cost[start + lane] = total[lane] + v[0, lane] if farthest[lane] <= DIVERGED else np.inf

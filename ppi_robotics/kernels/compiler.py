@@ -41,7 +41,7 @@ from ppi_robotics.kernels.algebra import (
     semidefinite_roots,
 )
 from ppi_robotics.kernels.lanes import add_product, load, normals
-from ppi_robotics.kernels.scalar import cos, sin
+from ppi_robotics.kernels.scalar import cos, sin, use_widest_vectors
 from ppi_robotics.kernels.tiles import (
     matrix,
     new_matrix,
@@ -66,6 +66,7 @@ LANES = {lanes}
 """
 IMPORT = re.compile(r"^(?:from|import) [^(\n]*(?:\([^)]*\))?\n", re.MULTILINE)
 DOCSTRING = re.compile(r'\A""".*?"""\n', re.DOTALL)
+COMPILED = re.compile(r'^@(?:njit|inlined)\ndef [^:]*:\n(?:    """.*?"""\n)?', re.MULTILINE | re.DOTALL)
 logger = logging.getLogger("ppi_robotics")
 
 
@@ -89,6 +90,8 @@ def build(label, lanes, sizes, functions, templates, contract=True):
     header = HEADER.format(lanes=lanes, fastmath=', fastmath={"contract"}' if contract else "")
     constants = "".join(f"{name} = {value!r}\n" for name, value in sizes.items())
     text = "\n\n".join([header + constants, *functions, *(template(name) for name in templates)])
+    if lanes > 1:
+        text = COMPILED.sub(lambda found: found[0] + "    use_widest_vectors()\n", text)
     return load_module(label, text)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit, uint64
 
-from ppi_robotics.kernels.scalar import normal_pair
+from ppi_robotics.kernels.scalar import normal_pair, use_widest_vectors
 
 SEQUENCES = uint64(6)  # random stream, after those of rollouts and sensors
 
@@ -11,6 +11,7 @@ SEQUENCES = uint64(6)  # random stream, after those of rollouts and sensors
 @njit(cache=True, nogil=True, error_model="numpy")
 def draw(seed, first, scale, z):
     """z (N, T, nu) = scale (T, nu) times standard normals of samples first, first + 1, ..."""
+    use_widest_vectors()
     size, scale = z.shape[1] * z.shape[2], scale.reshape(-1)
     pairs = (size + 1) // 2
     even, odd = np.empty(pairs), np.empty(pairs)

@@ -6,15 +6,13 @@ from ppi_robotics.kernels.generated import LANES, NU, NX, inlined
 @inlined
 def control(x, x_ref, u_ref, K, dx, u):
     """u = u_ref + K (x - x_ref); dx (NX, LANES) is left holding x - x_ref."""
-    for j in range(NX):
-        for lane in range(LANES):
-            dx[j, lane] = x[j, lane] - x_ref[j]
     for i in range(NU):
         for lane in range(LANES):
-            u[i, lane] = u_ref[i]
-        for j in range(NX):
-            for lane in range(LANES):
-                u[i, lane] += K[i, j] * dx[j, lane]
+            total = u_ref[i]
+            for j in range(NX):
+                dx[j, lane] = x[j, lane] - x_ref[j]
+                total += K[i, j] * dx[j, lane]
+            u[i, lane] = total
 
 
 @inlined

@@ -51,14 +51,27 @@ def start(x, xs, xn):
 @inlined
 def advance(x, u, c, dt, xs, k, xn):
     """xn = f(x, u); xs and k (NX, LANES) are scratch."""
+    if STAGES == 1:
+        derivative(x, u, c, k)
+        step_once(x, dt, k, xn)
+        return
     start(x, xs, xn)
     for s in range(STAGES):
         if s > 0:
             combine(x, dt * NODES[s], k, xs, NX)
         derivative(xs, u, c, k)
         combine(xn, dt * WEIGHTS[s], k, xn, NX)
-    if SEMI_IMPLICIT:
-        combine(xn, dt * dt, matrix(k, 1, HALF, LANES), xn, HALF)
+
+
+@inlined
+def step_once(x, dt, k, xn):
+    """xn from the one derivative k, without a pass over memory for every term."""
+    x, k, xn = vector(x, 0, NX * LANES), vector(k, 0, NX * LANES), vector(xn, 0, NX * LANES)
+    late = HALF * LANES if SEMI_IMPLICIT else 0
+    for m in range(late):
+        xn[m] = KEEP * x[m] + dt * WEIGHTS[0] * k[m] + dt * dt * k[late + m]
+    for m in range(late, NX * LANES):
+        xn[m] = KEEP * x[m] + dt * WEIGHTS[0] * k[m]
 
 
 @inlined

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit, uint64
 
-from ppi_robotics.kernels.scalar import normal_pair
+from ppi_robotics.kernels.scalar import normal_pair, use_widest_vectors
 from ppi_robotics.kernels.tiles import vector
 
 
@@ -24,6 +24,7 @@ def normals(seed, stream, sample, draw, z):
     A number depends on (seed, stream, its sample, draw, row) alone, so the same sample meets the same noise in any
     block, chunk or thread.
     """
+    use_widest_vectors()
     pairs = (z.shape[0] + 1) // 2
     for pair in range(pairs):
         counter = uint64(draw * pairs + pair)
@@ -58,6 +59,7 @@ def normals_of(seed, stream, sample, draw, z):
 @njit(nogil=True, error_model="numpy", cache=True)
 def add_product(M, z, y):
     """y (n, LANES) += M (n, m) z (m, LANES)."""
+    use_widest_vectors()
     for i in range(M.shape[0]):
         for j in range(M.shape[1]):
             if M[i, j] != 0.0:

@@ -8,7 +8,7 @@ to 1e5, beyond which a rollout counts as diverged.
 import math
 
 from llvmlite import ir
-from numba import float64, njit, uint64
+from numba import float64, njit, types, uint64
 from numba.extending import intrinsic
 
 MAGIC = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to an integer, held in the low bits
@@ -27,6 +27,20 @@ def bits_of(typingctx, x):
 def float_of(typingctx, b):
     """The float with these 64 bits."""
     return float64(uint64), lambda _context, builder, _sig, args: builder.bitcast(args[0], ir.DoubleType())
+
+
+@intrinsic
+def use_widest_vectors(typingctx):
+    """Let the loops of the function that calls this use vectors of 512 bits, where the processor has them.
+
+    Left to itself the compiler prefers 256 bits, for programs that use wide vectors now and then.
+    """
+
+    def generate(context, builder, _sig, _args):
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')  # llvmlite knows no attributes with values
+        return context.get_dummy_value()
+
+    return types.none(), generate
 
 
 @njit(forceinline=True, error_model="numpy")
