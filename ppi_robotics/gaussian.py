@@ -22,6 +22,8 @@ def writable(array):
 
 def entries(array):
     """Rows (index, ..., value) of the entries that are not zero, in their order."""
+    if not array.size:
+        return np.empty((0, array.ndim + 1))
     where = np.argwhere(array)
     return np.column_stack((where, array[tuple(where.T)]))
 

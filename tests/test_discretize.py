@@ -7,7 +7,7 @@ import pytest
 
 import ppi_robotics as ppi
 from plants import Pendulum
-from ppi_robotics.discrete import Grid, compose_tables, discretize, soft_minimum, solve, solve_linear
+from ppi_robotics.discrete import Grid, compose_tables, discretize, sample_integral, soft_minimum, solve, solve_linear
 
 DECAY, PUSH, SPREAD, STAGES = 0.95, 0.3, 0.15, 8  # x' = 0.95 x + 0.3 u + w, std of w
 
@@ -135,6 +135,59 @@ def test_two_goals_composed_are_the_direct_solution():
     (direct,) = solve_linear(found.mdp, 0.5, horizon=25, terminals=soft_minimum(goals, shares, 0.5)[None])
     np.testing.assert_allclose(mixed.value, direct.value, rtol=1e-12)
     np.testing.assert_allclose(mixed.policy, direct.policy, rtol=0, atol=1e-12)
+
+
+def test_path_integrals_meet_the_exact_table(line):
+    """At four sample sizes value and first control are within their errors, which fall with the root of the size.
+
+    Rollouts of the plant itself meet the value and the control of the continuous problem, which a fine grid has to 1e-3
+    of its value: cells of 0.02 add at most 5e-3 to the variance of the noise.
+    """
+    weight, gains = 1.5, np.full((STAGES, 1, 1), -0.8)
+    rho = ppi.LinearGaussianPolicy(np.zeros((STAGES, 1)), np.zeros((STAGES, 1)), gains, np.full_like(gains, 0.25), 1.0)
+    grid = Grid.regular((-4.0,), (4.0,), (401,))
+    found = discretize(line, grid, np.linspace(-4, 4, 81)[:, None], noise_points=9)
+    log_rho = found.baseline(rho)
+    direct = solve_linear(found.mdp, weight, log_rho, STAGES)
+    state, u = 250, found.controls[:, 0]
+    assert grid.points[state, 0] == pytest.approx(1.0)
+    value, control = direct.value[0, state], direct.policy[0, state] @ u
+    assert found.values(weight, weight, log_rho)[0, state] == pytest.approx(value, rel=1e-12)
+    sizes, errors = (500, 2000, 8000, 32_000), []
+    spread = math.sqrt(direct.policy[0, state] @ (u - control) ** 2)
+    for samples in sizes:
+        table = sample_integral(found.mdp, weight, state, 0, samples, 1, log_rho, STAGES)
+        plant = ppi.path_integral(line, rho, weight, samples=samples, seed=2)
+        errors.append((table.standard_error, plant.standard_error))
+        assert abs(table.value - value) < 4 * table.standard_error
+        assert abs(plant.value - value) < 4 * plant.standard_error + 1e-3 * value
+        assert abs(table.policy @ u - control) < 4 * spread / math.sqrt(table.ess)
+        assert abs(plant.control[0] - control) < 4 * plant.control_standard_error[0] + 1e-2
+    slopes = np.polyfit(np.log(sizes), np.log(errors), 1)[0]
+    np.testing.assert_allclose(slopes, -0.5, atol=0.1)  # the estimated errors scatter by some percent
+
+
+def test_baseline_on_a_grid_is_the_clipped_policy_rounded():
+    plant = Pendulum(dt=0.05)
+    problem = ppi.Problem(plant, plant.swing_up_cost(), plant.hanging, 2)
+    K = np.array([[[-1.0, -0.5]]] * 2)
+    rho = ppi.LinearGaussianPolicy(np.tile([math.pi, 0.0], (2, 1)), np.full((2, 1), 0.3), K, np.ones((2, 1, 1)), 0.05)
+    grid = Grid.regular((0.0, -1.0), (0.0, 1.0), (8, 3), (2 * math.pi, None))
+    found = discretize(problem, grid, np.linspace(-5, 5, 11)[:, None])
+    log_rho = found.baseline(rho)
+    np.testing.assert_allclose(np.exp(log_rho).sum(axis=2), 1.0, rtol=1e-12)
+    rng = np.random.default_rng(0)
+    for s in (0, 7, 23):
+        x = grid.points[s].copy()
+        x[0] += 2 * math.pi * (x[0] - math.pi < -math.pi)
+        drawn = np.clip(rho.mean(0, x)[0] + rng.standard_normal(200_000), -5, 5)
+        counts = np.bincount(np.round(drawn).astype(int) + 5, minlength=11) / len(drawn)
+        np.testing.assert_allclose(counts, np.exp(log_rho[0, s]), atol=5 * math.sqrt(0.25 / len(drawn)))
+    still = ppi.LinearGaussianPolicy(rho.x_ref, rho.u_ref, K, np.zeros((2, 1, 1)), 0.05)
+    with pytest.raises(ppi.ProblemError, match="without spread"):
+        found.baseline(still)
+    with pytest.raises(ppi.ProblemError, match="no increasing values of one control"):
+        discretize(problem, grid, [[1.0], [0.0]]).baseline(rho)
 
 
 def test_leaving_the_grid_can_be_forbidden(line):

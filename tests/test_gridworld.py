@@ -1,6 +1,7 @@
 """Grid worlds: exact costs, bad maps, pictures, and gymnasium's tables."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import ppi_robotics as ppi
 from plants import GridWorld
 from plants.gridworld import MAPS
 from ppi_robotics import plotting_tables
-from ppi_robotics.discrete import iterate, solve
+from ppi_robotics.discrete import compose_tables, iterate, soft_minimum, solve, solve_linear
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,22 @@ def test_transitions_are_those_of_the_definition():
                 np.testing.assert_allclose(P[x, u], row, atol=1e-15)
         assert world.start.tolist() == [world.state(1, 1)]
         assert np.flatnonzero(world.mdp.absorbing).tolist() == [world.state(1, 2)]
+
+
+@pytest.mark.parametrize("slip", ["stay", "random"])
+def test_two_targets_composed_are_the_direct_solution(slip):
+    """Walks that may end at one target alone, mixed: value and policy of the walk that may end at both."""
+    mdp = GridWorld("*..#....\n.#.....*\n....#...", slip).mdp
+    here, there = np.flatnonzero(mdp.absorbing)
+    ends = np.full((2, mdp.states), 25.0)  # for whom time runs out
+    ends[0, [here, there]], ends[1, [here, there]] = (0.0, np.inf), (np.inf, 3.0)
+    shares, weight = [0.6, 0.4], 0.7
+    mixed = compose_tables(solve_linear(mdp, weight, horizon=30, terminals=ends), shares)
+    both = replace(mdp, terminal=soft_minimum(ends, shares, weight))
+    direct = solve(both, weight, weight, horizon=30)
+    np.testing.assert_allclose(mixed.value, direct.value, rtol=1e-12)
+    np.testing.assert_allclose(mixed.policy, direct.policy, rtol=0, atol=1e-12)
+    assert both.terminal[here] == pytest.approx(-math.log(0.6) / weight)
 
 
 @pytest.mark.parametrize("weights", [(math.inf, 0.0), (2.0, 0.5), (2.0, -0.2), (0.0, 0.0)], ids=str)

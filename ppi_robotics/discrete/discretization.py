@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import sparse
+from scipy import sparse, special
 
 from ppi_robotics.discrete.central import as_baseline, check_weights, sweep
 from ppi_robotics.discrete.mdp import FiniteMDP
@@ -143,6 +143,36 @@ class GridProblem:
         for t in reversed(range(T)):
             sweep(self.mdp, t, log_rho[min(t, len(log_rho) - 1)], weights, V[t + 1], Q, V[t])
         return V
+
+    def baseline(self, policy):
+        """Log probabilities (T, S, A) that a policy's controls are nearest to those of the grid, once within limits.
+
+        Angles that wrap are taken as near to the policy's reference as they can be.
+
+        Args:
+          policy: `LinearGaussianPolicy` of the problem, with a covariance.
+
+        Raises:
+          ProblemError: if there are several controls, the grid's do not increase, or the policy does not fit or has no
+            spread.
+        """
+        u = self.controls[:, 0]
+        if self.controls.shape[1] != 1 or (np.diff(u) <= 0).any():
+            raise ProblemError(f"controls of shape {self.controls.shape} are no increasing values of one control")
+        policy.check(self.problem)
+        if not (policy.cov > 0.0).all():
+            raise ProblemError("the policy has stages without spread; give dataclasses.replace(policy, cov=...)")
+        edges, wraps = (u[1:] + u[:-1]) / 2.0, [period is not None for period in self.grid.periods]
+        periods = np.array([period or 1.0 for period in self.grid.periods])
+        log_rho = np.empty((self.problem.horizon, self.grid.size, len(u)))
+        for t, here in enumerate(log_rho):
+            turns = wraps * np.round((self.grid.points - policy.x_ref[t]) / periods)
+            mean = policy.mean(t, self.grid.points - turns * periods)
+            below = special.ndtr((edges - mean) / math.sqrt(policy.cov[t, 0, 0]))
+            sums = np.hstack((np.zeros((len(mean), 1)), below, np.ones((len(mean), 1))))
+            with np.errstate(divide="ignore"):
+                here[:] = np.log(np.diff(sums, axis=1))
+        return log_rho
 
     def at_start(self, values):
         """The value at the mean initial state, of V (T + 1, S) or of one stage's (S,)."""
