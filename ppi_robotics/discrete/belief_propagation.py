@@ -6,12 +6,13 @@ Its fixed points are the stationary points of the Bethe free energy: Yedidia, Fr
 approximations and generalized belief propagation algorithms* (IEEE Transactions on Information Theory, 2005). The
 residual schedule is of Elidan, McGraw, Koller, *Residual belief propagation* (UAI, 2006), with factors for messages.
 
-A message that is 0 at a value proves that no configuration has it, so a contradiction says that the graph allows none.
+A message that is 0 at a value proves that no configuration has it. So a contradiction says that the graph allows none,
+or that messages grew without bound: one ratio in them fell below exp(-1e8). Damping, or `double_loop`, helps the latter.
 """
 
 import numpy as np
 
-from ppi_robotics.discrete.message_net import GraphBeliefs, lay_out, pieces, workspace
+from ppi_robotics.discrete.message_net import GraphBeliefs, first_messages, lay_out, pieces, workspace
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import graph_messages as kernel
 from ppi_robotics.solution import Status
@@ -24,8 +25,8 @@ def belief_propagation(graph, schedule="sequential", damping=0.0, tolerance=1e-9
 
     Args:
       graph: `FactorGraph`.
-      schedule: "sequential" renews the factors in their order and back again, in turns; "flood" all at once; "random"
-        in an order drawn for every sweep; "residual" those first whose messages would change most.
+      schedule: "sequential" renews the factors in their order; "flood" all at once; "random" in an order drawn for
+        every sweep; "residual" those first whose messages would change most.
       damping: share of the old logarithm in a new message, from 0 to below 1.
       tolerance: of the change of a probability in a sweep, below which it has converged.
       max_sweeps: updates of every factor at most.
@@ -41,7 +42,7 @@ def belief_propagation(graph, schedule="sequential", damping=0.0, tolerance=1e-9
     """
     check_options(schedule, damping, tolerance, max_sweeps)
     net = lay_out(graph.sizes, [factor.variables for factor in graph.factors], graph.entries)
-    messages, work = _first(net, start), workspace(net)
+    messages, work = first_messages(net, start, SCHEDULES), workspace(net)
     into, beliefs, joint = np.zeros_like(messages), np.zeros(net.start[-1]), np.zeros(net.entry[-1])
     advance = _sweeper(schedule, net, messages, damping, into, work, seed)
     change, status, trace = np.inf, Status.MAX_ITERATIONS, []
@@ -91,29 +92,12 @@ def check_options(schedule, damping, tolerance, max_sweeps, known=SCHEDULES):
         raise ProblemError(f"the largest number of sweeps is {max_sweeps!r}; expected a whole number from 1")
 
 
-def _first(net, start):
-    """Messages to begin with: those of `start`, its hard zeros lifted as they may not hold any more, or all equal."""
-    if start is None:
-        return np.zeros(net.offset[-1])
-    if start.messages is None or len(start.messages) != net.offset[-1]:
-        given = "none" if start.messages is None else f"{len(start.messages)} numbers"
-        raise ProblemError(
-            f"start has messages of {given} and the graph {net.offset[-1]}; start from belief propagation in a graph "
-            "with the same variables and factors"
-        )
-    messages = start.messages.copy()
-    for a, b in zip(net.offset, net.offset[1:], strict=False):
-        finite = messages[a:b] > -np.inf
-        messages[a:b][~finite] = messages[a:b][finite].min(initial=0.0)
-    return messages
-
-
 def _sweeper(schedule, net, messages, damping, into, work, seed):
     """Function of the number of the sweep that renews the messages; False after a contradiction."""
     count = len(net.scope) - 1
     if schedule == "sequential":
-        orders = np.arange(count), np.arange(count)[::-1].copy()
-        return lambda n: kernel.sweep_in_order(net, orders[n % 2], messages, damping, into, work)
+        order = np.arange(count)
+        return lambda _: kernel.sweep_in_order(net, order, messages, damping, into, work)
     if schedule == "random":
         random = np.random.Generator(np.random.Philox(seed))
         return lambda _: kernel.sweep_in_order(net, random.permutation(count), messages, damping, into, work)

@@ -87,3 +87,26 @@ def workspace(net):
     """Room for the messages of a factor with the most entries, and for two messages of the largest node."""
     most, widest = np.diff(net.entry).max(initial=0), np.diff(net.start).max(initial=0)
     return np.empty(most + 2 * widest)
+
+
+def first_messages(net, start, schedules):
+    """Messages to begin with: those that `start`, of one of some schedules, ended with; all equal if it is None.
+
+    Its hard zeros are lifted to the least of the other numbers, as they may not hold in the graph at hand.
+
+    Raises:
+      ProblemError: if start belongs to another structure or algorithm.
+    """
+    if start is None:
+        return np.zeros(net.offset[-1])
+    size = 0 if start.messages is None else len(start.messages)
+    if start.schedule not in schedules or size != net.offset[-1]:
+        raise ProblemError(
+            f"start has {size} numbers in messages, by the schedule {start.schedule!r}; expected {net.offset[-1]}, by "
+            f"{' or '.join(schedules)}: start from the same algorithm and structure"
+        )
+    messages = start.messages.copy()
+    for a, b in itertools.pairwise(net.offset):
+        finite = messages[a:b] > -np.inf
+        messages[a:b][~finite] = messages[a:b][finite].min(initial=0.0)
+    return messages

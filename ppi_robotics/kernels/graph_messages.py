@@ -11,6 +11,7 @@ from collections import namedtuple
 import numpy as np
 from numba import njit
 
+LOST = -1e8  # relative logarithm of a message that has grown without bound
 OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 Net = namedtuple(
@@ -33,11 +34,13 @@ Net = namedtuple(
 
 @njit(**OPTIONS)
 def shift(values, first, last):
-    """Subtract the largest of values first to last - 1; False if all are -inf."""
-    top = -np.inf
+    """Subtract the largest of values first to last - 1; False if all are -inf, or one is finite and below LOST."""
+    top, least = -np.inf, np.inf
     for i in range(first, last):
         top = max(top, values[i])
-    if top == -np.inf:
+        if values[i] > -np.inf:
+            least = min(least, values[i])
+    if top == -np.inf or least - top < LOST:
         return False
     for i in range(first, last):
         values[i] -= top
