@@ -12,7 +12,8 @@ or that messages grew without bound: one ratio in them fell below exp(-1e8). Dam
 
 import numpy as np
 
-from ppi_robotics.discrete.message_net import GraphBeliefs, first_messages, lay_out, pieces, workspace
+from ppi_robotics.discrete.graph_beliefs import GraphBeliefs
+from ppi_robotics.discrete.message_net import first_messages, lay_out, pieces, workspace
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import graph_messages as kernel
 from ppi_robotics.solution import Status
@@ -41,15 +42,16 @@ def belief_propagation(graph, schedule="sequential", damping=0.0, tolerance=1e-9
       ProblemError: if an option is out of range, or start belongs to another structure.
     """
     check_options(schedule, damping, tolerance, max_sweeps)
-    net = lay_out(graph.sizes, [factor.variables for factor in graph.factors], graph.entries)
-    messages, work = first_messages(net, start, SCHEDULES), workspace(net)
+    scopes = tuple(factor.variables for factor in graph.factors)
+    net = lay_out(graph.sizes, scopes, graph.entries)
+    messages, work = first_messages(net, graph.sizes, scopes, start, SCHEDULES), workspace(net)
     into, beliefs, joint = np.zeros_like(messages), np.zeros(net.start[-1]), np.zeros(net.entry[-1])
     advance = _sweeper(schedule, net, messages, damping, into, work, seed)
     change, status, trace = np.inf, Status.MAX_ITERATIONS, []
     for _ in range(max_sweeps):
         possible = advance(len(trace))
         if possible:
-            change, of_nodes = kernel.node_beliefs(net, messages, beliefs)
+            change, of_nodes = kernel.node_beliefs(net, messages, beliefs, work)
             log_z = kernel.bethe(net, messages, of_nodes, into, joint) if change >= 0.0 else -np.inf
             possible = log_z > -np.inf
         if not possible:
@@ -73,7 +75,7 @@ def belief_propagation(graph, schedule="sequential", damping=0.0, tolerance=1e-9
         schedule=schedule,
         graph=graph,
         beliefs=pieces(beliefs, net.start),
-        scopes=tuple(factor.variables for factor in graph.factors),
+        scopes=scopes,
         configurations=tuple(states for states, _ in graph.entries),
         joints=pieces(joint, net.entry),
         messages=pieces(messages, (0, len(messages)))[0],

@@ -11,7 +11,8 @@ Heskes, Albers, Kappen, *Approximate inference and constrained optimization* (UA
 import numpy as np
 
 from ppi_robotics.discrete.belief_propagation import check_options
-from ppi_robotics.discrete.message_net import GraphBeliefs, first_messages, pieces, workspace
+from ppi_robotics.discrete.graph_beliefs import GraphBeliefs
+from ppi_robotics.discrete.message_net import first_messages, pieces, workspace
 from ppi_robotics.discrete.regions import RegionGraph, minimal_regions
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import region_messages as kernel
@@ -85,7 +86,8 @@ def _run(regions, counts, inner_counts, schedule, tolerance, max_outer, inner_sw
     """Outer loops of inner loops, until the beliefs of the inner regions stay where they are."""
     net, work = regions.net, workspace(regions.net)
     logs, messages, joint = np.zeros(net.start[-1]), np.zeros(net.offset[-1]), np.zeros(net.entry[-1])
-    into, beliefs = first_messages(net, start, (schedule,)), np.zeros(net.start[-1])
+    into = first_messages(net, regions.graph.sizes, regions.outer, start, (schedule,))
+    beliefs = np.zeros(net.start[-1])
     change, status, trace, sweeps, log_z = np.inf, Status.MAX_ITERATIONS, [], 0, -np.inf
     for loop in range(max_outer):
         old, before = logs.copy(), beliefs.copy()

@@ -158,4 +158,3 @@ def _min_fill(neighbors, sizes):
                 prices[a] = fresh
                 heapq.heappush(heap, fresh)
     return order, later
-

@@ -9,7 +9,7 @@ probable configuration: Dawid, *Applications of a general propagation algorithm*
 import numpy as np
 
 from ppi_robotics.discrete.elimination import LARGEST, affordable_tree
-from ppi_robotics.discrete.message_net import GraphBeliefs
+from ppi_robotics.discrete.graph_beliefs import GraphBeliefs
 from ppi_robotics.solution import Status
 
 

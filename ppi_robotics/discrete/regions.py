@@ -139,7 +139,9 @@ def _homes(graph, outer):
     for number, factor in enumerate(graph.factors):
         around = set.intersection(*(lookup[v] for v in factor.variables))
         if not around:
-            raise ProblemError(f"factor {number} of variables {factor.variables} is in no outer cluster; add one for it")
+            raise ProblemError(
+                f"factor {number} of variables {factor.variables} is in no outer cluster; add one for it"
+            )
         homes.append(min(around))
     return tuple(homes)
 

@@ -194,25 +194,31 @@ def sweep_by_residual(net, messages, damping, into, work, fresh, tree):
 
 
 @njit(**OPTIONS)
-def node_beliefs(net, messages, beliefs):
-    """beliefs: probabilities of every node's states; their largest change, and log of the sums of the products."""
+def node_beliefs(net, messages, beliefs, work):
+    """beliefs: probabilities of every node's states; their largest change, and log of the sums of the products.
+
+    The change is -1 after a contradiction.
+    """
     change, total = 0.0, 0.0
     for v in range(net.start.shape[0] - 1):
-        low, high = net.start[v], net.start[v + 1]
-        logs = np.zeros(high - low)
+        low, size = net.start[v], net.start[v + 1] - net.start[v]
+        for x in range(size):
+            work[x] = 0.0
         for k in range(net.incident[v], net.incident[v + 1]):
             move = net.offset[net.edge[k]]
-            for x in range(high - low):
-                logs[x] += messages[move + x]
-        top = logs.max()
+            for x in range(size):
+                work[x] += messages[move + x]
+        top = -np.inf
+        for x in range(size):
+            top = max(top, work[x])
         if top == -np.inf:
             return -1.0, -np.inf
         weight = 0.0
-        for x in range(high - low):
-            logs[x] = math.exp(logs[x] - top)
-            weight += logs[x]
-        for x in range(high - low):
-            p = logs[x] / weight
+        for x in range(size):
+            work[x] = math.exp(work[x] - top)
+            weight += work[x]
+        for x in range(size):
+            p = work[x] / weight
             change = max(change, abs(p - beliefs[low + x]))
             beliefs[low + x] = p
         total += top + math.log(weight)
