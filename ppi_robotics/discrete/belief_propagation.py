@@ -1,13 +1,13 @@
 """Loopy belief propagation in a factor graph; exact on trees.
 
-    m_{f -> v}(x_v)  =  sum_{x_f \\ x_v} psi_f(x_f) prod_{w != v} m_{w -> f}(x_w),    m_{v -> f} = prod_{g != f} m_{g -> v}
+    m_{f -> v}(x_v) = sum_{x_f \\ x_v} psi_f(x_f) prod_{w != v} m_{w -> f}(x_w),   m_{v -> f} = prod_{g != f} m_{g -> v}
 
 Its fixed points are the stationary points of the Bethe free energy: Yedidia, Freeman, Weiss, *Constructing free-energy
 approximations and generalized belief propagation algorithms* (IEEE Transactions on Information Theory, 2005). The
 residual schedule is of Elidan, McGraw, Koller, *Residual belief propagation* (UAI, 2006), with factors for messages.
 
 A message that is 0 at a value proves that no configuration has it. So a contradiction says that the graph allows none,
-or that messages grew without bound: one ratio in them fell below exp(-1e8). Damping, or `double_loop`, helps the latter.
+or that messages grew without bound, a ratio in one falling below exp(-1e8); damping, or `double_loop`, mends that.
 """
 
 import numpy as np

@@ -84,8 +84,8 @@ def affordable_tree(graph, largest=LARGEST):
     if size.entries > largest:
         raise ProblemError(
             f"a junction tree needs {size.bytes / 1e9:.3g} GB: {size.entries:.3g} entries in {size.cliques} cliques of "
-            f"up to {size.variables} variables, more than largest={largest:.3g}; use belief_propagation or double_loop, "
-            "or an exact solver of the problem behind the graph"
+            f"up to {size.variables} variables, more than largest={largest:.3g}; use belief_propagation or "
+            "double_loop, or an exact solver of the problem behind the graph"
         )
     return tree
 

@@ -123,10 +123,10 @@ def renew(net, f, messages, damping, into, work, out):
 @njit(**OPTIONS)
 def sweep_in_order(net, order, messages, damping, into, work):
     """Renew the messages of factors in an order, each seeing the ones before it; False after a contradiction."""
-    for n in range(order.shape[0]):
-        if not renew(net, order[n], messages, damping, into, work, messages):
-            return False
-    return True
+    n = 0
+    while n < order.shape[0] and renew(net, order[n], messages, damping, into, work, messages):
+        n += 1
+    return n == order.shape[0]
 
 
 @njit(**OPTIONS)
