@@ -152,11 +152,11 @@ def test_starts_where_another_run_ended():
     graph = ENTROPY.graph().graph
     first = belief_propagation(graph)
     again = belief_propagation(graph, start=first)
-    assert again.sweeps <= 2
+    assert again.sweeps == 1
     half = belief_propagation(graph, max_sweeps=10)
     rest = belief_propagation(graph, start=half)
     assert rest.status is Status.CONVERGED
-    assert half.sweeps + rest.sweeps <= first.sweeps + 1  # the change of its first sweep has nothing to compare with
+    assert half.sweeps + rest.sweeps == first.sweeps
     assert not half.messages.flags.writeable
 
 

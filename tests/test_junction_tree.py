@@ -96,7 +96,7 @@ print(json.dumps([inference.posterior(f"v{v}").tolist() for v in range(len(sizes
 def test_equals_another_library(seed):
     """In a process of its own, as pyAgrum 3.3 crashes in one that has llvmlite loaded."""
     graph = random_graph(seed, variables=9, factors=9)
-    tables = {}
+    tables = {(v,): np.ones(size) for v, size in enumerate(graph.sizes)}
     for factor, (states, weights) in zip(graph.factors, graph.entries, strict=True):
         order = np.argsort(factor.variables)
         scope = tuple(factor.variables[j] for j in order)

@@ -44,9 +44,10 @@ def belief_propagation(graph, schedule="sequential", damping=0.0, tolerance=1e-9
     check_options(schedule, damping, tolerance, max_sweeps)
     scopes = tuple(factor.variables for factor in graph.factors)
     net = lay_out(graph.sizes, scopes, graph.entries)
-    messages, work = first_messages(net, graph.sizes, scopes, start, SCHEDULES), workspace(net)
+    messages, work = first_messages(net.offset, graph, scopes, start, SCHEDULES), workspace(net)
     into, beliefs, joint = np.zeros_like(messages), np.zeros(net.start[-1]), np.zeros(net.entry[-1])
     advance = _sweeper(schedule, net, messages, damping, into, work, seed)
+    kernel.node_beliefs(net, messages, beliefs, work)  # what the first sweep changes
     change, status, trace = np.inf, Status.MAX_ITERATIONS, []
     for _ in range(max_sweeps):
         possible = advance(len(trace))

@@ -49,25 +49,27 @@ def workspace(net):
     return np.empty(most + 2 * widest)
 
 
-def first_messages(net, sizes, scopes, start, schedules):
-    """Messages to begin with: those that `start`, of one of some schedules, ended with; all equal if it is None.
+def first_messages(bounds, graph, scopes, start, schedules):
+    """Messages between bounds to begin with: those that `start`, of one of some schedules, ended with; all equal if it is None.
 
-    Its hard zeros are lifted to the least of the other numbers, as they may not hold in the graph at hand.
+    Where it is of another graph, its hard zeros may not hold: they are lifted to the least of the other numbers.
 
     Raises:
       ProblemError: if start is of another algorithm, or of other variables or factors.
     """
     if start is None:
-        return np.zeros(net.offset[-1])
+        return np.zeros(bounds[-1])
     if start.schedule not in schedules:
         raise ProblemError(f"start is of schedule {start.schedule!r}; expected what {' or '.join(schedules)} returned")
-    if start.graph.sizes != sizes or start.scopes != tuple(scopes):
+    if start.graph.sizes != graph.sizes or start.scopes != tuple(scopes):
         raise ProblemError(
             f"start is of {len(start.graph.sizes)} variables and {len(start.scopes)} factors or regions, the graph has "
-            f"{len(sizes)} and {len(scopes)}; start from a graph of the same sizes and scopes"
+            f"{len(graph.sizes)} and {len(scopes)}; start from a graph of the same sizes and scopes"
         )
     messages = start.messages.copy()
-    for a, b in itertools.pairwise(net.offset):
+    if start.graph is graph:
+        return messages
+    for a, b in itertools.pairwise(bounds):
         finite = messages[a:b] > -np.inf
         messages[a:b][~finite] = messages[a:b][finite].min(initial=0.0)
     return messages

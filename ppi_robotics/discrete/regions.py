@@ -180,7 +180,7 @@ def _join(first, second, graph):
     if count.sum() > MOST:
         named = ", ".join(map(graph.name, dict.fromkeys((*names, *others))))
         raise ProblemError(
-            f"an outer cluster of {named} has {count.sum():.3g} configurations; take smaller ones, of at most {MOST:.3g}"
+            f"an outer cluster of {named} has {count.sum():.3g} configurations; take smaller ones, up to {MOST:.3g}"
         )
     rows = np.repeat(np.arange(len(left)), count)
     within = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
