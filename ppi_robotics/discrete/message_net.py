@@ -50,7 +50,7 @@ def workspace(net):
 
 
 def first_messages(bounds, graph, scopes, start, schedules):
-    """Messages between bounds to begin with: those that `start`, of one of some schedules, ended with; all equal if it is None.
+    """Messages between bounds to begin with: those of `start`, of one of some schedules; all equal if it is None.
 
     Where it is of another graph, its hard zeros may not hold: they are lifted to the least of the other numbers.
 
