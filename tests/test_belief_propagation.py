@@ -195,7 +195,20 @@ def test_the_random_schedule_repeats_with_its_seed():
     assert runs[0].trace != runs[2].trace
 
 
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_factors_of_many_variables(schedule):
+    """Two factors of five variables each that share one."""
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(2, 4, 9)
+    index = rng.integers(-1, sizes[8], sizes[4:8])
+    graph = FactorGraph(sizes, [Table(range(5), rng.normal(size=sizes[:5])), IndexMap(range(4, 8), 8, index)])
+    found, exact = belief_propagation(graph, schedule, damping=0.2, tolerance=1e-13), junction_tree(graph)
+    np.testing.assert_allclose(np.concatenate(found.beliefs), np.concatenate(exact.beliefs), atol=1e-11)
+    assert found.log_partition == pytest.approx(exact.log_partition, abs=1e-11)
+
+
 def test_variables_without_factors_count():
+    assert belief_propagation(FactorGraph((2, 3), [])).log_partition == pytest.approx(math.log(6))
     found = belief_propagation(FactorGraph((2, 3, 4), [Table((1,), np.zeros(3))]))
     assert found.log_partition == pytest.approx(math.log(24))
     np.testing.assert_allclose(found.beliefs[2], 0.25)

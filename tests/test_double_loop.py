@@ -246,6 +246,7 @@ def test_refuses_options(options, message):
 
 
 def test_variables_without_factors_count():
+    assert double_loop(FactorGraph((2, 3), [])).log_partition == pytest.approx(math.log(6))
     found = double_loop(FactorGraph((2, 3, 4), [Table((1,), np.zeros(3))]))
     assert found.log_partition == pytest.approx(math.log(24))
     np.testing.assert_allclose(found.beliefs[2], 0.25)

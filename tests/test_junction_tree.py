@@ -152,6 +152,7 @@ def test_a_contradiction_is_a_status():
 
 
 def test_variables_without_factors_count():
+    assert junction_tree(FactorGraph((2, 3), [])).log_partition == pytest.approx(math.log(6))
     found = junction_tree(FactorGraph((2, 3, 4), [Table((1,), np.zeros(3))]))
     assert found.log_partition == pytest.approx(math.log(24))
     np.testing.assert_allclose(found.beliefs[2], 0.25)

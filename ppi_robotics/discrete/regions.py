@@ -10,7 +10,7 @@ Information Theory, 2005); Heskes, Albers, Kappen, *Approximate inference and co
 import functools
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -29,6 +29,7 @@ class RegionGraph:
       outer: clusters of variables; all variables of every factor lie in one of them, and none lies within another.
       inner: intersections of outer clusters, and of these, that have a variable.
       counts: counting numbers of the inner regions; that of an outer one is 1.
+      homes: number of the outer cluster that every factor counts to.
 
     Args:
       graph, outer: as above; a cluster within another is left out.
@@ -40,8 +41,9 @@ class RegionGraph:
 
     graph: object
     outer: tuple
-    inner: tuple = ()
-    counts: tuple = ()
+    inner: tuple = field(init=False)
+    counts: tuple = field(init=False)
+    homes: tuple = field(init=False)
 
     def __post_init__(self):
         clusters = [frozenset(map(int, cluster)) for cluster in self.outer]

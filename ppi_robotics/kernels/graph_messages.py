@@ -186,7 +186,7 @@ def sweep_by_residual(net, messages, damping, into, work, fresh, tree):
             v = net.node[e]
             for k in range(net.incident[v], net.incident[v + 1]):
                 other = net.factor[net.edge[k]]
-                if other != f:
+                if other != f or damping > 0.0:  # a damped factor has more to say
                     if not renew(net, other, messages, damping, into, work, fresh):
                         return False
                     rank(tree, other, residual(net, other, messages, fresh))
