@@ -97,21 +97,26 @@ def check_options(schedule, damping, tolerance, max_sweeps, known=SCHEDULES):
 
 def _sweeper(schedule, net, messages, damping, into, work, seed):
     """Function of the number of the sweep that renews the messages; False after a contradiction."""
-    count = len(net.scope) - 1
-    if schedule == "sequential":
-        order = np.arange(count)
-        return lambda _: kernel.sweep_in_order(net, order, messages, damping, into, work)
-    if schedule == "random":
-        random = np.random.Generator(np.random.Philox(seed))
-        return lambda _: kernel.sweep_in_order(net, random.permutation(count), messages, damping, into, work)
-    fresh = messages.copy()
-    if schedule == "flood":
-        return lambda _: kernel.sweep_at_once(net, messages, damping, into, work, fresh)
-    tree = np.zeros(2 << max(count - 1, 0).bit_length())
+    order, fresh = np.arange(len(net.scope) - 1), messages.copy()
+    random = np.random.Generator(np.random.Philox(seed))
+    tree = np.zeros(2 << max(len(order) - 1, 0).bit_length())
 
-    def advance(n):
-        if n == 0 and not kernel.prepare_residuals(net, messages, damping, into, work, fresh, tree):
-            return False
+    def sequential(_):
+        return kernel.sweep(net, order, messages, damping, into, work, messages)
+
+    def at_random(_):
+        return kernel.sweep(net, random.permutation(len(order)), messages, damping, into, work, messages)
+
+    def flood(_):
+        possible = kernel.sweep(net, order, messages, damping, into, work, fresh)
+        messages[:] = fresh
+        return possible
+
+    def by_residual(n):
+        if n == 0:
+            if not kernel.sweep(net, order, messages, damping, into, work, fresh):
+                return False
+            kernel.rank_all(net, messages, fresh, tree)
         return kernel.sweep_by_residual(net, messages, damping, into, work, fresh, tree)
 
-    return advance
+    return dict(zip(SCHEDULES, (sequential, flood, at_random, by_residual), strict=True))[schedule]

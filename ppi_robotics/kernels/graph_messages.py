@@ -121,22 +121,15 @@ def renew(net, f, messages, damping, into, work, out):
 
 
 @njit(**OPTIONS)
-def sweep_in_order(net, order, messages, damping, into, work):
-    """Renew the messages of factors in an order, each seeing the ones before it; False after a contradiction."""
+def sweep(net, order, messages, damping, into, work, out):
+    """out: messages of factors in an order, which may be `messages`, so that each sees the ones before it.
+
+    False after a contradiction.
+    """
     n = 0
-    while n < order.shape[0] and renew(net, order[n], messages, damping, into, work, messages):
+    while n < order.shape[0] and renew(net, order[n], messages, damping, into, work, out):
         n += 1
     return n == order.shape[0]
-
-
-@njit(**OPTIONS)
-def sweep_at_once(net, messages, damping, into, work, fresh):
-    """Renew all messages from those of the last sweep; False after a contradiction."""
-    for f in range(net.scope.shape[0] - 1):
-        if not renew(net, f, messages, damping, into, work, fresh):
-            return False
-    messages[:] = fresh
-    return True
 
 
 @njit(**OPTIONS)
@@ -159,13 +152,10 @@ def rank(tree, f, value):
 
 
 @njit(**OPTIONS)
-def prepare_residuals(net, messages, damping, into, work, fresh, tree):
-    """fresh: the messages that every factor would send; tree: by how much they differ; False after a contradiction."""
+def rank_all(net, messages, fresh, tree):
+    """Set every leaf to how much the messages of its factor would change."""
     for f in range(net.scope.shape[0] - 1):
-        if not renew(net, f, messages, damping, into, work, fresh):
-            return False
         rank(tree, f, residual(net, f, messages, fresh))
-    return True
 
 
 @njit(**OPTIONS)
