@@ -31,7 +31,7 @@ _WHERE = {
     "belief_propagation": ("belief_propagation",),
     "regions": ("RegionGraph", "minimal_regions"),
     "double_loop": ("double_loop", "single_loop"),
-    "kl_control": ("play", "pick", "Play"),
+    "kl_control": ("play", "pick", "on_graph", "Play"),
     "moments": ("mean_and_variance",),
     "examples": ("random_problem",),
     "majorization": ("majorize", "posterior_policy_iteration", "entropic_cost", "weight_of_bound", "Descent"),

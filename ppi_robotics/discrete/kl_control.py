@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.discrete.factor_graph import FactorGraph, Table
+from ppi_robotics.discrete.junction_tree import junction_tree
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.solution import Status
 
@@ -78,6 +80,46 @@ def play(infer, step, start, horizon, choice="map", seed=0, progress=None):
         if progress is not None:
             progress(t + 1, horizon)
     return Play(tuple(states), tuple(actions), tuple(chances), tuple(inferences), seed)
+
+
+def on_graph(graph, states, actions, method=junction_tree, warm=False, **options):
+    """Inference in a factor graph as `play` wants it: the states passed are clamped, and what is left is inferred.
+
+    Args:
+      graph: `FactorGraph` of a Markov chain.
+      states: variables (T + 1, n) of the state at every stage.
+      actions: variables (T, d) of the action at every stage, which share a factor or region.
+      method: `junction_tree`, `belief_propagation`, `double_loop`, or another function of a graph.
+      warm: begin at the messages of the stage before, with the method's `start`.
+      **options: of the method.
+
+    Returns:
+      Function of a state (n,), a stage and a memory; the probabilities (A,) are of the actions in mixed radix.
+
+    Raises:
+      ProblemError: if there are not as many stages of states and actions as fit each other.
+    """
+    states, actions = np.asarray(states), np.asarray(actions)
+    if states.ndim != 2 or actions.ndim != 2 or len(states) != len(actions) + 1:
+        raise ProblemError(f"states has shape {states.shape}, actions {actions.shape}; expected (T + 1, n) and (T, d)")
+
+    def infer(state, t, memory):
+        held, start = ({}, None) if memory is None else memory
+        held = held | dict(zip(states[t].tolist(), map(int, state), strict=True))
+        found = method(_held(graph, states.ravel(), held), **options | ({"start": start} if warm else {}))
+        possible = found.status is not Status.CONTRADICTION
+        return found.joint(*actions[t].tolist()).ravel() if possible else None, found, (held, found)
+
+    return infer
+
+
+def _held(graph, variables, held):
+    """The graph with a table for each of some variables, of one value if it is held: the same structure throughout."""
+    tables = [
+        Table.of_weights((v,), np.arange(graph.sizes[v]) == held[v] if v in held else np.ones(graph.sizes[v]))
+        for v in variables.tolist()
+    ]
+    return FactorGraph(graph.sizes, (*graph.factors, *tables), graph.names)
 
 
 def pick(probabilities, random, choice="map"):
