@@ -24,6 +24,7 @@ _WHERE = {
     ),
     "discretization": ("discretize", "Grid", "GridProblem"),
     "inference": ("Inference",),
+    "coupled_chains": ("CoupledChains", "ChainBeliefs", "ChainMessages", "chain_beliefs", "receding"),
     "kl_control": ("play", "pick", "Play"),
     "moments": ("mean_and_variance",),
     "examples": ("random_problem",),
