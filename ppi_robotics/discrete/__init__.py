@@ -24,7 +24,7 @@ _WHERE = {
     ),
     "discretization": ("discretize", "Grid", "GridProblem"),
     "inference": ("Inference",),
-    "coupled_chains": ("CoupledChains", "ChainBeliefs", "ChainMessages", "chain_beliefs", "receding"),
+    "coupled_chains": ("CoupledChains", "ChainBeliefs", "ChainMessages", "chain_beliefs", "receding", "play_chains"),
     "kl_control": ("play", "pick", "Play"),
     "moments": ("mean_and_variance",),
     "examples": ("random_problem",),

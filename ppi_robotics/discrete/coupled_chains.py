@@ -23,14 +23,16 @@ Heskes, Albers, Kappen, *Approximate inference and constrained optimization* (UA
 control as a graphical model inference problem* (Machine Learning, 2012), section 3.
 """
 
+import time
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ppi_robotics.discrete.inference import Inference
+from ppi_robotics.discrete.kl_control import play
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import coupled_chains as kernels
-from ppi_robotics.rollouts import check_count
+from ppi_robotics.rollouts import check_count, in_threads
 from ppi_robotics.solution import Status
 
 METHODS = ("cvm", "merged", "double_loop", "separate")
@@ -206,16 +208,51 @@ def receding(chains, method="cvm", first=None, **options):
 
     Returns:
       Function of levels (n,), the stage and the last messages, that returns the probabilities (A,) of the next action,
-      the `ChainBeliefs`, and messages.
+      0 for actions that the levels forbid, the `ChainBeliefs`, and messages.
     """
 
     def infer(levels, t, messages):
         left = chains.stages - t
         chosen = options | (first or {}) if messages is None else options | {"start": messages.last(left)}
         found = chain_beliefs(chains.after(levels, left), method, **chosen)
-        return found.actions[0], found, found.messages
+        moved = levels + chains.shifts
+        possible = ((moved >= 0) & (moved <= chains.top)).all(axis=1)
+        # beliefs about parts of actions may hold for possible what chains elsewhere forbid
+        p = np.where(possible, found.actions[0], 0.0)
+        return (p if p.any() else possible.astype(float)), found, found.messages
 
     return infer
+
+
+def play_chains(problems, method="cvm", seed=0, threads=None, **options):
+    """Play every one of some chains to its end, the most probable action at a time.
+
+    Args:
+      problems: `CoupledChains`.
+      method, options: as `receding`.
+      seed: number i of the plays breaks ties by seed and i, at any number of threads.
+      threads: as many as processors by default.
+
+    Returns:
+      Iterator of `Play` and the processor time that it took, in the order of the problems.
+
+    Raises:
+      ProblemError: as `chain_beliefs`.
+    """
+
+    def one(number):
+        chains, began = problems[number], time.thread_time()
+        ties = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+        found = play(
+            receding(chains, method, **options),
+            lambda levels, action: levels + chains.shifts[action],
+            chains.start,
+            chains.stages,
+            seed=ties,
+        )
+        return found, time.thread_time() - began
+
+    return in_threads(one, range(len(problems)), threads)
 
 
 def _infer(chains, method, tolerance, limits, start):

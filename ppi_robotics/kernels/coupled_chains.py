@@ -228,7 +228,8 @@ def pass_back(B, N, weights):
 def sweep_merged(shifts, log_prior, weights, powers, F, B, N, log_Q, Q, reference, scratch, most, tolerance, trace):
     """Forward and backward sweeps, at most some, until Q changes less than the tolerance.
 
-    F, B (T + 1, n, 2, m + 3); N (T, n, 2, 3); log_Q, Q, reference (T, A). Returns the number of sweeps and the last change; the trace gets the free energies.
+    F, B (T + 1, n, 2, m + 3); N (T, n, 2, 3); log_Q, Q, reference (T, A). Returns the number of sweeps and the
+    last change; the trace gets the free energies.
     """
     (T, n), (M, log_M, log_bp, sums) = N.shape[:2], scratch
     change = np.inf
