@@ -297,7 +297,7 @@ class _Run:
 
     def __init__(self, chains, start, separate):
         T, n, m, A = chains.stages, chains.start.size, chains.top, chains.log_prior.size
-        self.shifts, self.log_prior = chains.shifts, chains.log_prior
+        self.shifts, self.log_prior = np.ascontiguousarray(chains.shifts.T, dtype=float), chains.log_prior
         self.weights = _numbers(chains.log_weights, m)
         self.F, self.B = _zeros((T + 1, n), m), _zeros((T + 1, n), m)
         self.F[0, range(n), 0, chains.start + 1], self.F[0, range(n), 1, chains.start + 1] = 1.0, 0.0

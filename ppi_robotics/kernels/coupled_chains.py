@@ -156,15 +156,38 @@ def share(shifts, log_M, log_Q, i, s):
     """log of sum over actions a that shift chain i by s - 1 of Q(a), over M_i(s); for sums that would underflow."""
     top = -np.inf
     for a in range(log_Q.shape[0]):
-        if shifts[a, i] == s - 1:
+        if shifts[i, a] == s - 1:
             top = max(top, log_Q[a])
     if top == -np.inf:
         return top
     total = 0.0
     for a in range(log_Q.shape[0]):
-        if shifts[a, i] == s - 1:
+        if shifts[i, a] == s - 1:
             total += math.exp(log_Q[a] - top)
     return top + math.log(total) - log_M[i, s]
+
+
+@njit(**LANES)
+def gather(shifts, log_prior, log_M, out):
+    """Logarithms of prior prod_i M_i(shift of i) of all actions (A,); shifts (n, A) are floats."""
+    for a in range(out.shape[0]):
+        out[a] = log_prior[a]
+    for i in range(shifts.shape[0]):
+        down, still, up = log_M[i, 0], log_M[i, 1], log_M[i, 2]
+        for a in range(out.shape[0]):
+            s = shifts[i, a]
+            out[a] += still if s == 0.0 else (down if s < 0.0 else up)
+
+
+@njit(**LANES)
+def by_shift(shifts, Q):
+    """Sums of Q (A,) over the actions of shift -1, 0, 1 in one chain."""
+    down, still, up = 0.0, 0.0, 0.0
+    for a in range(Q.shape[0]):
+        down += Q[a] if shifts[a] < 0.0 else 0.0
+        still += Q[a] if shifts[a] == 0.0 else 0.0
+        up += Q[a] if shifts[a] > 0.0 else 0.0
+    return down, still, up
 
 
 @njit(**OPTIONS)
@@ -177,12 +200,10 @@ def merged(shifts, log_prior, powers, reference, M, log_M, log_Q, Q, N, log_bp, 
 
     Returns the largest change of Q, which is nan after a contradiction, and the stage's part of log Z.
     """
-    (A, n), (own, fixed, kept), top = shifts.shape, powers, -np.inf
+    (n, A), (own, fixed, kept), top = shifts.shape, powers, -np.inf
+    gather(shifts, log_prior, log_M, log_bp)
     for a in range(A):
-        value = log_prior[a]
-        for i in range(n):
-            value += log_M[i, shifts[a, i] + 1]
-        log_bp[a] = value
+        value = log_bp[a]
         if own < 1.0 and value > -np.inf:
             alive = log_Q[a] > -np.inf and reference[a] > -np.inf
             value = own * value + fixed * reference[a] + kept * log_Q[a] if alive else -np.inf
@@ -203,14 +224,12 @@ def merged(shifts, log_prior, powers, reference, M, log_M, log_Q, Q, N, log_bp, 
         if value > 0.0:
             part += value * (log_bp[a] - log_Q[a])
     for i in range(n):
-        sums[0] = sums[1] = sums[2] = 0.0
-        for a in range(A):
-            sums[shifts[a, i] + 1] += Q[a]
+        shares = by_shift(shifts[i], Q)
         for s in range(3):
             if M[i, s, 0] == 0.0:
                 N[i, 0, s], N[i, 1, s] = 0.0, NOTHING
-            elif sums[s] > SMALL:
-                value, exponent = sums[s] / M[i, s, 0], -M[i, s, 1]
+            elif shares[s] > SMALL:
+                value, exponent = shares[s] / M[i, s, 0], -M[i, s, 1]
                 if value < LOW:
                     value, exponent = value * UNIT, exponent - 1.0
                 N[i, 0, s], N[i, 1, s] = value, exponent
@@ -352,9 +371,9 @@ def separate(shifts, priors, damping, messages, log_M, log_Q, Q, N, scratch, cou
     """
     (to_k, to_l), (moves, log_k, log_l, log_s, found, values) = messages, scratch
     L, change, part = log_l.shape[0], 0.0, 0.0
-    for i in range(shifts.shape[1]):
+    for i in range(shifts.shape[0]):
         for a in range(Q.shape[0]):
-            moves[a] = shifts[a, i]
+            moves[a] = int(shifts[i, a])
         cavity(priors[0], to_k, i, log_k)
         cavity(priors[1], to_l, i, log_l)
         top = max(log_M[i, 0], log_M[i, 1], log_M[i, 2])
@@ -440,11 +459,9 @@ def believe(shifts, weights, ones, F, B, N, Q, levels):
 @njit(**OPTIONS)
 def disagreement(shifts, N, log_M, Q):
     """Largest difference between what chains and actions hold the probabilities of shifts for."""
-    worst, own, given = 0.0, np.empty(3), np.empty(3)
+    worst, own = 0.0, np.empty(3)
     for i in range(N.shape[0]):
-        given[:] = 0.0
-        for a in range(Q.shape[0]):
-            given[shifts[a, i] + 1] += Q[a]
+        given = by_shift(shifts[i], Q)
         for s in range(3):
             own[s] = to_log((N[i, 0, s], N[i, 1, s])) + log_M[i, s]
         total = log_sum(own)
