@@ -30,7 +30,7 @@ class GoalRates:
       planner: a key of PLANNERS.
       locations, blocks, stages: size of the worlds.
       instances: how many.
-      converged: share of plans whose inference converged at every stage.
+      converged: share of plans whose inference converged at every stage from which the goal was within reach.
       reached: share of plans that end at the goal.
       seconds: mean of processor time a plan.
       sweeps: mean of sweeps a plan.
@@ -85,7 +85,7 @@ def goal_rates(locations, blocks, instances=20, planners=tuple(PLANNERS), seed=0
         for planner in planners:
             method, options = PLANNERS[planner]
             options = options | {"tolerance": TOLERANCE, "max_sweeps": SWEEPS, "max_outer": SWEEPS}
-            plays = list(play_chains(chains, method, seed=seed, threads=threads, **options))
+            plays = list(play_chains(chains, method, seed=seed, threads=threads, reachable=_reachable, **options))
             rows.append(_rates(planner, worlds, plays, seed))
             if progress is not None:
                 progress(len(rows), len(cells) * len(planners))
@@ -118,6 +118,14 @@ def _heights(random, n, m):
     return np.diff(np.concatenate(([-1], bars, [m + n - 1]))) - 1
 
 
+def _reachable(chains, heights, stages):
+    return moves_between(heights, chains.goal) <= stages
+
+
+def _converged(play):
+    return all(one.status.solved for one in play.inferences if not one.exact)  # those out of reach are exact
+
+
 def _rates(planner, worlds, plays, seed):
     world = worlds[0]
     ends = [np.array_equal(play.states[-1], one.goal) for (play, _), one in zip(plays, worlds, strict=True)]
@@ -127,7 +135,7 @@ def _rates(planner, worlds, plays, seed):
         world.blocks,
         world.stages,
         len(worlds),
-        float(np.mean([play.status.solved for play, _ in plays])),
+        float(np.mean([_converged(play) for play, _ in plays])),
         float(np.mean(ends)),
         float(np.mean([seconds for _, seconds in plays])),
         float(np.mean([sum(one.sweeps for one in play.inferences) for play, _ in plays])),

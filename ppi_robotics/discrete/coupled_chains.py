@@ -237,7 +237,7 @@ def receding(chains, method="cvm", first=None, **options):
     return infer
 
 
-def play_chains(problems, method="cvm", seed=0, threads=None, **options):
+def play_chains(problems, method="cvm", seed=0, threads=None, reachable=None, **options):
     """Play every one of some chains to its end, the most probable action at a time.
 
     Args:
@@ -245,6 +245,8 @@ def play_chains(problems, method="cvm", seed=0, threads=None, **options):
       method, options: as `receding`.
       seed: number i of the plays breaks ties by seed and i, at any number of threads.
       threads: as many as processors by default.
+      reachable: function of a problem, levels and the number of stages left; a play ends in a contradiction, without
+        an inference that might take long to find it, where that is false.
 
     Returns:
       Iterator of `Play` and the processor time that it took, in the order of the problems.
@@ -256,8 +258,15 @@ def play_chains(problems, method="cvm", seed=0, threads=None, **options):
     def one(number):
         chains, began = problems[number], time.thread_time()
         ties = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+        infer = receding(chains, method, **options)
+
+        def see(levels, t, messages):
+            if reachable is None or reachable(chains, levels, chains.stages - t):
+                return infer(levels, t, messages)
+            return None, Inference(log_partition=-np.inf, exact=True, status=Status.CONTRADICTION), None
+
         found = play(
-            receding(chains, method, **options),
+            see,
             lambda levels, action: levels + chains.shifts[action],
             chains.start,
             chains.stages,
