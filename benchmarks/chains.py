@@ -68,7 +68,7 @@ def playing():
 
     large = world()
     began = time.perf_counter()
-    infer = receding(large.chains(), "double_loop", first={"max_outer": 60}, max_outer=4, **LOOPS)
+    infer = receding(large.chains(), "double_loop", first={"max_outer": 60}, max_outer=15, tolerance=1e-2, **LOOPS)
     played = play(infer, large.step, large.start, STAGES)
     seconds, sweeps = time.perf_counter() - began, sum(one.sweeps for one in played.inferences)
     report("40 blocks, receding horizon of 80 stages", "s", seconds, None, None, None, PLAYING, sweeps=sweeps)
