@@ -36,7 +36,7 @@ from ppi_robotics.rollouts import check_count, in_threads
 from ppi_robotics.solution import Status
 
 METHODS = ("cvm", "merged", "double_loop", "separate")
-MOST_INNER, PATIENCE = 200, 8  # sweeps of an iteration that may become more, and iterations that made no progress
+MOST_INNER, PATIENCE = 200, 16  # sweeps of an iteration that may become more, and iterations that made no progress
 FINER = 0.1  # change of the actions in an inner sweep, relative to the tolerance, below which it counts as solved
 
 
@@ -182,7 +182,7 @@ def chain_beliefs(
       tolerance: of the probabilities of the actions: their change in a sweep, of a double loop in an outer iteration.
       max_sweeps: of belief propagation.
       inner_sweeps: at most, in an iteration of the double loop; they end early where they change nothing any more. By
-        default from 1 to 200, twice as many after every 8 iterations that changed more than the one before.
+        default from 1 to 200, twice as many after every 16 iterations that changed more than the one before.
       max_outer: iterations of the double loop.
       bound: share of the entropies that the double loop bounds, above 0 up to 1; a smaller one needs fewer iterations,
         but the free energy need not fall and iterations may not converge.
