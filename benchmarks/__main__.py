@@ -18,6 +18,7 @@ MODULES = (
     "mppi",
     "tables",
     "graphs",
+    "chains",
     "startup",
 )
 

@@ -32,6 +32,8 @@ _WHERE = {
     "regions": ("RegionGraph", "minimal_regions"),
     "double_loop": ("double_loop", "single_loop"),
     "kl_control": ("play", "pick", "on_graph", "Play"),
+    "coupled_chains": ("CoupledChains", "ChainBeliefs", "ChainMessages", "chain_beliefs", "receding", "play_chains"),
+    "kl_control": ("play", "pick", "Play"),
     "moments": ("mean_and_variance",),
     "examples": ("random_problem",),
     "majorization": ("majorize", "posterior_policy_iteration", "entropic_cost", "weight_of_bound", "Descent"),
