@@ -5,6 +5,7 @@ Kappen, Gomez, Opper, *Optimal control as a graphical model inference problem* (
 
 import numpy as np
 
+from plants.blocks_graph import blocks_graph
 from ppi_robotics import ProblemError
 
 NORMS = ("blocks", "locations")  # what heights are divided by in the entropy
@@ -97,6 +98,17 @@ class BlocksWorld:
     def allowed(self, heights):
         """Which actions (3 n,) do not move a block of an empty location."""
         return (np.asarray(heights) + self.shifts).min(axis=1) >= 0
+
+    def graph(self, merged=False):
+        """The world as a factor graph, `plants.blocks_graph.BlocksGraph`.
+
+        Args:
+          merged: one variable of 3 n actions at a stage in place of location and direction.
+
+        Raises:
+          ProblemError: if forbidden is "renormalized", which depends on all heights at once.
+        """
+        return blocks_graph(self, merged)
 
     def entropy_cost(self, heights):
         """Cost of states (..., n), wherever it is charged."""

@@ -1,0 +1,114 @@
+"""Loopy belief propagation in a factor graph; exact on trees.
+
+    m_{f -> v}(x_v)  =  sum_{x_f \\ x_v} psi_f(x_f) prod_{w != v} m_{w -> f}(x_w),    m_{v -> f} = prod_{g != f} m_{g -> v}
+
+Its fixed points are the stationary points of the Bethe free energy: Yedidia, Freeman, Weiss, *Constructing free-energy
+approximations and generalized belief propagation algorithms* (IEEE Transactions on Information Theory, 2005). The
+residual schedule is of Elidan, McGraw, Koller, *Residual belief propagation* (UAI, 2006), with factors for messages.
+
+A message that is 0 at a value proves that no configuration has it. So a contradiction says that the graph allows none,
+or that messages grew without bound: one ratio in them fell below exp(-1e8). Damping, or `double_loop`, helps the latter.
+"""
+
+import numpy as np
+
+from ppi_robotics.discrete.message_net import GraphBeliefs, first_messages, lay_out, pieces, workspace
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.kernels import graph_messages as kernel
+from ppi_robotics.solution import Status
+
+SCHEDULES = ("sequential", "flood", "random", "residual")
+
+
+def belief_propagation(graph, schedule="sequential", damping=0.0, tolerance=1e-9, max_sweeps=1000, seed=0, start=None):
+    """Approximate marginals and log Z by belief propagation.
+
+    Args:
+      graph: `FactorGraph`.
+      schedule: "sequential" renews the factors in their order; "flood" all at once; "random" in an order drawn for
+        every sweep; "residual" those first whose messages would change most.
+      damping: share of the old logarithm in a new message, from 0 to below 1.
+      tolerance: of the change of a probability in a sweep, below which it has converged.
+      max_sweeps: updates of every factor at most.
+      seed: of the random schedule.
+      start: `GraphBeliefs` of belief propagation in a graph of the same structure, to begin at its messages.
+
+    Returns:
+      `GraphBeliefs`. log_partition is the negative Bethe free energy, no bound either way. It does not tell whether
+      the probabilities are any good: a run can converge to the wrong ones.
+
+    Raises:
+      ProblemError: if an option is out of range, or start belongs to another structure.
+    """
+    check_options(schedule, damping, tolerance, max_sweeps)
+    net = lay_out(graph.sizes, [factor.variables for factor in graph.factors], graph.entries)
+    messages, work = first_messages(net, start, SCHEDULES), workspace(net)
+    into, beliefs, joint = np.zeros_like(messages), np.zeros(net.start[-1]), np.zeros(net.entry[-1])
+    advance = _sweeper(schedule, net, messages, damping, into, work, seed)
+    change, status, trace = np.inf, Status.MAX_ITERATIONS, []
+    for _ in range(max_sweeps):
+        possible = advance(len(trace))
+        if possible:
+            change, of_nodes = kernel.node_beliefs(net, messages, beliefs)
+            log_z = kernel.bethe(net, messages, of_nodes, into, joint) if change >= 0.0 else -np.inf
+            possible = log_z > -np.inf
+        if not possible:
+            status = Status.CONTRADICTION
+            break
+        trace.append(-log_z)
+        if change <= tolerance:
+            status = Status.CONVERGED
+            break
+    failed = status is Status.CONTRADICTION
+    if failed:
+        beliefs[:], joint[:] = 0.0, 0.0
+    return GraphBeliefs(
+        log_partition=-np.inf if failed else log_z,
+        exact=False,
+        status=status,
+        sweeps=len(trace) + failed,
+        change=0.0 if failed else float(change),
+        inconsistency=kernel.disagreement(net, beliefs, joint),
+        trace=tuple(trace),
+        schedule=schedule,
+        graph=graph,
+        beliefs=pieces(beliefs, net.start),
+        scopes=tuple(factor.variables for factor in graph.factors),
+        configurations=tuple(states for states, _ in graph.entries),
+        joints=pieces(joint, net.entry),
+        messages=pieces(messages, (0, len(messages)))[0],
+    )
+
+
+def check_options(schedule, damping, tolerance, max_sweeps, known=SCHEDULES):
+    """Raise a ProblemError about options out of range."""
+    if schedule not in known:
+        raise ProblemError(f"schedule is {schedule!r}; expected one of {', '.join(known)}")
+    if not 0.0 <= damping < 1.0:
+        raise ProblemError(f"damping is {damping!r}; expected a number from 0 to below 1")
+    if not tolerance >= 0.0:
+        raise ProblemError(f"tolerance is {tolerance!r}; expected a number from 0")
+    if not isinstance(max_sweeps, int | np.integer) or max_sweeps < 1:
+        raise ProblemError(f"the largest number of sweeps is {max_sweeps!r}; expected a whole number from 1")
+
+
+def _sweeper(schedule, net, messages, damping, into, work, seed):
+    """Function of the number of the sweep that renews the messages; False after a contradiction."""
+    count = len(net.scope) - 1
+    if schedule == "sequential":
+        order = np.arange(count)
+        return lambda _: kernel.sweep_in_order(net, order, messages, damping, into, work)
+    if schedule == "random":
+        random = np.random.Generator(np.random.Philox(seed))
+        return lambda _: kernel.sweep_in_order(net, random.permutation(count), messages, damping, into, work)
+    fresh = messages.copy()
+    if schedule == "flood":
+        return lambda _: kernel.sweep_at_once(net, messages, damping, into, work, fresh)
+    tree = np.zeros(2 << max(count - 1, 0).bit_length())
+
+    def advance(n):
+        if n == 0 and not kernel.prepare_residuals(net, messages, damping, into, work, fresh, tree):
+            return False
+        return kernel.sweep_by_residual(net, messages, damping, into, work, fresh, tree)
+
+    return advance

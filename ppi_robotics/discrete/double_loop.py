@@ -1,0 +1,138 @@
+"""The cluster variation method on region graphs: a single loop of messages, and a double loop that always converges.
+
+The single loop is generalized belief propagation: in a minimal region graph it is belief propagation with nodes that
+are inner regions. The double loop bounds the concave part of the free energy by a linear function at the beliefs that
+it has, minimizes what is then convex by an inner single loop, and repeats: every outer loop lowers the free energy if
+its inner loop is solved; with too few inner sweeps the free energy may rise.
+
+Heskes, Albers, Kappen, *Approximate inference and constrained optimization* (UAI, 2003), algorithm 1.
+"""
+
+import numpy as np
+
+from ppi_robotics.discrete.belief_propagation import check_options
+from ppi_robotics.discrete.message_net import GraphBeliefs, first_messages, pieces, workspace
+from ppi_robotics.discrete.regions import RegionGraph, minimal_regions
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.kernels import region_messages as kernel
+from ppi_robotics.kernels.graph_messages import disagreement
+from ppi_robotics.solution import Status
+
+
+def double_loop(
+    regions, tolerance=1e-6, max_outer=10_000, inner_sweeps=20, inner_tolerance=None, start=None, progress=None
+):
+    """Approximate marginals and log Z at a minimum of the region graph's free energy.
+
+    Args:
+      regions: `RegionGraph`, or a `FactorGraph` for its minimal regions.
+      tolerance: of the change of a probability of an inner region in an outer loop.
+      max_outer: outer loops at most.
+      inner_sweeps: sweeps of an inner loop at most.
+      inner_tolerance: of the change of a probability in an inner sweep that ends it; a tenth of tolerance by default.
+      start: `GraphBeliefs` of a loop on a region graph of the same structure, to begin at its messages.
+      progress: function of the number of outer loops done and of max_outer.
+
+    Returns:
+      `GraphBeliefs`, with the joints of the outer regions. log_partition is the negative Kikuchi free energy, no bound
+      either way; trace has the free energy after every outer loop.
+
+    Raises:
+      ProblemError: if an option is out of range, or start belongs to another structure.
+    """
+    inner_tolerance = 0.1 * tolerance if inner_tolerance is None else inner_tolerance
+    regions = _as_regions(regions)
+    check_options("double loop", 0.0, tolerance, max_outer, ("double loop",))
+    check_options("double loop", 0.0, inner_tolerance, inner_sweeps, ("double loop",))
+    counts = np.array(regions.counts, dtype=float)
+    options = (tolerance, max_outer, inner_sweeps, inner_tolerance, start, progress)
+    return _run(regions, counts, np.maximum(counts, 0.0), "double loop", *options)
+
+
+def single_loop(regions, tolerance=1e-6, max_sweeps=10_000, start=None, progress=None):
+    """Approximate marginals and log Z by generalized belief propagation, which may fail to converge.
+
+    Args:
+      regions, tolerance, start: as in `double_loop`.
+      max_sweeps: updates of every inner region at most.
+      progress: function of the number of sweeps done and of max_sweeps.
+
+    Returns:
+      `GraphBeliefs`, as `double_loop`; trace has the free energy after every sweep.
+
+    Raises:
+      ProblemError: as `double_loop`, or if a region's counting number is the negative of the number of outer regions
+        around it, for which the update has no value.
+    """
+    regions = _as_regions(regions)
+    check_options("single loop", 0.0, tolerance, max_sweeps, ("single loop",))
+    counts = np.array(regions.counts, dtype=float)
+    undefined = np.flatnonzero(counts + np.diff(regions.net.incident) == 0.0)
+    if len(undefined):
+        named = ", ".join(map(regions.graph.name, regions.inner[undefined[0]]))
+        raise ProblemError(
+            f"the region of {named} has counting number {counts[undefined[0]]:g} and as many outer regions around it; "
+            "use double_loop"
+        )
+    return _run(regions, counts, counts, "single loop", tolerance, max_sweeps, 1, 0.0, start, progress)
+
+
+def _as_regions(given):
+    return given if isinstance(given, RegionGraph) else minimal_regions(given)
+
+
+def _run(regions, counts, inner_counts, schedule, tolerance, max_outer, inner_sweeps, inner_tolerance, start, progress):
+    """Outer loops of inner loops, until the beliefs of the inner regions stay where they are."""
+    net, work = regions.net, workspace(regions.net)
+    logs, messages, joint = np.zeros(net.start[-1]), np.zeros(net.offset[-1]), np.zeros(net.entry[-1])
+    into, beliefs = first_messages(net, start, (schedule,)), np.zeros(net.start[-1])
+    change, status, trace, sweeps, log_z = np.inf, Status.MAX_ITERATIONS, [], 0, -np.inf
+    for loop in range(max_outer):
+        old, before = logs.copy(), beliefs.copy()
+        used, last = kernel.inner_loop(
+            net, counts, inner_counts, old, into, messages, logs, beliefs, work, inner_sweeps, inner_tolerance
+        )
+        sweeps += used
+        log_z = -kernel.free_energy(net, counts, into, beliefs, joint) if last >= 0.0 else -np.inf
+        if log_z == -np.inf:
+            status = Status.CONTRADICTION
+            break
+        trace.append(-log_z)
+        change = float(np.abs(beliefs - before).max(initial=0.0))
+        if progress is not None:
+            progress(loop + 1, max_outer)
+        if change <= tolerance:
+            status = Status.CONVERGED
+            break
+    failed = status is Status.CONTRADICTION
+    if failed:
+        beliefs[:], joint[:] = 0.0, 0.0
+    configurations = tuple(states for states, _ in regions.entries)
+    joints = pieces(joint, net.entry)
+    return GraphBeliefs(
+        log_partition=log_z,
+        exact=False,
+        status=status,
+        sweeps=sweeps,
+        change=0.0 if failed else change,
+        inconsistency=disagreement(net, beliefs, joint),
+        trace=tuple(trace),
+        schedule=schedule,
+        graph=regions.graph,
+        beliefs=_of_variables(regions, configurations, joints),
+        scopes=regions.outer,
+        configurations=configurations,
+        joints=joints,
+        messages=pieces(into, (0, len(into)))[0],
+    )
+
+
+def _of_variables(regions, configurations, joints):
+    """Probabilities of every variable, from the first outer region that has it."""
+    out = [None] * len(regions.graph.sizes)
+    for scope, states, p in zip(regions.outer, configurations, joints, strict=True):
+        for j, v in enumerate(scope):
+            if out[v] is None:
+                out[v] = np.bincount(states[:, j], p, regions.graph.sizes[v])
+                out[v].setflags(write=False)
+    return tuple(out)

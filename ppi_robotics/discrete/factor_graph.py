@@ -1,0 +1,248 @@
+"""Factor graphs over discrete variables: tables and deterministic maps, in the log domain, with hard zeros.
+
+    p(x) = (1 / Z) prod_f psi_f(x_f)
+
+A coin decides which of two dice is thrown; given the sum of the throw and one more pip per head, what was the coin?
+
+    >>> import numpy as np
+    >>> from ppi_robotics.discrete import FactorGraph, IndexMap, Table, junction_tree
+    >>> coin, die, total = 0, 1, 2
+    >>> fair, loaded = np.full(6, 1 / 6), np.array([0, 0, 0, 0, 0.5, 0.5])
+    >>> pips = np.arange(2)[:, None] + np.arange(6)  # 0 to 5 on the die, one more for heads
+    >>> graph = FactorGraph(
+    ...     (2, 6, 7),
+    ...     (Table.of_weights((coin, die), 0.5 * np.array([fair, loaded])), IndexMap((coin, die), total, pips)),
+    ...     names=("coin", "die", "total"),
+    ... )
+    >>> found = junction_tree(graph.clamp({"total": 5}))
+    >>> found.beliefs[coin].round(3), round(np.exp(found.log_partition), 6)
+    (array([0.25, 0.75]), 0.333333)
+
+A map never becomes a table: what infers walks the configurations that have weight.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.gaussian import frozen
+
+NO_VALUE = -1  # in the index of a map
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A factor with a weight for every configuration of its variables.
+
+    Attributes:
+      variables: which they are, one per axis of log_values.
+      log_values: logarithms of the weights; -inf is a hard zero.
+
+    Raises:
+      ProblemError: if the shape does not fit, variables repeat, a value is nan or inf, or all weights are zero.
+    """
+
+    variables: tuple
+    log_values: np.ndarray
+
+    def __post_init__(self):
+        object.__setattr__(self, "variables", _scope(self.variables, "a Table"))
+        values = _logs(self.log_values, f"the Table of {self.variables}")
+        if values.ndim != len(self.variables):
+            raise ProblemError(
+                f"log_values of a Table has {values.ndim} axes; expected one for each of its variables {self.variables}"
+            )
+        if not (values > -np.inf).any():
+            raise ProblemError(f"the Table of {self.variables} has zeros alone; leave one configuration possible")
+        object.__setattr__(self, "log_values", frozen(values))
+
+    @classmethod
+    def of_weights(cls, variables, weights):
+        """The table of weights that are not negative, in place of their logarithms.
+
+        Raises:
+          ProblemError: as the class, or if a weight is negative.
+        """
+        weights = np.asarray(weights, dtype=float)
+        if not (weights >= 0.0).all():
+            raise ProblemError(f"weights of a Table have {weights.min()} in them; expected numbers from 0")
+        with np.errstate(divide="ignore"):
+            return cls(variables, np.log(weights))
+
+    @property
+    def shape(self):
+        """Sizes of the variables."""
+        return self.log_values.shape
+
+    def entries(self):
+        """Configurations (E, d) that have weight, and its logarithm (E,)."""
+        states = np.argwhere(self.log_values > -np.inf)
+        return states, self.log_values[tuple(states.T)]
+
+
+@dataclass(frozen=True, eq=False)
+class IndexMap:
+    """A factor that makes one variable a function of others: child == index[parents].
+
+    Attributes:
+      parents: variables that decide, one per axis of index.
+      child: variable that follows.
+      index: its value for every configuration of the parents; -1 where there is none, a hard zero.
+      log_weight: logarithms of weights of the parents' configurations, in the shape of index; None for 1 throughout.
+
+    Raises:
+      ProblemError: if shapes do not fit, variables repeat, a value is no whole number from -1, a weight is nan or inf,
+        or no configuration is left.
+    """
+
+    parents: tuple
+    child: int
+    index: np.ndarray
+    log_weight: np.ndarray | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "parents", _scope(self.parents, "an IndexMap"))
+        object.__setattr__(self, "child", _scope((*self.parents, self.child), "an IndexMap")[-1])
+        name, index = f"the IndexMap of {self.parents} to {self.child}", np.asarray(self.index)
+        if index.dtype.kind not in "iu" or (index.size and index.min() < NO_VALUE):
+            raise ProblemError(f"index of {name} is {self.index!r}; expected whole numbers from 0, or -1 for no value")
+        if index.ndim != len(self.parents):
+            raise ProblemError(f"index of {name} has {index.ndim} axes; expected one for each parent")
+        weight = np.zeros(index.shape) if self.log_weight is None else _logs(self.log_weight, name)
+        if weight.shape != index.shape:
+            raise ProblemError(f"log_weight of {name} has shape {weight.shape}; expected that of index, {index.shape}")
+        if not ((index > NO_VALUE) & (weight > -np.inf)).any():
+            raise ProblemError(f"{name} has zeros alone; leave one configuration possible")
+        object.__setattr__(self, "index", frozen(index, np.int64))
+        object.__setattr__(self, "log_weight", frozen(weight))
+
+    @property
+    def variables(self):
+        """Parents and child."""
+        return (*self.parents, self.child)
+
+    @property
+    def shape(self):
+        """Sizes of the parents, and one more than the largest value of the child."""
+        return (*self.index.shape, int(self.index.max()) + 1)
+
+    def entries(self):
+        """Configurations (E, d) that have weight, and its logarithm (E,)."""
+        parents = np.argwhere((self.index > NO_VALUE) & (self.log_weight > -np.inf))
+        where = tuple(parents.T)
+        return np.column_stack((parents, self.index[where])), self.log_weight[where]
+
+
+@dataclass(frozen=True, eq=False)
+class FactorGraph:
+    """Discrete variables 0 to N - 1 and the factors over them.
+
+    Attributes:
+      sizes: number of values of every variable (N,).
+      factors: `Table` and `IndexMap`.
+      names: of the variables, for messages and `clamp`; their numbers by default.
+
+    Raises:
+      ProblemError: if a factor names a variable that is not there, or does not fit its variables' sizes.
+    """
+
+    sizes: tuple
+    factors: tuple
+    names: tuple = ()
+
+    def __post_init__(self):
+        sizes = tuple(self.sizes)
+        if not sizes or not all(isinstance(size, int | np.integer) and size >= 1 for size in sizes):
+            raise ProblemError(f"sizes is {self.sizes!r}; expected a whole number from 1 for every variable")
+        names = tuple(self.names)
+        if names and (len(names) != len(sizes) or len(set(names)) != len(names)):
+            raise ProblemError(f"names has {len(set(names))} different ones; expected {len(sizes)}, one a variable")
+        object.__setattr__(self, "sizes", tuple(map(int, sizes)))
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "factors", tuple(self.factors))
+        for number, factor in enumerate(self.factors):
+            self._check(number, factor)
+
+    def _check(self, number, factor):
+        if not isinstance(factor, Table | IndexMap):
+            raise ProblemError(f"factor {number} is a {type(factor).__name__}; expected a Table or an IndexMap")
+        kind = type(factor).__name__
+        outside = [v for v in factor.variables if v >= len(self.sizes)]
+        if outside:
+            raise ProblemError(f"factor {number}, a {kind}, has variable {outside[0]}; there are {len(self.sizes)}")
+        expected, last = tuple(self.sizes[v] for v in factor.variables), factor.shape[-1]
+        if kind == "IndexMap" and factor.shape[:-1] == expected[:-1]:
+            if last > expected[-1]:
+                raise ProblemError(
+                    f"factor {number}, an IndexMap, has value {last - 1} of variable {self.name(factor.child)}; "
+                    f"expected at most {expected[-1] - 1}"
+                )
+        elif factor.shape != expected:
+            given, which = (factor.shape, "") if kind == "Table" else (factor.shape[:-1], " of parents")
+            expected = expected if kind == "Table" else expected[:-1]
+            raise ProblemError(f"factor {number}, a {kind}, has shape {given}{which}; its variables have {expected}")
+
+    def name(self, variable):
+        """Name of a variable, or its number."""
+        return repr(self.names[variable]) if self.names else str(variable)
+
+    def clamp(self, values):
+        """The graph with some variables held at values: a mapping from numbers or names of variables to them.
+
+        log Z of the clamped graph counts the configurations with these values alone; log Z less that of the whole
+        graph is the log probability of the values.
+
+        Raises:
+          ProblemError: if a variable or value is not there.
+        """
+        held = []
+        for key, value in dict(values).items():
+            variable = self.names.index(key) if key in self.names else key
+            if not isinstance(variable, int | np.integer) or not 0 <= variable < len(self.sizes):
+                raise ProblemError(f"no variable {key!r} to clamp; expected a name, or 0 to {len(self.sizes) - 1}")
+            if not isinstance(value, int | np.integer) or not 0 <= value < self.sizes[variable]:
+                raise ProblemError(
+                    f"variable {self.name(variable)} has no value {value!r}; it has 0 to {self.sizes[variable] - 1}"
+                )
+            held.append(Table.of_weights((variable,), np.arange(self.sizes[variable]) == value))
+        return FactorGraph(self.sizes, self.factors + tuple(held), self.names)
+
+    def log_weight(self, states):
+        """Logarithm of the product of all factors at a configuration, of a value for every variable."""
+        states, total = np.asarray(states), 0.0
+        for factor in self.factors:
+            where = tuple(states[list(factor.variables)])
+            if isinstance(factor, Table):
+                total += factor.log_values[where]
+            else:
+                fits = factor.index[where[:-1]] == where[-1]
+                total += factor.log_weight[where[:-1]] if fits else -np.inf
+        return float(total)
+
+    @functools.cached_property
+    def entries(self):
+        """`entries` of every factor."""
+        return tuple(factor.entries() for factor in self.factors)
+
+
+def _scope(variables, name):
+    """Variables as a tuple of different whole numbers."""
+    given = tuple(variables) if isinstance(variables, tuple | list | range | np.ndarray) else (variables,)
+    if not given or not all(isinstance(v, int | np.integer) and v >= 0 for v in given):
+        raise ProblemError(f"variables of {name} are {variables!r}; expected one or more whole numbers from 0")
+    if len(set(given)) != len(given):
+        raise ProblemError(f"variables of {name} are {variables!r}; expected different ones")
+    return tuple(map(int, given))
+
+
+def _logs(values, name):
+    """An array of finite floats and -inf."""
+    try:
+        values = np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ProblemError(f"logarithms of {name} are {values!r}; expected an array of numbers") from error
+    if np.isnan(values).any() or (values == np.inf).any():
+        raise ProblemError(f"{name} has a logarithm of nan or inf; expected finite numbers, or -inf for a hard zero")
+    return values

@@ -1,0 +1,188 @@
+"""Region graphs: outer clusters of variables, their intersections, and how often each is to be counted.
+
+    F(Q) = sum_a <log Q_a - log psi_a>  +  sum_b c_b <log Q_b>,      c_b = 1 - sum of the numbers of all regions around b
+
+with outer regions a of number 1 and inner regions b: the cluster variation method. Yedidia, Freeman, Weiss,
+*Constructing free-energy approximations and generalized belief propagation algorithms* (IEEE Transactions on
+Information Theory, 2005); Heskes, Albers, Kappen, *Approximate inference and constrained optimization* (UAI, 2003).
+"""
+
+import functools
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ppi_robotics.discrete.message_net import lay_out
+from ppi_robotics.errors import ProblemError
+
+MOST = 50_000_000  # configurations of an outer region
+
+
+@dataclass(frozen=True, eq=False)
+class RegionGraph:
+    """Outer clusters of the variables of a factor graph, and their intersections.
+
+    Attributes:
+      graph: `FactorGraph`.
+      outer: clusters of variables; all variables of every factor lie in one of them, and none lies within another.
+      inner: intersections of outer clusters, and of these, that have a variable.
+      counts: counting numbers of the inner regions; that of an outer one is 1.
+
+    Args:
+      graph, outer: as above; a cluster within another is left out.
+
+    Raises:
+      ProblemError: if a cluster has a variable that is not there or none, a factor has no cluster, or a variable no
+        cluster.
+    """
+
+    graph: object
+    outer: tuple
+    inner: tuple = ()
+    counts: tuple = ()
+
+    def __post_init__(self):
+        clusters = [frozenset(map(int, cluster)) for cluster in self.outer]
+        everything = set(range(len(self.graph.sizes)))
+        for cluster in clusters:
+            if not cluster or not cluster <= everything:
+                raise ProblemError(
+                    f"outer cluster {sorted(cluster)} is not of variables 0 to {len(everything) - 1}; name one or more"
+                )
+        left = sorted(everything - set().union(*clusters))
+        if left:
+            raise ProblemError(f"variable {self.graph.name(left[0])} is in no outer cluster; put every one into one")
+        outer = _maximal(clusters)
+        inner = _intersections(outer)
+        object.__setattr__(self, "outer", tuple(tuple(sorted(cluster)) for cluster in outer))
+        object.__setattr__(self, "inner", tuple(tuple(sorted(region)) for region in inner))
+        object.__setattr__(self, "counts", _counting(outer, inner))
+        object.__setattr__(self, "homes", _homes(self.graph, outer))
+
+    @functools.cached_property
+    def entries(self):
+        """Configurations (E, d) of every outer cluster that have weight, and its logarithm (E,)."""
+        factors = [[] for _ in self.outer]
+        for factor, home, entries in zip(self.graph.factors, self.homes, self.graph.entries, strict=True):
+            factors[home].append((factor.variables, *entries))
+        return tuple(_product(own, scope, self.graph) for own, scope in zip(factors, self.outer, strict=True))
+
+    @functools.cached_property
+    def net(self):
+        """Outer clusters and inner regions for the compiled code; the state of a region is a number of mixed radix."""
+        sizes = self.graph.sizes
+        around = [[] for _ in self.outer]
+        lookup = _lookup(self.outer)
+        for number, region in enumerate(self.inner):
+            for cluster in set.intersection(*(lookup[v] for v in region)):
+                around[cluster].append(number)
+        flat = []
+        for scope, numbers, (states, weights) in zip(self.outer, around, self.entries, strict=True):
+            codes = [_codes(states, [scope.index(v) for v in self.inner[b]], scope, sizes) for b in numbers]
+            flat.append((np.column_stack(codes) if codes else np.empty((len(states), 0), np.int64), weights))
+        return lay_out([math.prod(sizes[v] for v in region) for region in self.inner], around, flat)
+
+
+def minimal_regions(graph):
+    """`RegionGraph` whose outer clusters are the largest scopes of the factors, the least that CVM can take."""
+    scopes = [factor.variables for factor in graph.factors]
+    lonely = set(range(len(graph.sizes))) - set(itertools.chain.from_iterable(scopes))
+    return RegionGraph(graph, (*scopes, *((v,) for v in sorted(lonely))))
+
+
+def _lookup(regions):
+    """For every variable the numbers of the regions that have it."""
+    found = {}
+    for number, region in enumerate(regions):
+        for v in region:
+            found.setdefault(v, set()).add(number)
+    return found
+
+
+def _maximal(clusters):
+    """Different clusters, without those that lie within another, in their order."""
+    clusters = list(dict.fromkeys(clusters))
+    lookup = _lookup(clusters)
+    return [c for c in clusters if len(set.intersection(*(lookup[v] for v in c))) == 1]
+
+
+def _intersections(outer):
+    """Intersections of outer regions and of intersections, until there are no others."""
+    lookup, found, front = _lookup(outer), {}, list(outer)
+    while front:
+        fresh = {}
+        for region in front:
+            for number in set().union(*(lookup[v] for v in region)):
+                common = region & outer[number]
+                if common != outer[number] and common not in found:
+                    fresh[common] = None
+        found |= fresh
+        front = list(fresh)
+    return list(found)
+
+
+def _counting(outer, inner):
+    """Moebius numbers 1 - sum over the regions around, of the inner regions."""
+    lookup, inner_lookup, numbers = _lookup(outer), _lookup(inner), {}
+    for b in sorted(range(len(inner)), key=lambda b: -len(inner[b])):
+        around = set.intersection(*(lookup[v] for v in inner[b]))
+        larger = set.intersection(*(inner_lookup[v] for v in inner[b])) - {b}
+        numbers[b] = 1 - len(around) - sum(numbers[other] for other in larger)
+    return tuple(numbers[b] for b in range(len(inner)))
+
+
+def _homes(graph, outer):
+    """Outer cluster of every factor."""
+    lookup, homes = _lookup(outer), []
+    for number, factor in enumerate(graph.factors):
+        around = set.intersection(*(lookup[v] for v in factor.variables))
+        if not around:
+            raise ProblemError(f"factor {number} of variables {factor.variables} is in no outer cluster; add one for it")
+        homes.append(min(around))
+    return tuple(homes)
+
+
+def _codes(states, columns, scope, sizes):
+    """States of some columns as numbers of mixed radix."""
+    code = np.zeros(len(states), np.int64)
+    for j in columns:
+        code = code * sizes[scope[j]] + states[:, j]
+    return code
+
+
+def _product(factors, scope, graph):
+    """Product of factors (variables, states, log weights) over a cluster: its entries."""
+    names, states, weights = (), np.zeros((1, 0), np.int64), np.zeros(1)
+    waiting = list(factors)
+    while waiting:
+        nearest = max(waiting, key=lambda factor: len(set(factor[0]) & set(names)))
+        waiting = [factor for factor in waiting if factor is not nearest]
+        names, states, weights = _join((names, states, weights), nearest, graph)
+    for v in set(scope) - set(names):
+        every = np.arange(graph.sizes[v])[:, None]
+        names, states, weights = _join((names, states, weights), ((v,), every, np.zeros(len(every))), graph)
+    return states[:, [names.index(v) for v in scope]], weights
+
+
+def _join(first, second, graph):
+    """Product of two factors (variables, states, log weights): pairs of entries that agree on what they share."""
+    (names, states, weights), (others, more, factors) = first, second
+    shared = [v for v in names if v in others]
+    left = _codes(states, [names.index(v) for v in shared], names, graph.sizes)
+    right = _codes(more, [others.index(v) for v in shared], others, graph.sizes)
+    order = np.argsort(right, kind="stable")
+    low = np.searchsorted(right[order], left, side="left")
+    count = np.searchsorted(right[order], left, side="right") - low
+    if count.sum() > MOST:
+        raise ProblemError(
+            f"an outer cluster of {', '.join(map(graph.name, (*names, *others)))} has {count.sum():.3g} configurations; "
+            f"expected at most {MOST:.3g}: take smaller clusters"
+        )
+    rows = np.repeat(np.arange(len(left)), count)
+    within = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
+    picked = order[np.repeat(low, count) + within]
+    added = [j for j, v in enumerate(others) if v not in names]
+    joined = np.column_stack((states[rows], more[picked][:, added]))
+    return (*names, *(others[j] for j in added)), joined, weights[rows] + factors[picked]

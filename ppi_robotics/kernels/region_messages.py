@@ -1,0 +1,86 @@
+"""Messages between inner and outer regions with counting numbers, in the log domain, on the `Net` of graph_messages.
+
+Heskes, Albers, Kappen, *Approximate inference and constrained optimization* (UAI, 2003). With L_ab what outer region a
+tells inner region b, n_b outer regions around it, counting number c_b and the one of the inner loop C_b,
+
+    log Q_b = (sum_a L_ab + (C_b - c_b) log Q_b^old) / (n_b + C_b),    into_ba = log Q_b - L_ab,
+    Q_a  is in proportion to  psi_a prod_b exp(into_ba)
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from ppi_robotics.kernels.graph_messages import OPTIONS, emit, factor_belief, shift
+
+
+@njit(**OPTIONS)
+def sweep_inner(net, counts, inner_counts, old, into, messages, logs, beliefs, work):
+    """Renew every inner region's messages and beliefs; the largest change of a belief, -1 after a contradiction.
+
+    `old` and `logs` are logarithms of the beliefs, those of the last outer loop and those that are renewed.
+    """
+    worst = 0.0
+    for v in range(net.start.shape[0] - 1):
+        low, high = net.start[v], net.start[v + 1]
+        around, first, last = net.incident[v + 1] - net.incident[v], net.incident[v], net.incident[v + 1]
+        pull, scale = inner_counts[v] - counts[v], 1.0 / (around + inner_counts[v])
+        for i in range(low, high):
+            logs[i] = 0.0 if pull == 0.0 else pull * old[i]
+        for k in range(first, last):
+            e = net.edge[k]
+            if not emit(net, net.factor[e], e, into, work, messages):
+                return -1.0
+            move = net.offset[e] - low
+            for i in range(low, high):
+                logs[i] += messages[i + move]
+        for i in range(low, high):
+            logs[i] *= scale
+        if not shift(logs, low, high):
+            return -1.0
+        weight = 0.0
+        for i in range(low, high):
+            weight += math.exp(logs[i])
+        for i in range(low, high):
+            p = math.exp(logs[i]) / weight
+            worst = max(worst, abs(p - beliefs[i]))
+            beliefs[i] = p
+        for k in range(first, last):
+            move = net.offset[net.edge[k]] - low
+            for i in range(low, high):
+                into[i + move] = logs[i] - messages[i + move] if logs[i] > -np.inf else -np.inf
+    return worst
+
+
+@njit(**OPTIONS)
+def inner_loop(net, counts, inner_counts, old, into, messages, logs, beliefs, work, sweeps, tolerance):
+    """Sweeps until beliefs change less than the tolerance; how many there were, and the last change, -1 as above."""
+    change = 0.0
+    for n in range(sweeps):
+        change = sweep_inner(net, counts, inner_counts, old, into, messages, logs, beliefs, work)
+        if change <= tolerance:
+            return n + 1, change
+    return sweeps, change
+
+
+@njit(**OPTIONS)
+def free_energy(net, counts, into, beliefs, joint):
+    """F = sum_a <log Q_a - log psi_a> + sum_b c_b <log Q_b>; joint: beliefs of the outer regions."""
+    total = 0.0
+    for f in range(net.scope.shape[0] - 1):
+        log_weight = factor_belief(net, f, into, joint)
+        if log_weight == -np.inf:
+            return np.inf
+        total -= log_weight
+        degree, place = net.scope[f + 1] - net.scope[f], net.place[f]
+        for n in range(net.entry[f], net.entry[f + 1]):
+            if joint[n] > 0.0:
+                for j in range(degree):
+                    total += joint[n] * into[net.position[place + j]]
+            place += degree
+    for v in range(net.start.shape[0] - 1):
+        for i in range(net.start[v], net.start[v + 1]):
+            if beliefs[i] > 0.0:
+                total += counts[v] * beliefs[i] * math.log(beliefs[i])
+    return total
