@@ -7,6 +7,7 @@ import functools
 
 import numpy as np
 
+from plants.stag_graph import stag_graph
 from ppi_robotics import ProblemError
 from ppi_robotics.discrete import Rendezvous, play
 
@@ -116,6 +117,10 @@ class StagHunt:
     def infer(self, method="exact", **options):
         """`RendezvousBeliefs` by "exact" sums or by "bp", belief propagation; options as `Rendezvous.infer`."""
         return self.problem.infer(method, **options)
+
+    def graph(self):
+        """The hunt as a factor graph, `plants.stag_graph.StagGraph`."""
+        return stag_graph(self)
 
     def cost(self, cells):
         """Cost of last cells (M,)."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from ppi_robotics.discrete.inference import Inference
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.gaussian import frozen
 from ppi_robotics.kernels import capped_counts as kernels
 from ppi_robotics.solution import Status
 
@@ -58,6 +59,23 @@ class CappedCounts:
     own: np.ndarray
     spread: np.ndarray
     shared: np.ndarray
+
+    def __post_init__(self):
+        for name in ("weights", "gains", "own", "spread", "shared"):
+            object.__setattr__(self, name, frozen(getattr(self, name)))
+        M, S = len(self.weights), len(self.gains)
+        shapes = {"weights": (M, S + 1), "gains": (S,), "own": (M, S + 1), "spread": (M,), "shared": (S,)}
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise ProblemError(f"{name} has shape {getattr(self, name).shape}; expected {shape}")
+        if (
+            np.isnan(self.weights).any()
+            or not np.isfinite(self.gains).all()
+            or not (self.weights.max(axis=1) > -np.inf).all()
+        ):
+            raise ProblemError(
+                "weights or gains have nan or inf, or leave an agent no class; expected a choice for all"
+            )
 
     def exact(self):
         """`CountBeliefs` by the dynamic program over capped counts.

@@ -18,6 +18,7 @@ import numpy as np
 
 from ppi_robotics.discrete.capped_counts import CappedCounts, CountBeliefs
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.gaussian import frozen
 from ppi_robotics.kernels import walks
 
 METHODS = ("exact", "bp")
@@ -94,9 +95,36 @@ class Rendezvous:
     shared: np.ndarray
     temperature: float
 
+    def __post_init__(self):
+        for name in ("moves", "start", "places"):
+            object.__setattr__(self, name, frozen(getattr(self, name), np.int64))
+        for name in ("alone", "shared"):
+            object.__setattr__(self, name, frozen(getattr(self, name)))
+        N = len(self.moves) if self.moves.ndim == 2 else 0
+        if not N or (self.moves < -1).any() or (self.moves >= N).any() or not (self.moves >= 0).any(axis=1).all():
+            raise ProblemError(
+                f"moves has shape {self.moves.shape}; expected (N, A) cells from 0 to N - 1, -1 where there is no "
+                "move, and a move from every cell"
+            )
+        for name, cells, least in (("start", self.start, 1), ("places", self.places, 0)):
+            if cells.ndim != 1 or len(cells) < least or (cells < 0).any() or (cells >= N).any():
+                raise ProblemError(f"{name} is {cells.tolist()}; expected cells from 0 to {N - 1}")
+        if len(np.unique(self.places)) < len(self.places):
+            raise ProblemError(f"places is {self.places.tolist()}; expected different cells")
+        if self.alone.shape != (N,) or self.shared.shape != self.places.shape:
+            raise ProblemError(
+                f"alone has shape {self.alone.shape} and shared {self.shared.shape}; expected {(N,)} and one a place"
+            )
+        if not np.isfinite(self.alone).all() or not np.isfinite(self.shared).all() or not 0 < self.temperature < np.inf:
+            raise ProblemError(
+                "alone, shared or temperature is out of range; expected finite costs, and a positive one"
+            )
+        if not isinstance(self.stages, int | np.integer) or self.stages < 0:
+            raise ProblemError(f"stages is {self.stages!r}; expected a whole number from 0")
+
     def after(self, start, stages):
         """The same problem from other cells for other stages, for instance those that are left."""
-        return replace(self, start=np.asarray(start), stages=stages)
+        return replace(self, start=start, stages=stages)
 
     def infer(self, method="exact", **options):
         """`RendezvousBeliefs`, exact or by belief propagation.
@@ -110,7 +138,7 @@ class Rendezvous:
         """
         check_method(method)
         counts = self.counts.exact(**options) if method == "exact" else self.counts.propagate(**options)
-        tilt = self._tilt(counts.classes)
+        tilt = frozen(self._tilt(counts.classes))
         made = {field.name: getattr(counts, field.name) for field in fields(counts)}
         kl = -counts.log_partition - counts.mean / self.temperature
         return RendezvousBeliefs(**made, ends=self.free_ends * tilt, kl=kl, problem=self, tilt=tilt)
