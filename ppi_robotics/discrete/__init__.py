@@ -34,6 +34,7 @@ _WHERE = {
     "kl_control": ("play", "pick", "Play"),
     "capped_counts": ("CappedCounts", "CountBeliefs"),
     "rendezvous": ("Rendezvous", "RendezvousBeliefs"),
+    "temperature_sweep": ("sweep_temperatures", "TemperatureSweep"),
     "joint_walks": ("joint_messages", "JointMessages"),
     "moments": ("mean_and_variance",),
     "examples": ("random_problem",),

@@ -40,11 +40,6 @@ class RendezvousBeliefs(CountBeliefs):
     problem: "Rendezvous"
     tilt: np.ndarray
 
-    @property
-    def slope(self):
-        """Derivative of the mean cost by the temperature, variance / temperature^2; nan if not exact."""
-        return self.variance / self.problem.temperature**2
-
     def actions(self, t=0, cells=None):
         """Probability (M, A) of every walker's move at a stage, given the cell where it is and no other walker's.
 
@@ -125,6 +120,10 @@ class Rendezvous:
     def after(self, start, stages):
         """The same problem from other cells for other stages, for instance those that are left."""
         return replace(self, start=start, stages=stages)
+
+    def at(self, temperature):
+        """The same problem at another temperature."""
+        return replace(self, temperature=temperature)
 
     def infer(self, method="exact", **options):
         """`RendezvousBeliefs`, exact or by belief propagation.

@@ -1,0 +1,342 @@
+"""The commands `stag exact | bp | run | phase`: hunters who take hares alone, or stags in company."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ppi_robotics.command_arguments import Json, Out, check_range, option, real, weights_of, whole
+from ppi_robotics.command_hunts import CASES, METHODS, counts_of, made_at, make_hunts
+from ppi_robotics.command_output import progress, remark, show_json, show_rows
+from ppi_robotics.command_work import Files, write_figure
+from ppi_robotics.errors import ProblemError
+
+LAMBDAS = "10,0.1"
+SWEPT = tuple(round(0.05 * k, 2) for k in range(2, 33)) + (1.8, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0)
+FIRST_SEED = 1000  # of the instances of phase
+PEAKS = ("slope", "log_slope")
+SHOWN = (0.1, 0.2, 0.5, 1.0, 2.0, 10.0)  # rows of the table of phase, where they are among the temperatures
+
+stag = typer.Typer(name="stag", help="Hunters on a grid: hares alone or stags together, exactly and by BP.")
+
+Case = Annotated[str | None, typer.Option("--case", metavar="NAME", help=f"A ready-made hunt: {', '.join(CASES)}.")]
+Side = Annotated[int | None, option("--side", "L", "Cells along a side, of a random hunt or a file.", whole)]
+Hunters = Annotated[int | None, option("--hunters", "M", "Number of hunters of a random hunt, even.", whole)]
+File = Annotated[Path | None, typer.Option("--file", metavar="FILE.json", help="Cells x1, hares, stags, and side.")]
+Moves = Annotated[int | None, option("--moves", "T", "Number of moves; 9 by default, of 5x5 both 3 and 4.", whole)]
+Lambdas = Annotated[str, typer.Option("--lam", metavar="L1,L2,...", help="Temperatures that divide the cost.")]
+Damping = Annotated[float, option("--damping", "D", "Share of an old message that belief propagation keeps.", real)]
+Sweeps = Annotated[int, option("--max-sweeps", "N", "Sweeps of belief propagation at most.", whole)]
+InstanceSeed = Annotated[int, option("--seed", "N", "Seed of a random hunt.", whole)]
+PlaySeed = Annotated[int, option("--play-seed", "N", "Seed of moves that tie, and of samples.", whole)]
+Method = Annotated[str, typer.Option("--method", metavar="NAME", help=f"{' or '.join(METHODS)}.")]
+Loop = Annotated[str, typer.Option("--loop", metavar="NAME", help="open infers once, closed at every stage.")]
+Choice = Annotated[str, typer.Option("--choice", metavar="NAME", help="map takes the most probable move, or sample.")]
+Sides = Annotated[str, typer.Option("--side", metavar="L1,L2,...", help="Cells along a side.")]
+HunterCounts = Annotated[str, typer.Option("--hunters", metavar="M1,M2,...", help="Hunters, one number a side.")]
+Instances = Annotated[int, option("--instances", "N", "Random hunts of every size, at least 2.", whole)]
+SweptLambdas = Annotated[
+    str | None, typer.Option("--lam", metavar="L1,L2,...", help="Rising temperatures; 39 from 0.1 to 10 by default.")
+]
+FirstSeed = Annotated[int, option("--seed", "N", "Seed of the first hunt; the others follow.", whole)]
+
+
+@stag.command()
+def exact(
+    case: Case = None,
+    side: Side = None,
+    hunters: Hunters = None,
+    file: File = None,
+    moves: Moves = None,
+    lam: Lambdas = LAMBDAS,
+    seed: InstanceSeed = 0,
+    as_json: Json = False,
+):
+    """Sum over all joint walks exactly, by counts of hunters at stags."""
+    hunts = make_hunts(case, side, hunters, file, moves, seed, weights_of("--lam", lam))
+    return show_inferences(hunts, "exact", {}, as_json)
+
+
+@stag.command()
+def bp(
+    case: Case = None,
+    side: Side = None,
+    hunters: Hunters = None,
+    file: File = None,
+    moves: Moves = None,
+    lam: Lambdas = LAMBDAS,
+    seed: InstanceSeed = 0,
+    damping: Damping = 0.0,
+    max_sweeps: Sweeps = 500,
+    as_json: Json = False,
+):
+    """Belief propagation between hunters and stags, beside the exact sum where that can be had."""
+    hunts = make_hunts(case, side, hunters, file, moves, seed, weights_of("--lam", lam))
+    return show_inferences(hunts, "bp", {"damping": damping, "max_sweeps": max_sweeps}, as_json)
+
+
+@stag.command()
+def run(
+    case: Case = None,
+    side: Side = None,
+    hunters: Hunters = None,
+    file: File = None,
+    moves: Moves = None,
+    lam: Lambdas = LAMBDAS,
+    seed: InstanceSeed = 0,
+    method: Method = "exact",
+    loop: Loop = "open",
+    choice: Choice = "map",
+    damping: Damping = 0.0,
+    max_sweeps: Sweeps = 500,
+    play_seed: PlaySeed = 0,
+    out: Out = None,
+    as_json: Json = False,
+):
+    """Hunt: every hunter moves by its own probabilities; with --out also draw hunt.png and hunt.gif."""
+    check_range("--play-seed", play_seed, 0)
+    files, hunts = Files(out), make_hunts(case, side, hunters, file, moves, seed, weights_of("--lam", lam))
+    options = {"damping": damping, "max_sweeps": max_sweeps} if method == "bp" else {}
+    plays = {}
+    with progress("hunting") as say:
+        for hunt in hunts:
+            say(f"hunting at lambda {hunt.temperature:g}")
+            plays[hunt] = hunt.play(method, loop, choice, play_seed, **options)
+    if out is not None:
+        with progress("drawing the pictures"):
+            draw_hunts(plays, files)
+    found = [play_facts(hunt, played) for hunt, played in plays.items()]
+    how = {"method": method, "loop": loop, "choice": choice, "play_seed": play_seed}
+    if as_json:
+        show_json(setting(hunts[0]) | how | {"runs": found, "files": files.written})
+    else:
+        rows = [
+            [
+                *made_at(hunt),
+                one["status"].replace("_", " "),
+                f"{one['cost']:g}",
+                f"{one['least_cost']:g}" if one["least_cost"] is not None else "unknown",
+                f"{one['at_hares']} of {len(hunt.hunters)}",
+                f"{one['stags_caught']} of {len(hunt.stags)}",
+            ]
+            for hunt, one in zip(hunts, found, strict=True)
+        ]
+        columns = ["lambda", "moves", "status", "cost R", "least R in reach", "hunters at hares", "stags caught"]
+        show_rows(f"{heading(hunts[0])}, {method}, {loop} loop, {choice}, seed {play_seed}", [columns, *rows], files)
+    return 0 if all(play.status.solved for play in plays.values()) else 1
+
+
+@stag.command()
+def phase(
+    side: Sides = "10,15",
+    hunters: HunterCounts = "4,10",
+    instances: Instances = 20,
+    moves: Moves = None,
+    lam: SweptLambdas = None,
+    seed: FirstSeed = FIRST_SEED,
+    damping: Damping = 0.0,
+    max_sweeps: Sweeps = 500,
+    out: Out = None,
+    as_json: Json = False,
+):
+    """Random hunts over lambda: where hares give way to stags, and what BP makes of it; with --out also phase.png."""
+    from plants import StagHunt
+    from ppi_robotics.discrete import sweep_temperatures
+
+    check_range("--instances", instances, 2)
+    check_range("--seed", seed, 0)
+    files, counts = Files(out), counts_of(side, hunters)
+    temperatures = list(SWEPT) if lam is None else weights_of("--lam", lam)
+    stages, sweeps = 9 if moves is None else moves, {}
+    with progress("sweeping") as say:
+        for length, M in counts:
+            name = f"M = {M}, N = {length**2}"
+            problems = [StagHunt.random(length, M, seed + i, stages).problem for i in range(instances)]
+            follow = {"progress": lambda done, total, name=name: say(f"{name}: {done} of {total} instances")}
+            sweeps[name] = sweep_temperatures(problems, temperatures, **follow, damping=damping, max_sweeps=max_sweeps)
+    if out is not None:
+        with progress("drawing the picture"):
+            from ppi_robotics import plotting_stag
+
+            write_figure(plotting_stag.phase_curves(sweeps)[0].figure, "phase.png", files)
+    if as_json:
+        how = {"instances": instances, "seed": seed, "moves": stages, "damping": damping, "max_sweeps": max_sweeps}
+        facts = {name: phase_facts(sweep) for name, sweep in sweeps.items()}
+        return show_json(how | {"lambdas": temperatures, "sizes": facts, "files": files.written})
+    show_phase(sweeps, f"{instances} random hunts of {stages} moves from seed {seed}", files)
+    return 0
+
+
+# -- parts -------------------------------------------------------------------------------------------------------------
+
+
+def show_inferences(hunts, method, options, as_json):
+    """Infer in all hunts, and print what comes out."""
+    found = []
+    with progress("inferring") as say:
+        for hunt in hunts:
+            say(f"{method} at lambda {hunt.temperature:g}")
+            beliefs = hunt.infer(method, **options)
+            found.append(inference_facts(hunt, beliefs, exact_log_partition(hunt) if method == "bp" else None))
+    if as_json:
+        show_json(setting(hunts[0]) | {"method": method, "rows": found})
+    else:
+        columns = ["lambda", "moves", "log Z", "<R>", "KL", "stags caught", "ends of the most probable moves"]
+        if method == "bp":
+            columns[2:3] = ["status", "sweeps", "log Z", "log Z less exact"]
+        few = len(hunts[0].hunters) <= 2
+        rows = []
+        for hunt, one in zip(hunts, found, strict=True):
+            ends = ", ".join(f"({row}, {column})" for row, column in one["map_ends"])
+            ends = ends if few else f"{one['map_at_hares']} at hares, {one['map_stags_caught']} stags caught"
+            numbers = [f"{one['mean']:.10g}", f"{one['kl']:.6g}", f"{sum(one['stags']):.6g}", ends]
+            log_z = [f"{one['log_partition']:.12g}"]
+            if method == "bp":
+                error = one["log_partition_error"]
+                log_z = [one["status"].replace("_", " "), str(one["sweeps"]), *log_z]
+                log_z.append("unknown" if error is None else f"{error:.3g}")
+            rows.append([*made_at(hunt), *log_z, *numbers])
+        show_rows(f"{heading(hunts[0])}, {method}", [columns, *rows], Files(None))
+    if any(one["status"] != "converged" for one in found):
+        remark("not converged: give --damping 0.3 or more, or --max-sweeps")
+        return 1
+    return 0
+
+
+def exact_log_partition(hunt):
+    """log Z of the exact sum, None where that is too large."""
+    try:
+        return hunt.infer("exact").log_partition
+    except ProblemError:
+        return None
+
+
+def setting(hunt):
+    """What was asked for, for JSON."""
+    return {
+        "side": hunt.side,
+        "hunters": hunt.hunters.tolist(),
+        "hares": hunt.hares.tolist(),
+        "stags": hunt.stags.tolist(),
+        "hare": hunt.hare,
+        "stag": hunt.stag,
+    }
+
+
+def heading(hunt):
+    """What a table is about."""
+    return (
+        f"{hunt.side} x {hunt.side} cells, {len(hunt.hunters)} hunters, {len(hunt.hares)} hares at {hunt.hare:g}, "
+        f"{len(hunt.stags)} stags at {hunt.stag:g}"
+    )
+
+
+def inference_facts(hunt, beliefs, reference):
+    """Beliefs for JSON; the reference is the exact log Z to compare with."""
+    cells, path = hunt.hunters, []
+    for t in range(hunt.stages):  # ties go to the first of the moves, so that the table does not change
+        cells = hunt.moves[cells, beliefs.actions(t, cells).argmax(axis=1)]
+        path.append(cells.tolist())
+    at_hares, caught = hunt.caught(cells)
+    facts = {
+        "lambda": hunt.temperature,
+        "moves": hunt.stages,
+        "status": beliefs.status.name.lower(),
+        "log_partition": beliefs.log_partition,
+        "mean": beliefs.mean,
+        "kl": beliefs.kl,
+        "stags": beliefs.met.tolist(),
+        "actions": beliefs.actions().tolist(),
+        "map_ends": [list(divmod(int(cell), hunt.side)) for cell in cells],
+        "map_at_hares": at_hares,
+        "map_stags_caught": caught,
+    }
+    if beliefs.exact:
+        return facts | {"variance": beliefs.variance}
+    error = None if reference is None else beliefs.log_partition - reference
+    more = {"schedule": beliefs.schedule, "sweeps": beliefs.sweeps, "change": beliefs.change}
+    return facts | more | {"exact_log_partition": reference, "log_partition_error": error}
+
+
+def play_facts(hunt, played):
+    """A hunt that was played, for JSON."""
+    at_hares, caught = hunt.caught(played.states[-1])
+    try:
+        least = hunt.problem.least_cost()
+    except ProblemError:
+        least = None
+    return {
+        "lambda": hunt.temperature,
+        "moves": hunt.stages,
+        "status": played.status.name.lower(),
+        "cost": hunt.cost(played.states[-1]),
+        "least_cost": least,
+        "at_hares": at_hares,
+        "stags_caught": caught,
+        "path": [cells.tolist() for cells in played.states],
+    }
+
+
+def draw_hunts(plays, files):
+    """Write hunt.png of all plays, and hunt.gif of them one after the other."""
+    import numpy as np
+
+    from ppi_robotics import animation_stag, plotting_stag
+
+    shown = {f"λ = {hunt.temperature:g}, {hunt.stages} moves": (hunt, np.array(p.states)) for hunt, p in plays.items()}
+    write_figure(plotting_stag.hunt_paths(shown)[0].figure, "hunt.png", files)
+    files.write("hunt.gif", lambda path: animation_stag.save(path, shown))
+
+
+def phase_facts(sweep):
+    """A size for JSON."""
+    curves = {
+        "mean": sweep.mean,
+        "slope": sweep.slope,
+        "log_slope": sweep.log_slope,
+        "minus_log_partition": -sweep.log_partition,
+        "minus_log_partition_slope": sweep.energy_slope,
+        "kl": sweep.kl,
+        "stags": sweep.met,
+        "bp_minus_log_partition": -sweep.bp_log_partition,
+        "bp_minus_log_partition_slope": sweep.bp_energy_slope,
+        "bp_sweeps": sweep.bp_sweeps,
+        "bp_converged": sweep.bp_converged,
+    }
+    peaks = {
+        name: dict(zip(("lambda", "lambda_se", "height"), sweep.peak(curves[name]), strict=True)) for name in PEAKS
+    }
+    facts = {"hunters": sweep.walkers, "peaks": peaks}
+    for name, values in curves.items():
+        error = values.std(axis=0, ddof=1) / len(values) ** 0.5
+        facts[name] = {"mean": values.mean(axis=0).tolist(), "standard_error": error.tolist()}
+    return facts
+
+
+def show_phase(sweeps, title, files):
+    """Print the table of a sweep."""
+    import numpy as np
+
+    from ppi_robotics.distribution import with_error
+
+    columns, rows = ["", *sweeps], []
+    for name, text in (("slope", "d<R>/dlambda = -dKL/dln lambda"), ("log_slope", "d<R>/dln lambda")):
+        found = [(sweep.walkers, *sweep.peak(getattr(sweep, name))) for sweep in sweeps.values()]
+        rows.append([f"peak of {text} at", *(with_error(at, error) for _, at, error, _ in found)])
+        rows.append(["... its height, and per hunter", *(f"{top:.4g}, {top / M:.3g}" for M, _, _, top in found)])
+    for lam in SHOWN:
+        for text, name in (
+            ("stags caught", "met"),
+            ("BP sweeps", "bp_sweeps"),
+            ("BP converged", "bp_converged"),
+            ("|BP's log Z less exact|", "bp_error"),
+        ):
+            row = []
+            for sweep in sweeps.values():
+                if not np.isclose(sweep.temperatures, lam).any():
+                    continue
+                values = getattr(sweep, name)[:, np.isclose(sweep.temperatures, lam).argmax()]
+                row.append(with_error(float(values.mean()), float(values.std(ddof=1) / len(values) ** 0.5)))
+            if row:
+                rows.append([f"{text} at lambda {lam:g}", *row])
+    show_rows(f"{title}; ± standard errors over the hunts", [columns, *rows], files)
