@@ -7,7 +7,6 @@ import numpy as np
 
 from ppi_robotics.animation import (
     BACKGROUND,
-    FAINT,
     HEADER,
     INK,
     LARGE,
@@ -33,7 +32,7 @@ def save(path, hunts):
 
     Args:
       path: of the GIF.
-      hunts: titles, and pairs of a hunt (with side, hares and stags, such as plants.StagHunt) and cells
+      hunts: titles, and pairs of a hunt (with side, hares, stags and caught, such as plants.StagHunt) and cells
         (stages + 1, M) of the hunters; shorter ones wait at their end.
 
     Returns:
@@ -58,8 +57,9 @@ class HuntScene:
     """
 
     def __init__(self, hunts):
-        self.hunts = [(title, hunt, _places(hunt.side, np.asarray(path))) for title, (hunt, path) in hunts.items()]
-        self.stages = max(len(places) for _, _, places in self.hunts) - 1
+        self.hunts = [(title, hunt, np.asarray(path)) for title, (hunt, path) in hunts.items()]
+        self.places = [_places(hunt.side, path) for _, hunt, path in self.hunts]
+        self.stages = max(map(len, self.places)) - 1
         self.frames = self.stages * (FRAMES + PAUSE) + 1
         width = 2 * MARGIN + len(hunts) * PANEL + (len(hunts) - 1) * GAP
         self.canvas = Canvas(width, HEADER + PANEL + FLOOR)
@@ -75,15 +75,18 @@ class HuntScene:
         share = min(part / FRAMES, 1.0)
         share = share * share * (3.0 - 2.0 * share)  # starts and stops gently
         canvas.text(MARGIN, 10, f"move {min(stage + (part > 0), self.stages)} of {self.stages}", INK, LARGE)
-        for number, (_, hunt, places) in enumerate(self.hunts):
+        for number, ((_, hunt, path), places) in enumerate(zip(self.hunts, self.places, strict=True)):
             self._draw_hunters(number, hunt.side, places, stage, share)
+            at_hares, caught = hunt.caught(path[min(stage + (part >= FRAMES), len(path) - 1)])
+            words = f"at hares {at_hares} of {path.shape[1]}, stags {caught} of {len(hunt.stags)}"
+            canvas.text(MARGIN + number * (PANEL + GAP) + PANEL, 10, words, INK, SMALL, right=True)
         return canvas.pixels
 
     def _draw_grid(self, number, title, hunt):
         cell = PANEL / hunt.side
         canvas, inset = self.canvas, max(1.0, 0.04 * cell)
         left = MARGIN + number * (PANEL + GAP)
-        canvas.text(left, FLOOR + PANEL + 9, title, FAINT, SMALL)
+        canvas.text(left, FLOOR + PANEL + 8, title, INK, LARGE)
         shades = dict.fromkeys(np.asarray(hunt.hares).tolist(), HARE) | dict.fromkeys(
             np.asarray(hunt.stags).tolist(), STAG
         )
@@ -100,9 +103,9 @@ class HuntScene:
         here = (1.0 - share) * before + share * behind
         trail = np.concatenate([places[: stage + 1], here[None]])
         for points in trail.swapaxes(0, 1):
-            self.canvas.line(corner + cell * points, PATH, max(1.5, 0.08 * cell))
+            self.canvas.line(corner + cell * points, PATH, max(2.0, 0.08 * cell))
         angles = np.linspace(0.0, 2.0 * np.pi, 25)
-        circle = max(3.0, 0.2 * cell) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        circle = max(4.0, 0.18 * cell) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
         for center in here:
             self.canvas.fill(corner + cell * center + circle, LINK, BACKGROUND, 1.2)
 
