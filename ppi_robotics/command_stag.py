@@ -14,6 +14,7 @@ from ppi_robotics.errors import ProblemError
 LAMBDAS = "10,0.1"
 SWEPT = tuple(round(0.05 * k, 2) for k in range(2, 33)) + (1.8, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0)
 FIRST_SEED = 1000  # of the instances of phase
+MOST_DRAWN = 4  # hunts side by side
 PEAKS = ("slope", "log_slope")
 SHOWN = (0.1, 0.2, 0.5, 1.0, 2.0, 10.0)  # rows of the table of phase, where they are among the temperatures
 
@@ -96,6 +97,8 @@ def run(
     """Hunt: every hunter moves by its own probabilities; with --out also draw hunt.png and hunt.gif."""
     check_range("--play-seed", play_seed, 0)
     files, hunts = Files(out), make_hunts(case, side, hunters, file, moves, seed, weights_of("--lam", lam))
+    if out is not None and len(hunts) > MOST_DRAWN:
+        raise ProblemError(f"{len(hunts)} hunts are too many for a picture; give 1 to {MOST_DRAWN}, or leave out --out")
     options = {"damping": damping, "max_sweeps": max_sweeps} if method == "bp" else {}
     plays = {}
     with progress("hunting") as say:
