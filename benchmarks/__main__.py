@@ -17,6 +17,7 @@ MODULES = (
     "mpc",
     "mppi",
     "tables",
+    "graphs",
     "stag",
     "startup",
 )

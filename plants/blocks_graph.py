@@ -61,9 +61,7 @@ def blocks_graph(world, merged=False):
     height[(height < 0) | (height > m)] = -1
     factors = []
     for t in range(T):
-        factors += [
-            Table((v,), np.full(size, -np.log(size))) for v, size in zip(moves[t], moving, strict=True)
-        ]
+        factors += [Table((v,), np.full(size, -np.log(size))) for v, size in zip(moves[t], moving, strict=True)]
         for i in range(n):
             factors.append(IndexMap(moves[t], steps[t, i], changes[i]))
             factors.append(IndexMap((heights[t, i], steps[t, i]), heights[t + 1, i], height))

@@ -25,7 +25,7 @@ _WHERE = {
     "discretization": ("discretize", "Grid", "GridProblem"),
     "inference": ("Inference",),
     "factor_graph": ("FactorGraph", "Table", "IndexMap"),
-    "message_net": ("GraphBeliefs",),
+    "graph_beliefs": ("GraphBeliefs",),
     "junction_tree": ("junction_tree", "most_probable"),
     "elimination": ("tree_size", "TreeSize"),
     "belief_propagation": ("belief_propagation",),

@@ -1,18 +1,19 @@
 """Loopy belief propagation in a factor graph; exact on trees.
 
-    m_{f -> v}(x_v)  =  sum_{x_f \\ x_v} psi_f(x_f) prod_{w != v} m_{w -> f}(x_w),    m_{v -> f} = prod_{g != f} m_{g -> v}
+    m_{f -> v}(x_v) = sum_{x_f \\ x_v} psi_f(x_f) prod_{w != v} m_{w -> f}(x_w),   m_{v -> f} = prod_{g != f} m_{g -> v}
 
 Its fixed points are the stationary points of the Bethe free energy: Yedidia, Freeman, Weiss, *Constructing free-energy
 approximations and generalized belief propagation algorithms* (IEEE Transactions on Information Theory, 2005). The
 residual schedule is of Elidan, McGraw, Koller, *Residual belief propagation* (UAI, 2006), with factors for messages.
 
 A message that is 0 at a value proves that no configuration has it. So a contradiction says that the graph allows none,
-or that messages grew without bound: one ratio in them fell below exp(-1e8). Damping, or `double_loop`, helps the latter.
+or that messages grew without bound, a ratio in one falling below exp(-1e8); damping, or `double_loop`, mends that.
 """
 
 import numpy as np
 
-from ppi_robotics.discrete.message_net import GraphBeliefs, first_messages, lay_out, pieces, workspace
+from ppi_robotics.discrete.graph_beliefs import GraphBeliefs
+from ppi_robotics.discrete.message_net import first_messages, lay_out, pieces, workspace
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import graph_messages as kernel
 from ppi_robotics.solution import Status
@@ -41,15 +42,17 @@ def belief_propagation(graph, schedule="sequential", damping=0.0, tolerance=1e-9
       ProblemError: if an option is out of range, or start belongs to another structure.
     """
     check_options(schedule, damping, tolerance, max_sweeps)
-    net = lay_out(graph.sizes, [factor.variables for factor in graph.factors], graph.entries)
-    messages, work = first_messages(net, start, SCHEDULES), workspace(net)
+    scopes = tuple(factor.variables for factor in graph.factors)
+    net = lay_out(graph.sizes, scopes, graph.entries)
+    messages, work = first_messages(net.offset, graph, scopes, start, SCHEDULES), workspace(net)
     into, beliefs, joint = np.zeros_like(messages), np.zeros(net.start[-1]), np.zeros(net.entry[-1])
     advance = _sweeper(schedule, net, messages, damping, into, work, seed)
+    kernel.node_beliefs(net, messages, beliefs, work)  # what the first sweep changes
     change, status, trace = np.inf, Status.MAX_ITERATIONS, []
     for _ in range(max_sweeps):
         possible = advance(len(trace))
         if possible:
-            change, of_nodes = kernel.node_beliefs(net, messages, beliefs)
+            change, of_nodes = kernel.node_beliefs(net, messages, beliefs, work)
             log_z = kernel.bethe(net, messages, of_nodes, into, joint) if change >= 0.0 else -np.inf
             possible = log_z > -np.inf
         if not possible:
@@ -73,7 +76,7 @@ def belief_propagation(graph, schedule="sequential", damping=0.0, tolerance=1e-9
         schedule=schedule,
         graph=graph,
         beliefs=pieces(beliefs, net.start),
-        scopes=tuple(factor.variables for factor in graph.factors),
+        scopes=scopes,
         configurations=tuple(states for states, _ in graph.entries),
         joints=pieces(joint, net.entry),
         messages=pieces(messages, (0, len(messages)))[0],

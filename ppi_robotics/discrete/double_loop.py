@@ -8,10 +8,14 @@ its inner loop is solved; with too few inner sweeps the free energy may rise.
 Heskes, Albers, Kappen, *Approximate inference and constrained optimization* (UAI, 2003), algorithm 1.
 """
 
+import itertools
+
 import numpy as np
+from scipy.special import softmax
 
 from ppi_robotics.discrete.belief_propagation import check_options
-from ppi_robotics.discrete.message_net import GraphBeliefs, first_messages, pieces, workspace
+from ppi_robotics.discrete.graph_beliefs import GraphBeliefs
+from ppi_robotics.discrete.message_net import first_messages, pieces, workspace
 from ppi_robotics.discrete.regions import RegionGraph, minimal_regions
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import region_messages as kernel
@@ -84,8 +88,11 @@ def _as_regions(given):
 def _run(regions, counts, inner_counts, schedule, tolerance, max_outer, inner_sweeps, inner_tolerance, start, progress):
     """Outer loops of inner loops, until the beliefs of the inner regions stay where they are."""
     net, work = regions.net, workspace(regions.net)
-    logs, messages, joint = np.zeros(net.start[-1]), np.zeros(net.offset[-1]), np.zeros(net.entry[-1])
-    into, beliefs = first_messages(net, start, (schedule,)), np.zeros(net.start[-1])
+    messages, joint = np.zeros(net.offset[-1]), np.zeros(net.entry[-1])
+    bounds = np.concatenate((net.offset, net.offset[-1] + net.start[1:]))
+    begun = first_messages(bounds, regions.graph, regions.outer, start, (schedule,))
+    into, logs = np.split(begun, [net.offset[-1]])
+    beliefs = np.concatenate([softmax(logs[a:b]) for a, b in itertools.pairwise(net.start)] or [logs])
     change, status, trace, sweeps, log_z = np.inf, Status.MAX_ITERATIONS, [], 0, -np.inf
     for loop in range(max_outer):
         old, before = logs.copy(), beliefs.copy()
@@ -123,7 +130,7 @@ def _run(regions, counts, inner_counts, schedule, tolerance, max_outer, inner_sw
         scopes=regions.outer,
         configurations=configurations,
         joints=joints,
-        messages=pieces(into, (0, len(into)))[0],
+        messages=pieces(begun, (0, len(begun)))[0],
     )
 
 

@@ -9,11 +9,9 @@ import itertools
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from ppi_robotics.errors import ProblemError
 
-LARGEST = 1e8  # numbers in a table
+LARGEST = 1e8  # numbers in all tables
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class TreeSize:
 
     @property
     def bytes(self):
-        """What the tables of all cliques take; they are made one after the other."""
+        """What the tables of all cliques take together."""
         return 8 * self.entries
 
 
@@ -47,12 +45,20 @@ class CliqueTree:
       cliques: variables of every clique.
       parents: number of the parent of every clique; -1 for the root of a component.
       separators: variables that a clique shares with its parent.
+      homes: number of the clique in which a variable is eliminated, with all of its neighbors that are left.
+      ranks: place of every variable in the order of elimination.
     """
 
     fixed: dict
     cliques: tuple
     parents: tuple
     separators: tuple
+    homes: dict
+    ranks: dict
+
+    def home(self, variables):
+        """Number of a clique that has all of some connected variables."""
+        return self.homes[min(variables, key=self.ranks.get)]
 
     def size(self, sizes):
         """`TreeSize` with variables of these sizes."""
@@ -69,17 +75,17 @@ def affordable_tree(graph, largest=LARGEST):
     """`CliqueTree` of a graph.
 
     Raises:
-      ProblemError: if a clique's table has more than `largest` entries.
+      ProblemError: if the tables of all cliques have more than `largest` entries together.
     """
     if not largest >= 1:
         raise ProblemError(f"largest is {largest!r}; expected a number of entries from 1")
     tree = clique_tree(graph)
     size = tree.size(graph.sizes)
-    if size.largest > largest:
+    if size.entries > largest:
         raise ProblemError(
-            f"a junction tree needs {size.bytes / 1e9:.3g} GB: {size.entries:.3g} entries in {size.cliques} cliques, the "
-            f"largest of {size.variables} variables and {size.largest:.3g} entries, more than largest={largest:.3g}; "
-            "use belief_propagation or double_loop, or a solver of the problem behind the graph"
+            f"a junction tree needs {size.bytes / 1e9:.3g} GB: {size.entries:.3g} entries in {size.cliques} cliques of "
+            f"up to {size.variables} variables, more than largest={largest:.3g}; use belief_propagation or "
+            "double_loop, or an exact solver of the problem behind the graph"
         )
     return tree
 
@@ -106,7 +112,8 @@ def clique_tree(graph):
         cliques.append(rest | {v})
         parents.append(parent)
         separators.append(tuple(sorted(rest)))
-    return CliqueTree(fixed, tuple(tuple(sorted(clique)) for clique in cliques), tuple(parents), tuple(separators))
+    cliques = tuple(tuple(sorted(clique)) for clique in cliques)
+    return CliqueTree(fixed, cliques, tuple(parents), tuple(separators), home, rank)
 
 
 def _fixed(graph):
@@ -151,18 +158,3 @@ def _min_fill(neighbors, sizes):
                 prices[a] = fresh
                 heapq.heappush(heap, fresh)
     return order, later
-
-
-def as_table(entries, scope, sizes, fixed):
-    """Variables of a factor that are not fixed, and its table over them; None where the fixed ones leave nothing."""
-    states, log_weight = entries
-    held = [j for j, v in enumerate(scope) if v in fixed]
-    keep = np.ones(len(states), bool)
-    for j in held:
-        keep &= states[:, j] == fixed[scope[j]]
-    free = [j for j in range(len(scope)) if j not in held]
-    if not keep.any():
-        return None
-    table = np.full([sizes[scope[j]] for j in free], -np.inf)
-    table[tuple(states[keep][:, free].T)] = log_weight[keep]
-    return tuple(scope[j] for j in free), table

@@ -1,51 +1,11 @@
-"""A factor graph or a region graph laid out in flat arrays for the compiled code, and what inference in it reports."""
+"""A factor graph or a region graph laid out in flat arrays for the compiled code."""
 
 import itertools
-from dataclasses import dataclass
 
 import numpy as np
 
-from ppi_robotics.discrete.inference import Inference
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels.graph_messages import Net
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class GraphBeliefs(Inference):
-    """Probabilities of the variables of a graph, beside what every `Inference` has.
-
-    After a contradiction all probabilities are 0: there is no configuration that could have any.
-
-    Attributes:
-      graph: the `FactorGraph`.
-      beliefs: probabilities of the values of every variable, a tuple of arrays.
-      scopes: variables of every region that has a joint belief: of the factors, or of the outer regions.
-      configurations: values (E, d) of these variables that can happen, one array a region.
-      joints: probabilities (E,) of them.
-      messages: to begin with another time; None after exact inference.
-    """
-
-    graph: object
-    beliefs: tuple
-    scopes: tuple
-    configurations: tuple
-    joints: tuple
-    messages: np.ndarray | None = None
-
-    def joint(self, *variables):
-        """Joint probabilities of variables, an axis for each, from the first region that has them all.
-
-        Raises:
-          ProblemError: if they share no factor or region; a Table of zeros over them would give them one.
-        """
-        for scope, states, p in zip(self.scopes, self.configurations, self.joints, strict=True):
-            if set(variables) <= set(scope):
-                columns = [scope.index(v) for v in variables]
-                out = np.zeros([self.graph.sizes[v] for v in variables])
-                np.add.at(out, tuple(states[:, columns].T), p)
-                return out
-        named = ", ".join(self.graph.name(v) for v in variables)
-        raise ProblemError(f"variables {named} share no factor; give them a Table of log_values 0 to have their joint")
 
 
 def lay_out(sizes, scopes, entries):
@@ -89,24 +49,27 @@ def workspace(net):
     return np.empty(most + 2 * widest)
 
 
-def first_messages(net, start, schedules):
-    """Messages to begin with: those that `start`, of one of some schedules, ended with; all equal if it is None.
+def first_messages(bounds, graph, scopes, start, schedules):
+    """Messages between bounds to begin with: those of `start`, of one of some schedules; all equal if it is None.
 
-    Its hard zeros are lifted to the least of the other numbers, as they may not hold in the graph at hand.
+    Where it is of another graph, its hard zeros may not hold: they are lifted to the least of the other numbers.
 
     Raises:
-      ProblemError: if start belongs to another structure or algorithm.
+      ProblemError: if start is of another algorithm, or of other variables or factors.
     """
     if start is None:
-        return np.zeros(net.offset[-1])
-    size = 0 if start.messages is None else len(start.messages)
-    if start.schedule not in schedules or size != net.offset[-1]:
+        return np.zeros(bounds[-1])
+    if start.schedule not in schedules:
+        raise ProblemError(f"start is of schedule {start.schedule!r}; expected what {' or '.join(schedules)} returned")
+    if start.graph.sizes != graph.sizes or start.scopes != tuple(scopes):
         raise ProblemError(
-            f"start has {size} numbers in messages, by the schedule {start.schedule!r}; expected {net.offset[-1]}, by "
-            f"{' or '.join(schedules)}: start from the same algorithm and structure"
+            f"start is of {len(start.graph.sizes)} variables and {len(start.scopes)} factors or regions, the graph has "
+            f"{len(graph.sizes)} and {len(scopes)}; start from a graph of the same sizes and scopes"
         )
     messages = start.messages.copy()
-    for a, b in itertools.pairwise(net.offset):
+    if start.graph is graph:
+        return messages
+    for a, b in itertools.pairwise(bounds):
         finite = messages[a:b] > -np.inf
         messages[a:b][~finite] = messages[a:b][finite].min(initial=0.0)
     return messages

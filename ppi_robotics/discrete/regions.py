@@ -1,6 +1,6 @@
 """Region graphs: outer clusters of variables, their intersections, and how often each is to be counted.
 
-    F(Q) = sum_a <log Q_a - log psi_a>  +  sum_b c_b <log Q_b>,      c_b = 1 - sum of the numbers of all regions around b
+    F(Q) = sum_a <log Q_a - log psi_a> + sum_b c_b <log Q_b>,    c_b = 1 - sum of the numbers of all regions around b
 
 with outer regions a of number 1 and inner regions b: the cluster variation method. Yedidia, Freeman, Weiss,
 *Constructing free-energy approximations and generalized belief propagation algorithms* (IEEE Transactions on
@@ -139,7 +139,9 @@ def _homes(graph, outer):
     for number, factor in enumerate(graph.factors):
         around = set.intersection(*(lookup[v] for v in factor.variables))
         if not around:
-            raise ProblemError(f"factor {number} of variables {factor.variables} is in no outer cluster; add one for it")
+            raise ProblemError(
+                f"factor {number} of variables {factor.variables} is in no outer cluster; add one for it"
+            )
         homes.append(min(around))
     return tuple(homes)
 
@@ -176,9 +178,9 @@ def _join(first, second, graph):
     low = np.searchsorted(right[order], left, side="left")
     count = np.searchsorted(right[order], left, side="right") - low
     if count.sum() > MOST:
+        named = ", ".join(map(graph.name, dict.fromkeys((*names, *others))))
         raise ProblemError(
-            f"an outer cluster of {', '.join(map(graph.name, (*names, *others)))} has {count.sum():.3g} configurations; "
-            f"expected at most {MOST:.3g}: take smaller clusters"
+            f"an outer cluster of {named} has {count.sum():.3g} configurations; take smaller ones, up to {MOST:.3g}"
         )
     rows = np.repeat(np.arange(len(left)), count)
     within = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)

@@ -123,10 +123,10 @@ def renew(net, f, messages, damping, into, work, out):
 @njit(**OPTIONS)
 def sweep_in_order(net, order, messages, damping, into, work):
     """Renew the messages of factors in an order, each seeing the ones before it; False after a contradiction."""
-    for n in range(order.shape[0]):
-        if not renew(net, order[n], messages, damping, into, work, messages):
-            return False
-    return True
+    n = 0
+    while n < order.shape[0] and renew(net, order[n], messages, damping, into, work, messages):
+        n += 1
+    return n == order.shape[0]
 
 
 @njit(**OPTIONS)
@@ -194,25 +194,31 @@ def sweep_by_residual(net, messages, damping, into, work, fresh, tree):
 
 
 @njit(**OPTIONS)
-def node_beliefs(net, messages, beliefs):
-    """beliefs: probabilities of every node's states; their largest change, and log of the sums of the products."""
+def node_beliefs(net, messages, beliefs, work):
+    """beliefs: probabilities of every node's states; their largest change, and log of the sums of the products.
+
+    The change is -1 after a contradiction.
+    """
     change, total = 0.0, 0.0
     for v in range(net.start.shape[0] - 1):
-        low, high = net.start[v], net.start[v + 1]
-        logs = np.zeros(high - low)
+        low, size = net.start[v], net.start[v + 1] - net.start[v]
+        for x in range(size):
+            work[x] = 0.0
         for k in range(net.incident[v], net.incident[v + 1]):
             move = net.offset[net.edge[k]]
-            for x in range(high - low):
-                logs[x] += messages[move + x]
-        top = logs.max()
+            for x in range(size):
+                work[x] += messages[move + x]
+        top = -np.inf
+        for x in range(size):
+            top = max(top, work[x])
         if top == -np.inf:
             return -1.0, -np.inf
         weight = 0.0
-        for x in range(high - low):
-            logs[x] = math.exp(logs[x] - top)
-            weight += logs[x]
-        for x in range(high - low):
-            p = logs[x] / weight
+        for x in range(size):
+            work[x] = math.exp(work[x] - top)
+            weight += work[x]
+        for x in range(size):
+            p = work[x] / weight
             change = max(change, abs(p - beliefs[low + x]))
             beliefs[low + x] = p
         total += top + math.log(weight)
