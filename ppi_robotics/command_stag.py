@@ -126,7 +126,7 @@ def run(
         ]
         columns = ["lambda", "moves", "status", "cost R", "least R in reach", "hunters at hares", "stags caught"]
         show_rows(f"{heading(hunts[0])}, {method}, {loop} loop, {choice}, seed {play_seed}", [columns, *rows], files)
-    return 0 if all(play.status.solved for play in plays.values()) else 1
+    return remark_unless_converged(found)
 
 
 @stag.command()
@@ -200,10 +200,15 @@ def show_inferences(hunts, method, options, as_json):
                 log_z.append("unknown" if error is None else f"{error:.3g}")
             rows.append([*made_at(hunt), *log_z, *numbers])
         show_rows(f"{heading(hunts[0])}, {method}", [columns, *rows], Files(None))
-    if any(one["status"] != "converged" for one in found):
-        remark("not converged: give --damping 0.3 or more, or --max-sweeps")
-        return 1
-    return 0
+    return remark_unless_converged(found)
+
+
+def remark_unless_converged(found):
+    """Say what helps belief propagation where it did not converge; returns the exit code."""
+    if all(one["status"] == "converged" for one in found):
+        return 0
+    remark("belief propagation did not converge: give --damping 0.3 or more, or --max-sweeps")
+    return 1
 
 
 def exact_log_partition(hunt):
