@@ -163,13 +163,13 @@ class Rendezvous:
     @functools.cached_property
     def counts(self):
         """The `CappedCounts` of the walkers' last places."""
+        total = self._none.sum(axis=1)
         with np.errstate(divide="ignore"):
-            none = np.log(self._none.sum(axis=1)) - self._lowest / self.temperature
+            none = np.log(total) - self._lowest / self.temperature
             there = np.log(self.free_ends[:, self.places]) - self.alone[self.places] / self.temperature
-        none[np.isinf(self._lowest)] = -np.inf
-        share = _relative(self._none, self._none.sum(axis=1, keepdims=True))
-        mean = share @ self.alone
-        spread = (share * (self.alone - mean[:, None]) ** 2).sum(axis=1)
+        none[total == 0.0] = -np.inf
+        mean = _relative(self._none @ self.alone, total)
+        spread = _relative((self._none * (self.alone - mean[:, None]) ** 2).sum(axis=1), total)
         own = np.column_stack([mean, np.broadcast_to(self.alone[self.places], there.shape)])
         weights = np.column_stack([none, there])
         return CappedCounts(weights, -self.shared / self.temperature, own, spread, self.shared)
@@ -182,7 +182,9 @@ class Rendezvous:
     @functools.cached_property
     def _elsewhere(self):
         """Which cells (M, N) walkers reach that are no place."""
-        return (self.free_ends > 0.0) & ~np.isin(np.arange(len(self.moves)), self.places)
+        cells = self.free_ends > 0.0
+        cells[:, self.places] = False
+        return cells
 
     @functools.cached_property
     def _factor(self):
