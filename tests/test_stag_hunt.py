@@ -477,6 +477,7 @@ def test_stags_give_way_to_hares_near_a_temperature_of_one(side, hunters, low, h
         (lambda p: sweep_temperatures([], [1.0]), "there are 0 problems"),
         (lambda p: sweep_temperatures([p], [1.0, 0.5]), "rising order"),
         (lambda p: sweep_temperatures([p], [0.0, 0.5]), "positive numbers"),
+        (lambda p: p.infer("exact", damping=0.5), "damping is given, which belongs to method 'bp'"),
         (lambda p: p.infer("bp", max_sweeps=0), "max_sweeps is 0"),
         (lambda p: p.infer("bp", start=np.zeros((3, 3))), r"start has shape \(3, 3\)"),
         (lambda p: p.infer("bp").actions(3), "stage is 3"),

@@ -130,13 +130,16 @@ class Rendezvous:
 
         Args:
           method: "exact" or "bp".
-          options: of `CappedCounts.propagate`.
+          options: of belief propagation, as `CappedCounts.propagate`.
 
         Raises:
-          ProblemError: if the method is unknown, there are too many places for "exact", or an option is out of range.
+          ProblemError: if the method is unknown, there are too many places for "exact", or an option is out of range
+            or of the other method.
         """
         check_method(method)
-        counts = self.counts.exact(**options) if method == "exact" else self.counts.propagate(**options)
+        if method == "exact" and options:
+            raise ProblemError(f"{', '.join(options)} is given, which belongs to method 'bp'; leave it out")
+        counts = self.counts.exact() if method == "exact" else self.counts.propagate(**options)
         tilt = frozen(self._tilt(counts.classes))
         made = {field.name: getattr(counts, field.name) for field in fields(counts)}
         kl = -counts.log_partition - counts.mean / self.temperature
