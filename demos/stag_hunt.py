@@ -19,12 +19,13 @@ def main(folder, side=20, hunters=10, seed=0):
         exact, bp = hunt.infer("exact"), hunt.infer("bp", damping=0.3)
         print(f"temperature {temperature:g}: log Z {exact.log_partition:.6f}, {exact.met.sum():.3g} stags expected;")
         print(f"  by belief propagation {bp.log_partition:.6f}, {bp.sweeps} sweeps, {bp.status.name.lower()}")
-        for loop in ("open", "closed"):
+        # infer once; at every stage; or before every hunter's move, given those already made
+        for loop in ("open",) if temperature > 1.0 else ("open", "closed", "turns"):
             played = hunt.play("exact", loop)
             at_hares, caught = hunt.caught(played.states[-1])
             cost = f"cost {hunt.cost(played.states[-1]):g}, least in reach {hunt.problem.least_cost():g}"
-            print(f"  {loop} loop: {at_hares} hunters at hares, {caught} stags caught, {cost}")
-            hunts[f"λ = {temperature:g}, {loop} loop"] = hunt, np.array(played.states)
+            print(f"  {loop}: {at_hares} hunters at hares, {caught} stags caught, {cost}")
+            hunts[f"λ = {temperature:g}, {loop}"] = hunt, np.array(played.states)
     folder.mkdir(parents=True, exist_ok=True)
     plotting_stag.hunt_paths(hunts)[0].figure.savefig(folder / "hunt.png")
     animation_stag.save(folder / "hunt.gif", hunts)

@@ -9,10 +9,10 @@ import numpy as np
 
 from plants.stag_graph import stag_graph
 from ppi_robotics import ProblemError
-from ppi_robotics.discrete import Rendezvous, play
+from ppi_robotics.discrete import Play, Rendezvous, play
 
 MOVES = {"stay": (0, 0), "up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}  # in the order of actions
-PLAYS = ("open", "closed")  # loops
+LOOPS = ("open", "closed", "turns")
 
 
 class StagHunt:
@@ -137,15 +137,21 @@ class StagHunt:
         Args:
           method: "exact" or "bp".
           loop: "closed" infers again at every stage from where all hunters are; "open" infers once, and every hunter
-            follows its own probabilities given its own cell.
+            follows its own probabilities given its own cell; "turns" has the hunters of a stage move one after the
+            other, each inferring from where all are by then. Samples by turns follow the law of the joint walks.
           choice, seed, progress: as `ppi_robotics.discrete.play`.
           options: of belief propagation.
+
+        Returns:
+          `Play`; by turns it has an inference of every hunter at every stage.
 
         Raises:
           ProblemError: if method, loop, choice or an option is unknown.
         """
-        if loop not in PLAYS:
-            raise ProblemError(f"loop is {loop!r}; expected one of {', '.join(PLAYS)}")
+        if loop not in LOOPS:
+            raise ProblemError(f"loop is {loop!r}; expected one of {', '.join(LOOPS)}")
+        if loop == "turns":
+            return self._play_by_turns(method, choice, seed, progress, options)
         stages = self.stages
 
         def infer(cells, t, memory):
@@ -159,6 +165,29 @@ class StagHunt:
             return self.moves[cells, actions]
 
         return play(infer, step, self.hunters, stages, choice, seed, progress)
+
+    def _play_by_turns(self, method, choice, seed, progress, options):
+        """`Play` of all stages, hunter after hunter within each."""
+        M, T = len(self.hunters), self.stages
+
+        def infer(state, turn, _memory):
+            t, i = divmod(turn, M)
+            beliefs = self.problem.after(state[0], T - t, moved=np.arange(M) < i).infer(method, **options)
+            return beliefs.actions()[i], beliefs, None
+
+        def step(state, action):
+            cells, i = state
+            cells = np.where(np.arange(M) == i, self.moves[cells[i], action], cells)
+            return cells, (i + 1) % M
+
+        def follow(done, _turns):
+            if progress is not None and done % M == 0:
+                progress(done // M, T)
+
+        turns = play(infer, step, (self.hunters, 0), M * T, choice, seed, follow)
+        actions, chances = (np.array(part).reshape(T, M, -1) for part in (turns.actions, turns.probabilities))
+        states = tuple(cells for cells, _ in turns.states[::M])
+        return Play(states, tuple(actions[..., 0]), tuple(chances), turns.inferences, seed)
 
 
 def _cells(given, side, name):

@@ -26,7 +26,9 @@ Lambdas = Annotated[str, typer.Option("--lam", metavar="L1,L2,...", help="Temper
 InstanceSeed = Annotated[int, option("--seed", "N", "Seed of a random hunt.", whole)]
 PlaySeed = Annotated[int, option("--play-seed", "N", "Seed of moves that tie, and of samples.", whole)]
 Method = Annotated[str, typer.Option("--method", metavar="NAME", help=f"{' or '.join(METHODS)}.")]
-Loop = Annotated[str, typer.Option("--loop", metavar="NAME", help="open infers once, closed at every stage.")]
+Loop = Annotated[
+    str, typer.Option("--loop", metavar="NAME", help="open infers once, closed at every stage, turns at every move.")
+]
 Choice = Annotated[str, typer.Option("--choice", metavar="NAME", help="map takes the most probable move, or sample.")]
 
 

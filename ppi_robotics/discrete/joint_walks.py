@@ -69,9 +69,11 @@ def joint_messages(problem):
     """`JointMessages` of a `Rendezvous`.
 
     Raises:
-      ProblemError: if there are too many joint states.
+      ProblemError: if there are too many joint states, or some walkers have moved already.
     """
     N, M = len(problem.moves), len(problem.start)
+    if problem.moved.any():
+        raise ProblemError("some walkers have moved already; give a problem where all have the same stages left")
     if (problem.stages + 1) * float(N) ** M > MOST_NUMBERS:
         raise ProblemError(
             f"{M} walkers on {N} cells have {N}^{M} joint states, too many for messages of {problem.stages} stages; "

@@ -47,6 +47,9 @@ class RendezvousBeliefs(CountBeliefs):
           t: stage, from 0.
           cells: of the walkers (M,); by default where they start.
 
+        Returns:
+          The probabilities; 0 for walkers that have made this move already.
+
         Raises:
           ProblemError: if the stage is out of range, or a walker is at a cell from where the walks do not go on.
         """
@@ -58,14 +61,15 @@ class RendezvousBeliefs(CountBeliefs):
         walks.pull(problem.moves, self.tilt, problem.stages - t - 1, ahead)
         there = problem.moves[cells]  # (M, A)
         chance = np.where(there >= 0, np.take_along_axis(ahead, np.maximum(there, 0), axis=1), 0.0)
-        total = chance.sum(axis=1, keepdims=True)
-        if not (total > 0.0).all():
-            lost = int(np.flatnonzero(total[:, 0] <= 0.0)[0])
+        total, made = chance.sum(axis=1, keepdims=True), problem.moved & (t == 0)
+        lost = np.flatnonzero((total[:, 0] <= 0.0) & ~made)
+        if len(lost):
+            lost = int(lost[0])
             raise ProblemError(
                 f"walker {lost} is at cell {cells[lost]} at stage {t}, where its walk has probability 0; "
                 "infer again from there"
             )
-        return chance / total
+        return _relative(chance, total) * ~made[:, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +84,7 @@ class Rendezvous:
       places: cells (S,) that reward company.
       shared: cost (S,) of a place where at least two walkers end.
       temperature: that divides costs, positive.
+      moved: which walkers (M,) have made the first move already, and are where it took them; none by default.
     """
 
     moves: np.ndarray
@@ -89,8 +94,11 @@ class Rendezvous:
     places: np.ndarray
     shared: np.ndarray
     temperature: float
+    moved: np.ndarray | None = None
 
     def __post_init__(self):
+        moved = np.zeros(len(self.start)) if self.moved is None else self.moved
+        object.__setattr__(self, "moved", frozen(moved, bool))
         for name in ("moves", "start", "places"):
             object.__setattr__(self, name, frozen(getattr(self, name), np.int64))
         for name in ("alone", "shared"):
@@ -116,10 +124,15 @@ class Rendezvous:
             )
         if not isinstance(self.stages, int | np.integer) or self.stages < 0:
             raise ProblemError(f"stages is {self.stages!r}; expected a whole number from 0")
+        if self.moved.shape != self.start.shape or self.stages < self.moved.any():
+            raise ProblemError(
+                f"moved is {self.moved.tolist()} of {self.stages} stages; expected a truth value for each walker, "
+                "and a stage to have moved in"
+            )
 
-    def after(self, start, stages):
+    def after(self, start, stages, moved=None):
         """The same problem from other cells for other stages, for instance those that are left."""
-        return replace(self, start=start, stages=stages)
+        return replace(self, start=start, stages=stages, moved=moved)
 
     def at(self, temperature):
         """The same problem at another temperature."""
@@ -160,7 +173,7 @@ class Rendezvous:
     def free_ends(self):
         """Probability (M, N) of the walkers' last cells without control."""
         ends = np.empty((len(self.start), len(self.moves)))
-        walks.spread(self.moves, self.start, self.stages, ends)
+        walks.spread(self.moves, self.start, self.stages - self.moved, ends)
         return ends
 
     @functools.cached_property

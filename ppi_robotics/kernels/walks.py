@@ -11,14 +11,14 @@ from ppi_robotics.kernels.tabular import OPTIONS
 
 @njit(**OPTIONS)
 def spread(moves, start, stages, out):
-    """out (M, N): where walkers that start at cells (M,) are after some stages."""
+    """out (M, N): where walkers that start at cells (M,) are after stages (M,)."""
     N, A = moves.shape
     ahead = np.empty(N)
     for i in range(start.shape[0]):
         here = out[i]
         here[:] = 0.0
         here[start[i]] = 1.0
-        for _ in range(stages):
+        for _ in range(stages[i]):
             ahead[:] = 0.0
             for x in range(N):
                 if here[x] == 0.0:
