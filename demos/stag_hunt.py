@@ -12,7 +12,7 @@ from plants import StagHunt
 from ppi_robotics import animation_stag, plotting_stag
 
 
-def main(folder, side=20, hunters=10, seed=0):
+def main(folder, side=20, hunters=10, seed=1):
     hunts = {}
     for temperature in (10.0, 0.1):
         hunt = StagHunt.random(side, hunters, seed, temperature=temperature)
@@ -24,7 +24,7 @@ def main(folder, side=20, hunters=10, seed=0):
             played = hunt.play("exact", loop)
             at_hares, caught = hunt.caught(played.states[-1])
             cost = f"cost {hunt.cost(played.states[-1]):g}, least in reach {hunt.problem.least_cost():g}"
-            print(f"  {loop}: {at_hares} hunters at hares, {caught} stags caught, {cost}")
+            print(f"  {loop}: hunters at hares: {at_hares}, stags caught: {caught}, {cost}")
             hunts[f"λ = {temperature:g}, {loop}"] = hunt, np.array(played.states)
     folder.mkdir(parents=True, exist_ok=True)
     plotting_stag.hunt_paths(hunts)[0].figure.savefig(folder / "hunt.png")

@@ -115,7 +115,7 @@ def run(
             for hunt, one in zip(hunts, found, strict=True)
         ]
         columns = ["lambda", "moves", "status", "cost R", "least R in reach", "hunters at hares", "stags caught"]
-        show_rows(f"{heading(hunts[0])}, {method}, {loop} loop, {choice}, seed {play_seed}", [columns, *rows], files)
+        show_rows(f"{heading(hunts[0])}, {method}, loop {loop}, {choice}, seed {play_seed}", [columns, *rows], files)
     return remark_unless_converged(found)
 
 
@@ -186,8 +186,8 @@ def setting(hunt):
 def heading(hunt):
     """What a table is about."""
     return (
-        f"{hunt.side} x {hunt.side} cells, {len(hunt.hunters)} hunters, {len(hunt.hares)} hares at {hunt.hare:g}, "
-        f"{len(hunt.stags)} stags at {hunt.stag:g}"
+        f"{hunt.side} x {hunt.side} cells, hunters: {len(hunt.hunters)}, hares: {len(hunt.hares)} of cost {hunt.hare:g}, "
+        f"stags: {len(hunt.stags)} of cost {hunt.stag:g}"
     )
 
 

@@ -116,7 +116,7 @@ def test_run_draws_the_hunt(capsys):
         assert image.n_frames > 20
     code, output, _ = run(capsys, "stag", "run", "--case", "5x5", "--loop", "closed", "--choice", "sample")
     assert code == 0
-    assert "closed loop, sample" in output
+    assert "loop closed, sample" in output
     assert not Path("out").exists()
 
 

@@ -445,8 +445,10 @@ def test_samples_by_turns_follow_the_law_of_the_joint_walks(hunt):
 
 
 def test_closer_loops_help_at_low_temperatures():
-    """Means of ten hunts, the same for all loops. By turns every move leaves the joint law, which at this temperature has
-    the least cost almost surely, so that all of them reach it."""
+    """Means of ten hunts, the same for all loops.
+
+    At this temperature the joint law has the least cost almost surely, and by turns no move leaves that law.
+    """
     excess = {"open": [], "closed": [], "turns": []}
     for seed in range(10):
         hunt = StagHunt.random(20, 10, seed, temperature=0.1)
