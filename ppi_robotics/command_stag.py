@@ -186,8 +186,8 @@ def setting(hunt):
 def heading(hunt):
     """What a table is about."""
     return (
-        f"{hunt.side} x {hunt.side} cells, hunters: {len(hunt.hunters)}, hares: {len(hunt.hares)} of cost {hunt.hare:g}, "
-        f"stags: {len(hunt.stags)} of cost {hunt.stag:g}"
+        f"{hunt.side} x {hunt.side} cells, hunters: {len(hunt.hunters)}, "
+        f"hares: {len(hunt.hares)} of cost {hunt.hare:g}, stags: {len(hunt.stags)} of cost {hunt.stag:g}"
     )
 
 
