@@ -19,6 +19,7 @@ MODULES = (
     "tables",
     "graphs",
     "chains",
+    "stag",
     "startup",
 )
 

@@ -7,7 +7,18 @@ from plants.cart_pole import CartPole
 from plants.double_cart_pole import DoubleCartPole
 from plants.gridworld import GridWorld
 from plants.pendulum import Pendulum
+from plants.stag_hunt import StagHunt
 
 BY_NAME = {plant.name: plant for plant in (Pendulum, CartPole, Acrobot, DoubleCartPole)}
 
-__all__ = ["BY_NAME", "Acrobot", "BlocksWorld", "CartPole", "DoubleCartPole", "GridWorld", "Pendulum", "mujoco_bodies"]
+__all__ = [
+    "BY_NAME",
+    "Acrobot",
+    "BlocksWorld",
+    "CartPole",
+    "DoubleCartPole",
+    "GridWorld",
+    "Pendulum",
+    "StagHunt",
+    "mujoco_bodies",
+]

@@ -59,6 +59,7 @@ from ppi_robotics.command_output import (
 )
 from ppi_robotics.command_risk import risk
 from ppi_robotics.command_sampling import mppi
+from ppi_robotics.command_stag import stag
 from ppi_robotics.command_swingup import exit_code, swing_up
 from ppi_robotics.command_work import (
     Interrupted,
@@ -218,6 +219,7 @@ app.command()(risk)
 app.command()(mujoco)
 app.add_typer(grid)
 app.add_typer(central, name="central")
+app.add_typer(stag)
 
 
 # -- the program -----------------------------------------------------------------------------------------------------
