@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import ppi_robotics as ppi
-from plants import BlocksWorld
+from plants import BlocksWorld, StagHunt
 from ppi_robotics.discrete import FactorGraph, IndexMap, Table, belief_propagation, junction_tree
 from ppi_robotics.solution import Status
 from tests.graphs import random_graph, random_tree
@@ -212,3 +212,15 @@ def test_variables_without_factors_count():
     found = belief_propagation(FactorGraph((2, 3, 4), [Table((1,), np.zeros(3))]))
     assert found.log_partition == pytest.approx(math.log(24))
     np.testing.assert_allclose(found.beliefs[2], 0.25)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_what_has_converged_is_left_alone_by_another_schedule(schedule):
+    """Two stags that pairs of three hunters compete for: messages that settle slowly, and damping."""
+    graph = StagHunt(3, [0, 2, 6], [1, 3], [4, 8], 3, temperature=0.3).graph().graph
+    found = belief_propagation(graph, schedule, damping=0.3, tolerance=1e-8, max_sweeps=3000)
+    again = belief_propagation(graph, "sequential", damping=0.3, max_sweeps=1, start=found)
+    assert found.status.solved
+    assert again.change < 1e-7
+    assert found.log_partition == pytest.approx(43.35648783, abs=1e-6)
+    assert found.inconsistency < 1e-6

@@ -213,3 +213,10 @@ def loaded(statement):
     report = f"{statement}; import sys; print(*(set({sorted(HOMES)!r}) & set(sys.modules)))"
     command = [sys.executable, "-c", report]
     return set(subprocess.run(command, check=True, capture_output=True, text=True, cwd=PACKAGE.parent).stdout.split())
+
+
+def test_no_public_name_is_that_of_a_module():
+    """Importing a module sets its name in the package, where it would hide the function."""
+    for package in (ppi, ppi_robotics.discrete):
+        modules = {path.stem for path in Path(package.__file__).parent.iterdir()}
+        assert not modules & set(package.__all__)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppi_robotics.discrete.factor_graph import FactorGraph, Table
-from ppi_robotics.discrete.junction_tree import junction_tree
+from ppi_robotics.discrete.junction_trees import junction_tree
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.solution import Status
 

@@ -13,8 +13,8 @@ import itertools
 import numpy as np
 from scipy.special import softmax
 
-from ppi_robotics.discrete.belief_propagation import check_options
 from ppi_robotics.discrete.graph_beliefs import GraphBeliefs
+from ppi_robotics.discrete.loopy_propagation import check_options
 from ppi_robotics.discrete.message_net import first_messages, pieces, workspace
 from ppi_robotics.discrete.regions import RegionGraph, minimal_regions
 from ppi_robotics.errors import ProblemError

@@ -27,7 +27,8 @@ def belief_propagation(graph, schedule="sequential", damping=0.0, tolerance=1e-9
     Args:
       graph: `FactorGraph`.
       schedule: "sequential" renews the factors in their order; "flood" all at once; "random" in an order drawn for
-        every sweep; "residual" those first whose messages would change most.
+        every sweep; "residual" those first whose messages would change most, and all once more where that
+        changes nothing any longer.
       damping: share of the old logarithm in a new message, from 0 to below 1.
       tolerance: of the change of a probability in a sweep, below which it has converged.
       max_sweeps: updates of every factor at most.
@@ -46,11 +47,12 @@ def belief_propagation(graph, schedule="sequential", damping=0.0, tolerance=1e-9
     net = lay_out(graph.sizes, scopes, graph.entries)
     messages, work = first_messages(net.offset, graph, scopes, start, SCHEDULES), workspace(net)
     into, beliefs, joint = np.zeros_like(messages), np.zeros(net.start[-1]), np.zeros(net.entry[-1])
-    advance = _sweeper(schedule, net, messages, damping, into, work, seed)
+    advance, advance_some = _sweepers(schedule, net, messages, damping, into, work, seed)
     kernel.node_beliefs(net, messages, beliefs, work)  # what the first sweep changes
     change, status, trace = np.inf, Status.MAX_ITERATIONS, []
-    for _ in range(max_sweeps):
-        possible = advance(len(trace))
+    for n in range(max_sweeps):
+        whole = advance_some is None or n == 0 or change <= tolerance  # what some factors say settles nothing
+        possible = advance() if whole else advance_some()
         if possible:
             change, of_nodes = kernel.node_beliefs(net, messages, beliefs, work)
             log_z = kernel.bethe(net, messages, of_nodes, into, joint) if change >= 0.0 else -np.inf
@@ -59,7 +61,7 @@ def belief_propagation(graph, schedule="sequential", damping=0.0, tolerance=1e-9
             status = Status.CONTRADICTION
             break
         trace.append(-log_z)
-        if change <= tolerance:
+        if whole and change <= tolerance:
             status = Status.CONVERGED
             break
     failed = status is Status.CONTRADICTION
@@ -95,28 +97,31 @@ def check_options(schedule, damping, tolerance, max_sweeps, known=SCHEDULES):
         raise ProblemError(f"the largest number of sweeps is {max_sweeps!r}; expected a whole number from 1")
 
 
-def _sweeper(schedule, net, messages, damping, into, work, seed):
-    """Function of the number of the sweep that renews the messages; False after a contradiction."""
+def _sweepers(schedule, net, messages, damping, into, work, seed):
+    """Functions that renew all messages, and by the residual schedule some, else None; False after a contradiction."""
     order, fresh = np.arange(len(net.scope) - 1), messages.copy()
     random = np.random.Generator(np.random.Philox(seed))
     tree = np.zeros(2 << max(len(order) - 1, 0).bit_length())
 
-    def sequential(_):
+    def sequential():
         return kernel.sweep(net, order, messages, damping, into, work, messages)
 
-    def at_random(_):
+    def at_random():
         return kernel.sweep(net, random.permutation(len(order)), messages, damping, into, work, messages)
 
-    def flood(_):
+    def flood():
         possible = kernel.sweep(net, order, messages, damping, into, work, fresh)
         messages[:] = fresh
         return possible
 
-    def by_residual(n):
-        if n == 0:
-            if not kernel.sweep(net, order, messages, damping, into, work, fresh):
-                return False
-            kernel.rank_all(net, messages, fresh, tree)
+    def ranked():
+        if not sequential() or not kernel.sweep(net, order, messages, damping, into, work, fresh):
+            return False
+        kernel.rank_all(net, messages, fresh, tree)
+        return True
+
+    def by_residual():
         return kernel.sweep_by_residual(net, messages, damping, into, work, fresh, tree)
 
-    return dict(zip(SCHEDULES, (sequential, flood, at_random, by_residual), strict=True))[schedule]
+    whole = dict(zip(SCHEDULES, (sequential, flood, at_random, ranked), strict=True))[schedule]
+    return whole, by_residual if schedule == "residual" else None
