@@ -24,6 +24,7 @@ _WHERE = {
     ),
     "discretization": ("discretize", "Grid", "GridProblem"),
     "inference": ("Inference",),
+    "compositions": ("solve_compositions", "size_of", "CompositionControl", "Forecast"),
     "kl_control": ("play", "pick", "Play"),
     "moments": ("mean_and_variance",),
     "examples": ("random_problem",),
