@@ -138,7 +138,7 @@ class Space:
         assert count == orbits
         table = np.full(1 << (2 * orbits - 1).bit_length(), -1, dtype=np.int32)
         kernels.fill_table(keys, table)
-        moves, done = np.empty((orbits, 2 * n), dtype=np.int32), 0
+        moves, done = np.empty((orbits, 2 * n), dtype=np.uint32), 0
         parts = list(_parts(orbits))
 
         def fill(part):
@@ -320,9 +320,9 @@ class CompositionControl(Inference):
 
 def _messages(space, stages, cost, goal, charged, chance, start, say):
     """`History` of the messages, and log Z of the place of the start."""
-    N, costs = len(space.keys), space.costs(cost)
+    N = len(space.keys)
     weights, message, layers = np.empty(N, dtype=np.int64), np.empty(N, dtype=np.int64), np.zeros((2, N + 1), np.int64)
-    kernels.widen_exponentials(-costs, weights)
+    kernels.widen_exponentials(-space.costs(cost), weights)
     message[:] = kernels.BIAS << kernels.MANTISSA
     if goal is not None:
         message[np.arange(N) != space.places(goal)] = 0

@@ -121,7 +121,7 @@ def find(key, keys, table):
 def fill_moves(first, last, source, n, bits, group, keys, table, moves):
     """Fill in places after the moves of a block, column 2 k from k to k - 1, 2 k + 1 to k + 1, of keys source[first:last].
 
-    An empty location's moves lead to the number of keys.
+    Places are unsigned, which saves a look at the sign with every use. An empty location's moves lead to the number of keys.
     """
     mask = (1 << bits) - 1
     for i in range(first, last):
@@ -181,17 +181,20 @@ def backward(first, last, moves, chance, weights, ahead, message, out):
     where i moves are forbidden; without weights out is the message. Returns the least and the largest exponent.
     """
     nowhere, n, low, high = ahead.shape[0] - 1, moves.shape[1] // 2, 1 << 19, 0
+    near = np.empty(2 * n, dtype=np.int64)
     for i in range(first, last):
-        top = ahead[i] >> MANTISSA
+        top, forbidden = ahead[i], 0
         for j in range(2 * n):
-            top = max(top, ahead[moves[i, j]] >> MANTISSA)
+            near[j] = ahead[moves[i, j]]
+            top = max(top, near[j])
+            forbidden += moves[i, j] == nowhere
         if top == 0:
             message[i] = out[i] = 0
             continue
-        total, forbidden = n * aligned(ahead[i], top), 0  # whatever k is, nothing moves with l = 0
+        top >>= MANTISSA
+        total = n * aligned(ahead[i], top)  # whatever k is, nothing moves with l = 0
         for j in range(2 * n):
-            total += aligned(ahead[moves[i, j]], top)
-            forbidden += moves[i, j] == nowhere
+            total += aligned(near[j], top)
         own = widened(total * chance[forbidden], top - BIAS - MANTISSA - GUARD)
         message[i] = own
         low, high = min(low, own >> MANTISSA), max(high, own >> MANTISSA)
