@@ -18,17 +18,15 @@ from functools import cached_property
 import numpy as np
 
 from ppi_robotics.discrete.inference import Inference
+from ppi_robotics.discrete.ring import ALONE, KEY_BITS, Space, count_orbits, parts, symmetries
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import compositions as kernels
-from ppi_robotics.rollouts import check_count, in_threads, processors
+from ppi_robotics.rollouts import check_count, in_threads
 from ppi_robotics.solution import Status
 
-KEY_BITS = 63
-PART = 1 << 15  # states that a thread takes at least
 WIDE_HISTORY = 2.5e8  # bytes; longer histories of messages are shortened to 32 bits a number
 MOST_NATS = 150_000.0  # of cost over all stages that wide numbers hold
 MOST_STEPS = 1e9  # of moves that a forecast adds up
-ALONE = np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64)  # the group of no symmetry
 CHARGED, FORBIDDEN = ("every", "last"), ("lost", "renormalized")
 
 
@@ -50,14 +48,12 @@ class Size:
 def size_of(locations, blocks, stages, goal=None):
     """`Size` of a problem, before anything is done."""
     states = math.comb(blocks + locations - 1, locations - 1)
-    orbits = _orbits(locations, blocks, _group(locations, goal))
+    orbits = count_orbits(locations, blocks, symmetries(locations, goal))
     fixed = 8 * 4 + 4 * 2 * locations + 8  # keys, weights, two layers of messages; moves; table
     return Size(states, orbits, orbits * fixed + (stages + 1) * orbits * (8 if _wide(orbits, stages) else 4))
 
 
-def solve_compositions(
-    start, stages, cost, goal=None, charged="every", forbidden="lost", memory=2e9, progress=None
-):
+def solve_compositions(start, stages, cost, goal=None, charged="every", forbidden="lost", memory=2e9, progress=None):
     """Solve the control of blocks on a ring exactly, from every start and at every stage.
 
     Args:
@@ -87,7 +83,7 @@ def solve_compositions(
             f"and take {_in_words(size.bytes)}, more than the {_in_words(memory)} allowed; allow more memory, or infer "
             "approximately by belief propagation or by the cluster variation method"
         )
-    space = Space.of(n, m, _group(n, goal), size.orbits, say)
+    space = Space.of(n, m, symmetries(n, goal), size.orbits, say)
     chance = np.full(2 * n + 1, 1.0 / (3 * n)) if forbidden == "lost" else 1.0 / (3 * n - np.arange(2 * n + 1))
     history, log_z = _messages(space, stages, cost, goal, charged, chance, int(space.places(start)), say)
     for array in (start, cost, chance):
@@ -107,69 +103,6 @@ def solve_compositions(
         chance=chance,
         history=history,
     )
-
-
-@dataclass(frozen=True, eq=False)
-class Space:
-    """States up to symmetry.
-
-    Attributes:
-      locations, blocks, bits: n, m, and bits of a key for a location.
-      group: turns, and turns of mirror images, that change nothing.
-      keys: (N,) of representatives, ascending.
-      table: where keys are.
-      moves: places (N, 2 n) after k -> k - 1 and k -> k + 1 for every k; N where k is empty.
-    """
-
-    locations: int
-    blocks: int
-    bits: int
-    group: tuple
-    keys: np.ndarray
-    table: np.ndarray
-    moves: np.ndarray = field(repr=False)
-
-    @classmethod
-    def of(cls, n, m, group, orbits, say):
-        """Enumerate the representatives and their moves."""
-        bits, keys = m.bit_length(), np.empty(orbits, dtype=np.int64)
-        say("states", 0, 1)
-        count = kernels.enumerate_keys(n, m, bits, group, keys)
-        assert count == orbits
-        table = np.full(1 << (2 * orbits - 1).bit_length(), -1, dtype=np.int32)
-        kernels.fill_table(keys, table)
-        moves, done = np.empty((orbits, 2 * n), dtype=np.uint32), 0
-        parts = list(_parts(orbits))
-
-        def fill(part):
-            kernels.fill_moves(*part, keys, n, bits, group, keys, table, moves)
-            return part[1]
-
-        for done in in_threads(fill, parts):
-            say("moves", done, orbits)
-        return cls(n, m, bits, group, keys, table, moves)
-
-    def pack(self, heights):
-        """Keys (...) of heights (..., n)."""
-        return (np.asarray(heights, dtype=np.int64) << (self.bits * np.arange(self.locations))).sum(axis=-1)
-
-    def heights(self, keys):
-        """Heights (..., n) of keys (...)."""
-        return np.asarray(keys)[..., None] >> (self.bits * np.arange(self.locations)) & ((1 << self.bits) - 1)
-
-    def places(self, heights):
-        """Places (...) of the representatives of heights (..., n)."""
-        keys = np.atleast_1d(self.pack(heights))
-        found = np.empty(keys.size, dtype=np.int32)
-        kernels.find_all(keys.ravel(), self.locations, self.bits, self.group, self.keys, self.table, found)
-        return found.reshape(np.shape(heights)[:-1])
-
-    def costs(self, cost):
-        """Cost (N,) of the representatives."""
-        total, mask = np.zeros(len(self.keys)), (1 << self.bits) - 1
-        for i in range(self.locations):
-            total += cost[self.keys >> (i * self.bits) & mask]
-        return total
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,12 +188,12 @@ class CompositionControl(Inference):
         n, flat = self.space.locations, heights.reshape(-1, self.space.locations)
         logs = np.full((len(flat), n, 3), -np.inf)
         for k in range(n):
-            for l in (-1, 1):
+            for way in (-1, 1):
                 there = np.flatnonzero(flat[:, k] > 0)
                 moved = flat[there]
                 moved[:, k] -= 1
-                moved[:, (k + l) % n] += 1
-                logs[there, k, l + 1] = self._ahead(moved, t + 1)
+                moved[:, (k + way) % n] += 1
+                logs[there, k, way + 1] = self._ahead(moved, t + 1)
         logs[:, :, 1] = self._ahead(flat, t + 1)[:, None]
         logs = logs.reshape(len(flat), 3 * n)
         top = logs.max(axis=1, keepdims=True)
@@ -336,7 +269,7 @@ def _messages(space, stages, cost, goal, charged, chance, start, say):
         def part(ends, ahead=ahead, out=out):
             return kernels.backward(*ends, space.moves, chance, weights, ahead, message, out)
 
-        lows, highs = zip(*in_threads(part, _parts(N)), strict=True)
+        lows, highs = zip(*in_threads(part, parts(N)), strict=True)
         _keep(history, t, message, (min(lows), max(highs)))
         ahead, out = out, ahead
         say("messages", stages - t, stages)
@@ -363,47 +296,13 @@ def _keep(history, t, message, exponents):
     def part(ends):
         kernels.shorten(*ends, message, low - 1, kernels.MANTISSA - bits, row)
 
-    for _ in in_threads(part, _parts(len(row))):
+    for _ in in_threads(part, parts(len(row))):
         pass
 
 
 def _wide(orbits, stages):
     """Whether messages are kept in full."""
     return (stages + 1) * orbits * 8 <= WIDE_HISTORY
-
-
-def _parts(count):
-    """First and end of what the threads take each."""
-    size = max(PART, -(-count // (4 * processors())))
-    for first in range(0, count, size):
-        yield first, min(first + size, count)
-
-
-def _group(n, goal):
-    """Turns of the ring, and turns of its mirror image, that leave a goal as it is."""
-    if goal is None:
-        return np.arange(n), np.arange(n)
-    same = [[r for r in range(n) if (np.roll(image, r) == goal).all()] for image in (goal, goal[::-1])]
-    return tuple(np.array(turns, dtype=np.int64) for turns in same)
-
-
-def _orbits(n, m, group):
-    """Number of states that differ by more than a symmetry: the mean of those that each symmetry leaves alone."""
-    turns, mirror_turns = group
-    total = 0
-    for r in turns:
-        count = math.gcd(n, int(r))  # of cycles
-        length = n // count
-        total += math.comb(m // length + count - 1, count - 1) if m % length == 0 else 0
-    for r in mirror_turns:
-        # location i goes to r - 1 - i: pairs, and one or two locations on the axis
-        fixed = sum((int(r) - 1 - 2 * i) % n == 0 for i in range(n))
-        pairs = (n - fixed) // 2
-        for rest in range(m % 2, m + 1, 2) if fixed else (0,) if m % 2 == 0 else ():
-            on_axis = math.comb(rest + fixed - 1, fixed - 1) if fixed else 1
-            in_pairs = (m - rest) // 2
-            total += on_axis * (math.comb(in_pairs + pairs - 1, pairs - 1) if pairs else in_pairs == 0)
-    return total // (len(turns) + len(mirror_turns))
 
 
 def _check(start, stages, cost, goal, charged, forbidden):

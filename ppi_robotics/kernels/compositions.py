@@ -119,9 +119,10 @@ def find(key, keys, table):
 
 @njit(**OPTIONS)
 def fill_moves(first, last, source, n, bits, group, keys, table, moves):
-    """Fill in places after the moves of a block, column 2 k from k to k - 1, 2 k + 1 to k + 1, of keys source[first:last].
+    """Fill in places after moves of a block: column 2 k from k to k - 1, 2 k + 1 to k + 1; of keys source[first:last].
 
-    Places are unsigned, which saves a look at the sign with every use. An empty location's moves lead to the number of keys.
+    Places are unsigned, which saves a look at the sign with every use. From empty locations moves lead to the number of
+    keys.
     """
     mask = (1 << bits) - 1
     for i in range(first, last):
