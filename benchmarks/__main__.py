@@ -7,7 +7,19 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-MODULES = ("sweep", "iteration", "inference", "swing_up", "rollouts", "mujoco", "mpc", "mppi", "tables", "startup")
+MODULES = (
+    "sweep",
+    "iteration",
+    "inference",
+    "swing_up",
+    "rollouts",
+    "mujoco",
+    "mpc",
+    "mppi",
+    "tables",
+    "blocks",
+    "startup",
+)
 
 
 def rows(module):

@@ -243,11 +243,14 @@ def test_strong_costs_do_not_underflow():
 
 
 def test_samples_follow_the_forecast():
-    world = BlocksWorld([2, 0, 1, 1], 6, strength=3.0)
-    exact, count = world.exact(), 400
-    ends = np.array([world.run(exact.infer, "sample", seed).states[-1] for seed in range(count)])
-    error = ends.std(axis=0) / math.sqrt(count)
-    assert (np.abs(ends.mean(axis=0) - exact.forecast.heights[-1]) < 4 * error).all()
+    exact, count = BlocksWorld([2, 0, 1, 1], 6, strength=3.0).exact(), 400
+    plans = exact.sample(count, seed=3)
+    assert plans.shape == (count, 7, 4)
+    assert (plans.sum(axis=2) == 4).all()
+    assert set(np.abs(np.diff(plans, axis=1)).sum(axis=2).ravel()) == {0, 2}
+    error = np.maximum(plans.std(axis=0), 1e-9) / math.sqrt(count)
+    assert (np.abs(plans.mean(axis=0) - exact.forecast.heights) < 4.5 * error).all()  # 24 numbers: 1 of 6000 by chance
+    assert (exact.sample(count, seed=3) == plans).all()
 
 
 def test_path_cost_by_hand():
@@ -280,6 +283,10 @@ def test_unreachable_goals_are_contradictions():
     assert exact.status is Status.CONTRADICTION
     assert exact.log_partition == -math.inf
     assert np.isnan(exact.probabilities([3, 0, 0, 0])).all()
+    with pytest.raises(ppi.ProblemError, match="no plan meets the goal"):
+        exact.sample(3)
+    with pytest.raises(ppi.ProblemError, match="no plan meets the goal"):
+        exact.forecast  # noqa: B018
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from functools import cached_property
 import numpy as np
 
 from ppi_robotics.discrete.inference import Inference
+from ppi_robotics.discrete.kl_control import play
 from ppi_robotics.discrete.ring import ALONE, KEY_BITS, Space, count_orbits, parts, symmetries
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import compositions as kernels
@@ -206,18 +207,28 @@ class CompositionControl(Inference):
         """What `play` asks for: probabilities, this inference, no memory."""
         return self.probabilities(heights, t), self, memory
 
+    def sample(self, count, seed=0):
+        """Plans (count, T + 1, n) under optimal control from the start, by `play`."""
+        check_count(count, "count", 1)
+        if not self.status.solved:
+            raise ProblemError("there are no plans to sample: no plan meets the goal")
+        played = play(self.infer, self._step, np.tile(self.start, (count, 1)), self.stages, "sample", seed)
+        return np.stack(played.states, axis=1)
+
     @cached_property
     def forecast(self):
         """`Forecast` of the states passed under optimal control.
 
         Raises:
-          ProblemError: if there are too many states to add up; sample plans by `play` then.
+          ProblemError: if there are too many states to add up, for which there is `sample`, or no plan meets the goal.
         """
         n, m, states = self.space.locations, self.space.blocks, self.size.states
         if states * 3 * n * self.stages > MOST_STEPS:
             raise ProblemError(
-                f"{states} states for {self.stages} stages are too many to add up expectations; sample plans by `play`"
+                f"{states} states for {self.stages} stages are too many to add up expectations; sample plans by `sample`"
             )
+        if not self.status.solved:
+            raise ProblemError("there are no expectations: no plan meets the goal")
         plain = Space.of(n, m, ALONE, states, _silent)
         heights = plain.heights(plain.keys)
         places, costs = self.space.places(heights), np.append(plain.costs(self.cost), 0.0)
@@ -235,6 +246,14 @@ class CompositionControl(Inference):
         actions[:, :, ::2], actions[:, :, 1] = moved[:, :-1].reshape(-1, n, 2), moved[:, -1:] / n
         actions = actions.reshape(self.stages, 3 * n) / moved.sum(axis=1, keepdims=True)
         return Forecast(p @ heights, actions, p @ entropy, p @ (share == 1.0).any(axis=1))
+
+    def _step(self, heights, actions):
+        """Heights (B, n) after actions (B,)."""
+        rows, k, way = np.arange(len(heights)), actions // 3, actions % 3 - 1
+        moved = heights.copy()
+        moved[rows, k] -= way != 0
+        moved[rows, (k + way) % self.space.locations] += way != 0
+        return moved
 
     def _ahead(self, heights, t):
         """log(exp(-cost) beta) of heights (B, n) at stage t."""
