@@ -225,7 +225,7 @@ class CompositionControl(Inference):
         n, m, states = self.space.locations, self.space.blocks, self.size.states
         if states * 3 * n * self.stages > MOST_STEPS:
             raise ProblemError(
-                f"{states} states for {self.stages} stages are too many to add up expectations; sample plans by `sample`"
+                f"{states} states for {self.stages} stages are too many to add up; sample plans by `sample`"
             )
         if not self.status.solved:
             raise ProblemError("there are no expectations: no plan meets the goal")
