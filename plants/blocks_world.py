@@ -6,7 +6,7 @@ Kappen, Gomez, Opper, *Optimal control as a graphical model inference problem* (
 import numpy as np
 
 from ppi_robotics import ProblemError
-from ppi_robotics.discrete import play, solve_compositions
+from ppi_robotics.discrete import CoupledChains, play, solve_compositions
 
 NORMS = ("blocks", "locations")  # what heights are divided by in the entropy
 CHARGED = ("every", "last")  # the states that the cost counts for
@@ -140,6 +140,21 @@ class BlocksWorld:
           choice, seed, progress: as of `play`.
         """
         return play(infer, self.step, self.start, self.stages, choice, seed, progress)
+
+    def chains(self):
+        """The world as `ppi_robotics.discrete.CoupledChains`, which ignore that heights keep their sum.
+
+        Raises:
+          ProblemError: if forbidden is "renormalized", which would couple all locations.
+        """
+        if self.forbidden == "renormalized":
+            raise ProblemError(
+                "forbidden is 'renormalized', which couples all locations; choose 'lost', or solve it exactly"
+            )
+        charged = np.ones(self.stages) if self.charged == "every" else np.arange(self.stages) == self.stages - 1
+        prior = np.full(self.actions, -np.log(self.actions))
+        weights = -np.outer(charged, self.cost)
+        return CoupledChains(self.start, self.shifts, prior, weights, self.goal, (self.locations, 3))
 
 
 def moves_between(start, goal):
