@@ -18,6 +18,7 @@ MODULES = (
     "mppi",
     "tables",
     "blocks",
+    "chains",
     "startup",
 )
 

@@ -3,11 +3,9 @@
 Kappen, Gomez, Opper, *Optimal control as a graphical model inference problem* (Machine Learning, 2012), section 3.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
-from ppi_robotics import ProblemError, Status
+from ppi_robotics import ProblemError
 from ppi_robotics.discrete import CoupledChains, play, solve_compositions
 
 NORMS = ("blocks", "locations")  # what heights are divided by in the entropy
@@ -137,23 +135,12 @@ class BlocksWorld:
     def run(self, infer, choice="map", seed=0, progress=None):
         """A plan from the start by inference at every stage: `ppi_robotics.discrete.Play`.
 
-        Approximate inference may give moves from empty locations a probability; they are left out. Where nothing else
-        has one, the plan ends in a contradiction.
-
         Args:
-          infer: function of heights (n,), stage and memory, see `ppi_robotics.discrete.play`; `exact().infer` is one.
+          infer: function of heights (n,), stage and memory, see `ppi_robotics.discrete.play`: `exact().infer`,
+            or what `ppi_robotics.discrete.receding` makes of `chains()`.
           choice, seed, progress: as of `play`.
         """
-
-        def possible(heights, t, memory):
-            probabilities, inference, memory = infer(heights, t, memory)
-            probabilities = np.where(self.allowed(heights), probabilities, 0.0)
-            total = probabilities.sum()
-            if not total > 0.0:
-                return probabilities, replace(inference, status=Status.CONTRADICTION), memory
-            return probabilities / total, inference, memory
-
-        return play(possible, self.step, self.start, self.stages, choice, seed, progress)
+        return play(infer, self.step, self.start, self.stages, choice, seed, progress)
 
     def chains(self):
         """The world as `ppi_robotics.discrete.CoupledChains`, which ignore that heights keep their sum.

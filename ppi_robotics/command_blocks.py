@@ -6,10 +6,11 @@ import numpy as np
 import typer
 
 from ppi_robotics.command_arguments import Json, Out, check_choice, check_counts, check_range, option, real, whole
-from ppi_robotics.command_blocks_fig5 import draw_rates, instances_of, names_of, rates_of, show_rates
+from ppi_robotics.command_blocks_fig5 import PLANNERS, draw_rates, planners_of, rates_of, show_rates
 from ppi_robotics.command_blocks_work import (
     APPROXIMATE,
     LABELS,
+    LOOPS,
     act,
     affordable,
     compare,
@@ -30,6 +31,7 @@ from ppi_robotics.command_work import Files
 from ppi_robotics.errors import ProblemError
 
 METHODS = ("exact", *APPROXIMATE)
+MOST = 1000  # locations or blocks of random goals
 
 blocks = typer.Typer(name="blocks", help="Blocks on a ring: exact control, belief propagation, cluster variation.")
 
@@ -58,7 +60,7 @@ OuterLoops = Annotated[int, option("--outer", "N", "Outer iterations of the doub
 Counts = Annotated[str, typer.Option("--n", metavar="N1,N2,...", help="Numbers of locations.")]
 BlockCounts = Annotated[str, typer.Option("--m", metavar="M1,M2,...", help="Numbers of blocks.")]
 Instances = Annotated[int, option("--instances", "N", "Random starts and goals for each size.", whole)]
-Compared = Annotated[str, typer.Option("--methods", metavar="NAME,...", help=f"Of {', '.join(METHODS)}.")]
+Compared = Annotated[str, typer.Option("--methods", metavar="NAME,...", help=f"Of exact, {', '.join(PLANNERS)}.")]
 
 
 @blocks.command()
@@ -158,13 +160,16 @@ def run(
     damping: Damping = 0.0,
     tolerance: Tolerance = 1e-6,
     sweeps: Sweeps = 1000,
-    outer: OuterLoops = 1000,
+    outer: OuterLoops = 60,
     memory: Memory = 2.0,
     seed: RandomSeed = 0,
     out: Out = None,
     as_json: Json = False,
 ):
-    """Infer, move, infer again on the stages that are left; --out draws plan.png and blocks.gif."""
+    """Infer, move, infer again on the stages that are left; --out draws plan.png and blocks.gif.
+
+    cvm and double_loop go on at later stages from their last messages, with a few outer iterations each.
+    """
     from ppi_robotics.discrete.kl_control import CHOICES
 
     check_choice("method", method, METHODS)
@@ -173,6 +178,7 @@ def run(
     check_positive("--memory", memory)
     files, world = Files(out), make_world(n, m, T, x0, goal, lam, norm, charged, forbidden)
     options = inference_options(damping, tolerance, sweeps, outer)
+    options |= LOOPS if method in ("cvm", "double_loop") else {}
     play, seconds, solution = act(world, method, choice, seed, options, 1e9 * memory)
     facts = {"method": method, "label": LABELS[method], "choice": choice} | play_facts(world, play)
     facts["seconds"] = seconds
@@ -197,9 +203,6 @@ def fig5(
     m: BlockCounts = "4,8,16",
     instances: Instances = 20,
     methods: Compared = "bp,cvm",
-    damping: Damping = 0.0,
-    tolerance: Tolerance = 1e-4,
-    sweeps: Sweeps = 1000,
     seed: RandomSeed = 0,
     out: Out = None,
     as_json: Json = False,
@@ -207,28 +210,24 @@ def fig5(
     """Count how often plans in receding horizon reach random goals, and their seconds; --out draws fig5.png."""
     check_range("--instances", instances, 1)
     check_counts(seed)
-    names, options = names_of(methods, METHODS), inference_options(damping, tolerance, sweeps)
+    names = planners_of(methods)
     sizes = [
         (locations, many)
         for locations in numbers_of("--n", n, "whole numbers", "4,6,8")
         for many in numbers_of("--m", m, "whole numbers", "4,8,16")
     ]
     for locations, many in sizes:
-        check_range("--n", locations, 2, 1000)
-        check_range("--m", many, 1, 1000)
-    files, cells = Files(out), []
+        check_range("--n", locations, 2, MOST)
+        check_range("--m", many, 1, MOST)
+    files, rows = Files(out), []
     with progress("planning") as say:
-        for locations, many in sizes:
-            worlds = instances_of(locations, many, instances, seed)
-            for name in names:
-                told = f"{LABELS[name]}: {locations} locations, {many} blocks, instance"
-                cells.append(rates_of(worlds, name, options, seed, lambda i, told=told: say(f"{told} {i}")))
+        for size in sizes:
+            rows += rates_of(*size, names, instances, seed, say)
     if out is not None:
-        draw_rates(cells, files)
+        draw_rates(rows, files)
     if as_json:
-        facts = {"instances": instances, "seed": seed, "tolerance": tolerance, "damping": damping, "sweeps": sweeps}
-        return show_json(facts | {"cells": cells, "files": files.written})
-    show_rates(cells, instances, seed, options, files)
+        return show_json({"instances": instances, "seed": seed, "cells": rows, "files": files.written})
+    show_rates(rows, instances, seed, files)
     return 0
 
 

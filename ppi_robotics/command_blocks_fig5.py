@@ -1,86 +1,91 @@
-"""How often methods reach random goals of the blocks world: cells of a table over locations and blocks."""
+"""How often plans of the blocks world reach random goals: rows of a table over locations and blocks."""
 
-import math
 import time
 
 import numpy as np
 
 from ppi_robotics.command_arguments import check_choice
-from ppi_robotics.command_blocks_work import LABELS, act
+from ppi_robotics.command_blocks_work import LABELS, solve_exactly
 from ppi_robotics.command_output import progress, show_rows
 from ppi_robotics.command_work import write_figure
 
+PLANNERS = {"bp": "bp", "merged": "merged bp", "cvm": "double loop"}  # names of plants.blocks_study
 
-def names_of(text, known):
-    """Names of a list that is separated by commas."""
+
+def planners_of(text):
+    """Names of planners of a list that is separated by commas."""
     names = text.split(",")
     for name in names:
-        check_choice("method", name, known)
+        check_choice("method", name, ("exact", *PLANNERS))
     return list(dict.fromkeys(names))
 
 
-def instances_of(n, m, count, seed):
-    """Worlds of m n / 4 moves, rounded up, with blocks laid at random at the start and in goals within reach."""
-    from plants.blocks_world import BlocksWorld, moves_between
+def rates_of(n, m, names, instances, seed, say):
+    """Rows of one size by all planners, for JSON."""
+    from plants.blocks_study import goal_rates
 
-    stages, worlds = math.ceil(m * n / 4), []
-    random = np.random.Generator(np.random.Philox([seed, n, m]))
-    while len(worlds) < count:
-        start, goal = random.multinomial(m, np.full(n, 1 / n), 2)
-        if moves_between(start, goal) <= stages:
-            worlds.append(BlocksWorld(start, stages, goal))
-    return worlds
+    rows = []
+    for name in names:
+        told = f"{LABELS[name]}: {n} locations, {m} blocks"
+        say(told)
+        if name == "exact":
+            row = exact_rates(n, m, instances, seed, lambda i, told=told: say(f"{told}, instance {i}"))
+        else:
+            (row,) = goal_rates((n,), (m,), instances, (PLANNERS[name],), seed)
+        rows.append(
+            {
+                "n": n,
+                "m": m,
+                "T": row.stages,
+                "method": name,
+                "label": LABELS[name],
+                "goal_rate": row.reached,
+                "goal_rate_standard_error": row.standard_error(row.reached),
+                "converged_rate": row.converged,
+                "cpu_seconds": row.seconds,
+                "sweeps": row.sweeps,
+            }
+        )
+    return rows
 
 
-def rates_of(worlds, method, options, seed, say):
-    """One cell: how often plans reach goals, how often inference converged at all stages, seconds of CPU a plan."""
-    reached, converged, seconds = [], [], []
-    for i, world in enumerate(worlds):
+def exact_rates(n, m, instances, seed, say):
+    """`plants.blocks_study.GoalRates` of exact control of the same worlds."""
+    from plants.blocks_study import GoalRates, random_goal
+
+    reached, seconds = [], []
+    for i in range(instances):
         say(i + 1)
-        began = time.process_time()
-        play = act(world, method, "map", seed, options, quiet=True)[0]
+        world, began = random_goal(n, m, (seed, i)), time.process_time()
+        play = world.run(solve_exactly(world).infer, seed=seed)
         seconds.append(time.process_time() - began)
-        end = np.asarray(play.states[-1])
-        reached.append(bool(len(play.states) == world.stages + 1 and (end == world.goal).all()))
-        converged.append(play.status.solved)
-    return {
-        "n": worlds[0].locations,
-        "m": worlds[0].blocks,
-        "T": worlds[0].stages,
-        "method": method,
-        "label": LABELS[method],
-        "instances": len(worlds),
-        "goal_rate": sum(reached) / len(worlds),
-        "converged_rate": sum(converged) / len(worlds),
-        "cpu_seconds": float(np.mean(seconds)),
-        "cpu_seconds_standard_error": float(np.std(seconds, ddof=1) / math.sqrt(len(worlds)))
-        if len(worlds) > 1
-        else None,
-    }
+        reached.append(bool((play.states[-1] == world.goal).all()))
+    took = float(np.mean(seconds))
+    return GoalRates("exact", n, m, world.stages, instances, 1.0, float(np.mean(reached)), took, 0.0, seed)
 
 
-def show_rates(cells, instances, seed, options, files):
-    """The table of all cells."""
-    rows = [
+def show_rates(rows, instances, seed, files):
+    """The table of all rows."""
+    texts = [
         [
-            f"{cell['n']}",
-            f"{cell['m']}",
-            f"{cell['T']}",
-            cell["label"],
-            f"{cell['goal_rate']:.2f}",
-            f"{cell['converged_rate']:.2f}",
-            f"{cell['cpu_seconds']:.4f}",
+            str(row["n"]),
+            str(row["m"]),
+            str(row["T"]),
+            row["label"],
+            f"{row['goal_rate']:.2f} ± {row['goal_rate_standard_error']:.2f}",
+            f"{row['converged_rate']:.2f}",
+            f"{row['cpu_seconds']:.4f}",
         ]
-        for cell in cells
+        for row in rows
     ]
-    title = f"{instances} random goals each, seed {seed}, tolerance {options['tolerance']:g}: share of plans that"
-    head = ["locations", "blocks", "stages", "method", "reach the goal", "converge throughout", "seconds of CPU a plan"]
-    show_rows(title, [head, *rows], files)
+    title = f"{instances} random goals each, seed {seed}: share of plans that reach them, and whose inference converged"
+    head = ["locations", "blocks", "stages", "method", "goal reached", "converged throughout", "seconds of CPU a plan"]
+    show_rows(title, [head, *texts], files)
 
 
-def draw_rates(cells, files):
+def draw_rates(rows, files):
     """Write fig5.png."""
     with progress("drawing the picture"):
         from ppi_robotics import plotting_blocks
 
-        write_figure(plotting_blocks.rates(cells), "fig5.png", files)
+        write_figure(plotting_blocks.rates(rows), "fig5.png", files)

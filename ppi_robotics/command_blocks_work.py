@@ -2,7 +2,6 @@
 
 import math
 import time
-from contextlib import nullcontext
 
 import numpy as np
 
@@ -13,6 +12,8 @@ from ppi_robotics.errors import ProblemError
 
 SEPARATE, CVM = "separate", "cvm"
 APPROXIMATE = {"bp": SEPARATE, "cvm": CVM, "merged": "merged", "double_loop": "double_loop"}
+LOOPS = {"inner_sweeps": 50, "bound": 0.25}  # of double loops: a fraction of the sweeps, free energies may rise
+LATER = LOOPS | {"max_outer": 4, "max_sweeps": 100}  # at later stages of a plan, where messages change little
 LABELS = {
     "exact": "exact",
     "bp": "BP (k and l apart)",
@@ -73,7 +74,7 @@ def numbers_of(flag, text, what, example):
         raise ProblemError(f"{flag} is '{text}'; expected {what} separated by commas, such as {example}") from None
 
 
-def infer(world, method, options, memory=None):
+def infer(world, method, options, memory=2e9):
     """The `Inference` by a method, and the seconds it took; progress is shown."""
     began = time.perf_counter()
     with progress(f"{LABELS[method]}: inferring") as say:
@@ -86,10 +87,9 @@ def infer(world, method, options, memory=None):
     return found, time.perf_counter() - began
 
 
-def solve_exactly(world, memory, say):
-    """The exact solution; memory in bytes, None for the default."""
-    limit = {} if memory is None else {"memory": memory}
-    return world.exact(**limit, progress=lambda what, i, count: say(f"exact: {what}, {i} of {count}"))
+def solve_exactly(world, memory=2e9, say=lambda _text: None):
+    """The exact solution; memory in bytes."""
+    return world.exact(memory, lambda what, i, count: say(f"exact: {what}, {i} of {count}"))
 
 
 def affordable(world):
@@ -256,17 +256,18 @@ def number(value, digits):
 # -- plans -------------------------------------------------------------------------------------------------------------
 
 
-def act(world, method, choice, seed, options, memory=None, quiet=False):
+def act(world, method, choice, seed, options, memory=2e9):
     """`Play` of a world in receding horizon, seconds, and the exact solution if it was made for that."""
     began, exact, name = time.perf_counter(), None, LABELS[method]
-    with nullcontext(lambda _text: None) if quiet else progress(f"{name}: acting") as say:
+    with progress(f"{name}: acting") as say:
         if method == "exact":
             exact = solve_exactly(world, memory, say)
             decide = exact.infer
         else:
             from ppi_robotics.discrete import receding
 
-            decide = receding(world.chains(), APPROXIMATE[method], **options)
+            later = options | (LATER if method in ("cvm", "double_loop") else {})
+            decide = receding(world.chains(), APPROXIMATE[method], first=options, **later)
         play = world.run(decide, choice, seed, lambda t, T: say(f"{name}: stage {t} of {T}"))
     return play, time.perf_counter() - began, exact
 

@@ -25,7 +25,7 @@ _WHERE = {
     "discretization": ("discretize", "Grid", "GridProblem"),
     "inference": ("Inference",),
     "compositions": ("solve_compositions", "size_of", "CompositionControl", "Forecast"),
-    "coupled_chains": ("CoupledChains", "ChainBeliefs", "ChainMessages", "chain_beliefs", "receding"),
+    "coupled_chains": ("CoupledChains", "ChainBeliefs", "ChainMessages", "chain_beliefs", "receding", "play_chains"),
     "kl_control": ("play", "pick", "Play"),
     "moments": ("mean_and_variance",),
     "examples": ("random_problem",),

@@ -15,7 +15,7 @@ variable. A sweep updates the actions of every stage, forward and backward,
 - "merged": belief propagation, w = 1 - damping and Q_ref the last Q.
 - "double_loop": w = 1 / n and Q_ref held through `inner_sweeps`, then set to Q: the entropies of Q are replaced by a
   bound, whose minimization by inner sweeps is convex. The free energy falls with every outer iteration if they are
-  enough. Fixed points are those of "merged".
+  enough. Fixed points are those of "merged". With a share c of the entropies bounded, w = 1 / (1 + c (n - 1)).
 - "cvm": "merged", and "double_loop" if that does not converge.
 - "separate": belief propagation with the parts k and l of actions a = L k + l as two variables.
 
@@ -23,17 +23,20 @@ Heskes, Albers, Kappen, *Approximate inference and constrained optimization* (UA
 control as a graphical model inference problem* (Machine Learning, 2012), section 3.
 """
 
+import time
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ppi_robotics.discrete.inference import Inference
+from ppi_robotics.discrete.kl_control import play
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import coupled_chains as kernels
-from ppi_robotics.rollouts import check_count
+from ppi_robotics.rollouts import check_count, in_threads
 from ppi_robotics.solution import Status
 
 METHODS = ("cvm", "merged", "double_loop", "separate")
+MOST_INNER, PATIENCE = 200, 8  # sweeps of an iteration that may become more, and iterations that made no progress
 FINER = 0.1  # change of the actions in an inner sweep, relative to the tolerance, below which it counts as solved
 
 
@@ -159,7 +162,15 @@ class ChainBeliefs(Inference):
 
 
 def chain_beliefs(
-    chains, method="cvm", damping=0.0, tolerance=1e-6, max_sweeps=1000, inner_sweeps=50, max_outer=1000, start=None
+    chains,
+    method="cvm",
+    damping=0.0,
+    tolerance=1e-6,
+    max_sweeps=1000,
+    inner_sweeps=None,
+    max_outer=1000,
+    bound=1.0,
+    start=None,
 ):
     """Approximate log Z and marginals of coupled chains.
 
@@ -170,8 +181,11 @@ def chain_beliefs(
         below 1.
       tolerance: of the probabilities of the actions: their change in a sweep, of a double loop in an outer iteration.
       max_sweeps: of belief propagation.
-      inner_sweeps: at most, in an iteration of the double loop; they end early where they change nothing any more.
+      inner_sweeps: at most, in an iteration of the double loop; they end early where they change nothing any more. By
+        default from 1 to 200, twice as many after every 8 iterations that changed more than the one before.
       max_outer: iterations of the double loop.
+      bound: share of the entropies that the double loop bounds, above 0 up to 1; a smaller one needs fewer iterations,
+        but the free energy need not fall and iterations may not converge.
       start: `ChainMessages` of an inference on as many stages; given up where they contradict the chains.
 
     Returns:
@@ -180,12 +194,13 @@ def chain_beliefs(
     Raises:
       ProblemError: if an option is unknown or out of range, or "separate" is asked of actions without parts.
     """
-    _check_options(chains, method, damping, tolerance, start)
+    _check_options(chains, method, damping, tolerance, bound, start)
     for name, value in (("max_sweeps", max_sweeps), ("inner_sweeps", inner_sweeps), ("max_outer", max_outer)):
-        check_count(value, name, 1)
+        if value is not None or name != "inner_sweeps":
+            check_count(value, name, 1)
     tried = []
     for one in ("merged", "double_loop") if method == "cvm" else (method,):
-        limits = (inner_sweeps, max_outer) if one == "double_loop" else (max_sweeps, damping)
+        limits = (inner_sweeps, max_outer, bound) if one == "double_loop" else (max_sweeps, damping)
         found = _infer(chains, one, tolerance, limits, start)
         if start is not None and found.status is Status.CONTRADICTION:
             found = _infer(chains, one, tolerance, limits, None)
@@ -206,16 +221,51 @@ def receding(chains, method="cvm", first=None, **options):
 
     Returns:
       Function of levels (n,), the stage and the last messages, that returns the probabilities (A,) of the next action,
-      the `ChainBeliefs`, and messages.
+      0 for actions that the levels forbid, the `ChainBeliefs`, and messages.
     """
 
     def infer(levels, t, messages):
         left = chains.stages - t
         chosen = options | (first or {}) if messages is None else options | {"start": messages.last(left)}
         found = chain_beliefs(chains.after(levels, left), method, **chosen)
-        return found.actions[0], found, found.messages
+        moved = levels + chains.shifts
+        possible = ((moved >= 0) & (moved <= chains.top)).all(axis=1)
+        # beliefs about parts of actions may hold for possible what chains elsewhere forbid
+        p = np.where(possible, found.actions[0], 0.0)
+        return (p if p.any() else possible.astype(float)), found, found.messages
 
     return infer
+
+
+def play_chains(problems, method="cvm", seed=0, threads=None, **options):
+    """Play every one of some chains to its end, the most probable action at a time.
+
+    Args:
+      problems: `CoupledChains`.
+      method, options: as `receding`.
+      seed: number i of the plays breaks ties by seed and i, at any number of threads.
+      threads: as many as processors by default.
+
+    Returns:
+      Iterator of `Play` and the processor time that it took, in the order of the problems.
+
+    Raises:
+      ProblemError: as `chain_beliefs`.
+    """
+
+    def one(number):
+        chains, began = problems[number], time.thread_time()
+        ties = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+        found = play(
+            receding(chains, method, **options),
+            lambda levels, action: levels + chains.shifts[action],
+            chains.start,
+            chains.stages,
+            seed=ties,
+        )
+        return found, time.thread_time() - began
+
+    return in_threads(one, range(len(problems)), threads)
 
 
 def _infer(chains, method, tolerance, limits, start):
@@ -294,7 +344,10 @@ class _Run:
         """Belief propagation: sweeps, the last change, and the trace."""
         trace = np.empty(most)
         if self.separate:
-            arrays = self.F, self.B, self.N, self.log_Q, self.Q, self.parts, self.scratch[:2]
+            sizes = (*(part.shape[-1] for part in self.parts), 3)
+            logs, found, values = (tuple(np.empty(size) for size in sizes) for _ in range(3))
+            pairs = np.empty(self.Q.shape[1], np.int64), *logs, found, values
+            arrays = self.F, self.B, self.N, self.log_Q, self.Q, self.parts, (*self.scratch[:2], pairs)
             sweeps, change = kernels.sweep_separate(
                 self.shifts, self.priors, float(damping), self.weights, *arrays, most, tolerance, trace
             )
@@ -302,14 +355,14 @@ class _Run:
             sweeps, change = self.sweep((1.0 - damping, 0.0, float(damping)), self.log_Q, most, tolerance, trace)
         return sweeps, change, trace[: sweeps - int(np.isnan(change))]
 
-    def double_loop(self, tolerance, inner, outer):
+    def double_loop(self, tolerance, inner, outer, bound):
         """The double loop: inner sweeps in all, the last outer change, and the trace."""
-        sweeps, change, trace, inner_trace = 0, np.inf, [], np.empty(inner)
-        share = 1.0 / self.F.shape[1]
-        powers = share, 1.0 - share, 0.0
+        sweeps, change, trace, inner_trace = 0, np.inf, [], np.empty(inner or MOST_INNER)
+        share = 1.0 / (1.0 + bound * (self.F.shape[1] - 1))
+        most, setbacks = inner or 1, 0
         for _ in range(outer):
-            reference, before = self.log_Q.copy(), self.Q.copy()
-            number, moved = self.sweep(powers, reference, inner, FINER * tolerance, inner_trace)
+            reference, before, last = self.log_Q.copy(), self.Q.copy(), change
+            number, moved = self.sweep((share, 1.0 - share, 0.0), reference, most, FINER * tolerance, inner_trace)
             sweeps += number
             if np.isnan(moved):
                 return sweeps, np.nan, trace
@@ -317,6 +370,9 @@ class _Run:
             trace.append(inner_trace[number - 1])
             if change < tolerance:
                 break
+            setbacks += change > last
+            if inner is None and setbacks == PATIENCE:
+                most, setbacks = min(2 * most, MOST_INNER), 0
         return sweeps, change, trace
 
     def levels(self):
@@ -371,13 +427,15 @@ def _factors(chains):
     return np.ascontiguousarray(first), np.ascontiguousarray(second)
 
 
-def _check_options(chains, method, damping, tolerance, start):
+def _check_options(chains, method, damping, tolerance, bound, start):
     if method not in METHODS:
         raise ProblemError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
     if method == "separate" and chains.parts is None:
         raise ProblemError("the actions have no parts, which method 'separate' needs; give parts or another method")
     if not 0.0 <= damping < 1.0:
         raise ProblemError(f"damping is {damping!r}; expected 0 or more and below 1")
+    if not 0.0 < bound <= 1.0:
+        raise ProblemError(f"bound is {bound!r}; expected above 0 and at most 1")
     if not tolerance >= 0.0:
         raise ProblemError(f"tolerance is {tolerance!r}; expected 0 or more")
     if start is not None and (start.log_actions.shape != (chains.stages, chains.log_prior.size)):

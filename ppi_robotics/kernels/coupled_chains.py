@@ -24,6 +24,7 @@ NOTHING = -1e15
 UNIT, HIGH, LOW = 2.0**512, 2.0**256, 2.0**-256
 INVERSE, LOG_UNIT = 2.0**-512, 512 * math.log(2.0)
 ENOUGH = 2.0**-440  # times the precision of floats
+NARROW = 200.0  # three factors above exp(-NARROW) are far from underflow
 SMALL = 1e-150  # sums of probabilities below it are formed in the log domain
 
 
@@ -206,7 +207,9 @@ def merged(shifts, log_prior, powers, reference, M, log_M, log_Q, Q, N, log_bp, 
         for a in range(A):
             sums[shifts[a, i] + 1] += Q[a]
         for s in range(3):
-            if sums[s] > SMALL:
+            if M[i, s, 0] == 0.0:
+                N[i, 0, s], N[i, 1, s] = 0.0, NOTHING
+            elif sums[s] > SMALL:
                 value, exponent = sums[s] / M[i, s, 0], -M[i, s, 1]
                 if value < LOW:
                     value, exponent = value * UNIT, exponent - 1.0
@@ -228,7 +231,8 @@ def pass_back(B, N, weights):
 def sweep_merged(shifts, log_prior, weights, powers, F, B, N, log_Q, Q, reference, scratch, most, tolerance, trace):
     """Forward and backward sweeps, at most some, until Q changes less than the tolerance.
 
-    F, B (T + 1, n, 2, m + 3); N (T, n, 2, 3); log_Q, Q, reference (T, A). Returns the number of sweeps and the last change; the trace gets the free energies.
+    F, B (T + 1, n, 2, m + 3); N (T, n, 2, 3); log_Q, Q, reference (T, A). Returns the number of sweeps and the
+    last change; the trace gets the free energies.
     """
     (T, n), (M, log_M, log_bp, sums) = N.shape[:2], scratch
     change = np.inf
@@ -263,72 +267,133 @@ def cavity(log_prior, messages, i, out):
         for j in range(messages.shape[0]):
             if j != i:
                 out[k] += messages[j, k]
-    out -= out.max()
+    to_top(out)
+
+
+@njit(**OPTIONS)
+def to_top(logs):
+    """Shift logarithms to a maximum of 0; nan if there is nothing but zeros."""
+    top = -np.inf
+    for k in range(logs.shape[0]):
+        top = max(top, logs[k])
+    for k in range(logs.shape[0]):
+        logs[k] -= top
 
 
 @njit(**OPTIONS)
 def renew(message, found, damping):
     """Message, as logarithms of maximum 0, with what was found; zeros of either stay."""
-    found -= found.max()
+    to_top(found)
     for k in range(message.shape[0]):
         if message[k] > -np.inf and found[k] > -np.inf:
             message[k] = damping * message[k] + (1.0 - damping) * found[k]
         else:
             message[k] = -np.inf
-    message -= message.max()
+    to_top(message)
 
 
 @njit(**OPTIONS)
-def separate(shifts, priors, damping, messages, log_M, log_Q, Q, N):
+def narrow(logs):
+    """Whether products of a few of these, at most 1 and as logarithms, stay far from underflow, but for zeros."""
+    least = 0.0
+    for j in range(logs.shape[0]):
+        if logs[j] > -np.inf:
+            least = min(least, logs[j])
+    return least > -NARROW
+
+
+@njit(**OPTIONS)
+def pair_sums(moves, log_k, log_l, log_s, found, values):
+    """Sums of p(k) p(l) of parts, and of p(k) p(l) M(s) without the factor itself, into found: k, l, shift.
+
+    All are logarithms; moves (A,) are the shifts of a chain. Returns the logarithm of the sum of p(k) p(l) M(s).
+    """
+    (of_k, of_l, of_s), (p_k, p_l, p_s) = found, values
+    for logs, numbers, sums in ((log_k, p_k, of_k), (log_l, p_l, of_l), (log_s, p_s, of_s)):
+        for j in range(logs.shape[0]):
+            numbers[j], sums[j] = math.exp(logs[j]), 0.0
+    for k in range(p_k.shape[0]):
+        for j in range(p_l.shape[0]):
+            s = moves[k * p_l.shape[0] + j] + 1
+            of_k[k] += p_l[j] * p_s[s]
+            of_l[j] += p_k[k] * p_s[s]
+            of_s[s] += p_k[k] * p_l[j]
+    total = of_s[0] * p_s[0] + of_s[1] * p_s[1] + of_s[2] * p_s[2]
+    for sums in found:
+        for j in range(sums.shape[0]):
+            sums[j] = math.log(sums[j]) if sums[j] > 0.0 else -np.inf
+    return math.log(total) if total > 0.0 else -np.inf
+
+
+@njit(**OPTIONS)
+def pair_sums_in_logs(moves, log_k, log_l, log_s, found):
+    """`pair_sums` of numbers that differ too much for sums of floats."""
+    of_k, of_l, of_s = found
+    K, L = log_k.shape[0], log_l.shape[0]
+    both, weights = np.empty((K, L)), np.empty((K, L))
+    for k in range(K):
+        for j in range(L):
+            both[k, j], weights[k, j] = log_k[k] + log_l[j], log_s[moves[k * L + j] + 1]
+    for k in range(K):
+        of_k[k] = log_sum(log_l + weights[k])
+    for j in range(L):
+        of_l[j] = log_sum(log_k + weights[:, j])
+    for s in range(3):
+        of_s[s] = log_sum(np.where(moves == s - 1, both.ravel(), -np.inf))
+    return log_sum((both + weights).ravel())
+
+
+@njit(**OPTIONS)
+def separate(shifts, priors, damping, messages, log_M, log_Q, Q, N, scratch, counted):
     """`merged` for actions a = L k + l whose parts k and l are variables of their own; Q is chain 0's belief.
 
-    `messages` of the chains to k (n, K) and to l (n, L) are updated, chain after chain.
+    `messages` of the chains to k (n, K) and to l (n, L) are updated, chain after chain. Finds the part of log Z only if
+    it is counted.
     """
-    (A, n), (to_k, to_l) = shifts.shape, messages
-    K, L = to_k.shape[1], to_l.shape[1]
-    log_k, log_l, found_k, found_l = np.empty(K), np.empty(L), np.empty(K), np.empty(L)
-    table, of_shift, change, part = np.empty((K, L)), np.empty((3, A)), 0.0, 0.0
-    for i in range(n):
+    (to_k, to_l), (moves, log_k, log_l, log_s, found, values) = messages, scratch
+    L, change, part = log_l.shape[0], 0.0, 0.0
+    for i in range(shifts.shape[1]):
+        for a in range(Q.shape[0]):
+            moves[a] = shifts[a, i]
         cavity(priors[0], to_k, i, log_k)
         cavity(priors[1], to_l, i, log_l)
-        of_shift[:] = -np.inf
-        for k in range(K):
-            for j in range(L):
-                a = k * L + j
-                of_shift[shifts[a, i] + 1, a] = log_k[k] + log_l[j]
-                table[k, j] = log_k[k] + log_l[j] + log_M[i, shifts[a, i] + 1]
-        total = log_sum(table.ravel())
+        top = max(log_M[i, 0], log_M[i, 1], log_M[i, 2])
+        for s in range(3):
+            log_s[s] = log_M[i, s] - top
+        if narrow(log_k) and narrow(log_l) and narrow(log_s):
+            total = pair_sums(moves, log_k, log_l, log_s, found, values)
+        else:
+            total = pair_sums_in_logs(moves, log_k, log_l, log_s, found)
         if not total > -np.inf:  # nan where a cavity is all zeros
             return np.nan, -np.inf
         for s in range(3):
-            N[i, 0, s], N[i, 1, s] = split(log_sum(of_shift[s]) - total)
-        for k in range(K):
-            found_k[k] = log_sum(table[k]) - log_k[k] if log_k[k] > -np.inf else -np.inf
-        for j in range(L):
-            found_l[j] = log_sum(table[:, j]) - log_l[j] if log_l[j] > -np.inf else -np.inf
-        renew(to_k[i], found_k, damping)
-        renew(to_l[i], found_l, damping)
+            N[i, 0, s], N[i, 1, s] = split(found[2][s] - total - top)
+        renew(to_k[i], found[0], damping)
+        renew(to_l[i], found[1], damping)
         if i == 0:
-            for a in range(A):
-                log_Q[a] = table[a // L, a % L] - total
+            for a in range(Q.shape[0]):
+                log_Q[a] = log_k[a // L] + log_l[a % L] + log_s[moves[a] + 1] - total
                 value = math.exp(log_Q[a])
                 change = max(change, abs(value - Q[a]))
                 Q[a] = value
-        part += total - log_sum(log_k + to_k[i]) - log_sum(log_l + to_l[i])
+        if counted:
+            part += total + top - log_sum(log_k + to_k[i]) - log_sum(log_l + to_l[i])
+    if not counted:
+        return change, 0.0
     return change, part + log_sum(priors[0] + to_k.sum(axis=0)) + log_sum(priors[1] + to_l.sum(axis=0))
 
 
 @njit(**OPTIONS)
 def sweep_separate(shifts, priors, damping, weights, F, B, N, log_Q, Q, messages, scratch, most, tolerance, trace):
     """`sweep_merged` with `separate`; messages to the parts of actions (T, n, K) and (T, n, L)."""
-    (T, n), (M, log_M), change = N.shape[:2], scratch, np.inf
+    (T, n), (M, log_M, own), change = N.shape[:2], scratch, np.inf
     for number in range(most):
         change, log_Z = 0.0, 0.0
         for visit in range(2 * T - 1):
             t = visit if visit < T else 2 * T - 2 - visit
             listen(F[t], B[t + 1], M, log_M)
-            own = (messages[0][t], messages[1][t])
-            moved, part = separate(shifts, priors, damping, own, log_M, log_Q[t], Q[t], N[t])
+            here = (messages[0][t], messages[1][t])
+            moved, part = separate(shifts, priors, damping, here, log_M, log_Q[t], Q[t], N[t], own, visit >= T - 1)
             if math.isnan(moved):
                 return number + 1, np.nan
             change = max(change, moved)
