@@ -55,7 +55,7 @@ def make_world(n, m, T, x0, goal, lam, norm, charged, forbidden):
         start = [m] + [0] * (n - 1) if goal is not None else [m // n + (i < m % n) for i in range(n)]
     lam = (10.0 if goal is None else 0.0) if lam is None else lam
     if T is None:  # as in figure 5 of the paper, or what the goal takes
-        T = max(math.ceil(m * n / 4), 0 if goal is None or len(goal) != n else moves_between(start, goal))
+        T = max(math.ceil(m * n / 4), 1 if goal is None or len(goal) != n else moves_between(start, goal))
     if T * n > MOST_CELLS:
         raise ProblemError(f"{T} stages of {n} locations are given; expected at most {MOST_CELLS} heights in all")
     return BlocksWorld(start, T, goal, lam, norm, charged, forbidden)
@@ -264,12 +264,20 @@ def act(world, method, choice, seed, options, memory=2e9):
             exact = solve_exactly(world, memory, say)
             decide = exact.infer
         else:
-            from ppi_robotics.discrete import receding
-
-            later = options | (LATER if method in ("cvm", "double_loop") else {})
-            decide = receding(world.chains(), APPROXIMATE[method], first=options, **later)
+            decide = receding_inference(world, method, options)
         play = world.run(decide, choice, seed, lambda t, T: say(f"{name}: stage {t} of {T}"))
     return play, time.perf_counter() - began, exact
+
+
+def receding_inference(world, method, options):
+    """What a plan acts on by an approximate method; loops go on from their last messages, with a few iterations."""
+    from ppi_robotics.discrete import chain_beliefs, receding
+
+    chains, way = world.chains(), APPROXIMATE[method]
+    if way == CVM and not chain_beliefs(chains, "merged", **options).status.solved:
+        way = "double_loop"  # or belief propagation would be tried in vain at every stage
+    later = LATER if way in (CVM, "double_loop") else {}
+    return receding(chains, way, first=options, **options | later)
 
 
 def play_facts(world, play):
