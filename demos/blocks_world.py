@@ -21,7 +21,8 @@ def main(folder, stages=24):
     print(f"{math.exp(exact.log_partition) * 12**8:.0f} plans of 8 moves take the tower to its goal")
     play = tower.run(exact.infer, seed=2)
     print("one of the likeliest passes", *(tuple(map(int, x)) for x in play.states))
-    figure = plotting_blocks.plan(play.states, play.probabilities, exact.forecast.heights, "a tower moves")
+    expected = {"expected heights": exact.forecast.heights}
+    figure = plotting_blocks.plan(play.states, play.probabilities, expected, "a tower moves")
     figure.savefig(folder / "tower.png")
     animation_blocks.save(folder / "tower.gif", play.states, play.actions, play.probabilities, "a tower moves")
 
@@ -36,7 +37,8 @@ def main(folder, stages=24):
     for name, plan in plans.items():
         print(f"{name}: a plan of cost {world.path_cost(plan.states):.2f} ends at", *plan.states[-1])
     plan = plans["exact"]
-    figure = plotting_blocks.plan(plan.states, plan.probabilities, exact.forecast.heights, "piles become few")
+    shown = {"expected heights": exact.forecast.heights, "by cluster variation": approximate.expected_levels}
+    figure = plotting_blocks.plan(plan.states, plan.probabilities, shown, "piles become few")
     figure.savefig(folder / "entropy.png")
 
 

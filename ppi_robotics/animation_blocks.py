@@ -118,12 +118,12 @@ class Scene:
                 canvas.bar(*self._bar(i, side, 1.0), EMPTY)
 
     def _draw_moving(self, k, way, resting, share):
-        """The block that moves, along an arc; twice where it crosses the cut."""
-        eased = share * share * (3 - 2 * share)
+        """The block that moves: up, over and down; twice where it crosses the cut."""
         there = (k + way) % self.n
         low, high = FLOOR + resting[k] * self.high, FLOOR + resting[there] * self.high
-        lift = max(low, high) + 0.9 * self.high
-        y = (1 - eased) ** 2 * low + 2 * eased * (1 - eased) * lift + eased**2 * high
+        lift = max(low, high) + 0.3 * self.high
+        y = lift + (low - lift) * _eased(1 - 3 * share) + (high - lift) * _eased(3 * share - 2)
+        eased = _eased(1.5 * share - 0.25)
         for first in (k, there - way):
             self._draw_block(self._middle(first) + way * eased * self.pitch, y, TIP)
             if first == there - way:
@@ -148,3 +148,9 @@ class Scene:
 
     def _middle(self, i):
         return MARGIN + (i + 0.5) * self.pitch
+
+
+def _eased(share):
+    """From 0 to 1, slow at both ends and constant beyond them."""
+    share = min(max(share, 0.0), 1.0)
+    return share * share * (3 - 2 * share)

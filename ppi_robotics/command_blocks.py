@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from ppi_robotics.command_arguments import Json, Out, check_choice, check_counts, check_range, option, real, whole
@@ -10,7 +9,6 @@ from ppi_robotics.command_blocks_fig5 import PLANNERS, draw_rates, planners_of, 
 from ppi_robotics.command_blocks_work import (
     APPROXIMATE,
     LABELS,
-    LOOPS,
     act,
     affordable,
     compare,
@@ -31,6 +29,7 @@ from ppi_robotics.command_work import Files
 from ppi_robotics.errors import ProblemError
 
 METHODS = ("exact", *APPROXIMATE)
+INNER_SWEEPS = 50  # of the double loop at most
 MOST = 1000  # locations or blocks of random goals
 
 blocks = typer.Typer(name="blocks", help="Blocks on a ring: exact control, belief propagation, cluster variation.")
@@ -57,6 +56,12 @@ Damping = Annotated[float, option("--damping", "D", "Share of old messages in be
 Tolerance = Annotated[float, option("--tolerance", "E", "Change of a probability that ends inference.", real)]
 Sweeps = Annotated[int, option("--sweeps", "N", "Sweeps of belief propagation at most.", whole)]
 OuterLoops = Annotated[int, option("--outer", "N", "Outer iterations of the double loop at most.", whole)]
+Bound = Annotated[
+    float,
+    option(
+        "--bound", "W", "Share of entropies that the double loop bounds, to 1: slow and sure; less is faster.", real
+    ),
+]
 Counts = Annotated[str, typer.Option("--n", metavar="N1,N2,...", help="Numbers of locations.")]
 BlockCounts = Annotated[str, typer.Option("--m", metavar="M1,M2,...", help="Numbers of blocks.")]
 Instances = Annotated[int, option("--instances", "N", "Random starts and goals for each size.", whole)]
@@ -133,6 +138,7 @@ def cvm(
     tolerance: Tolerance = 1e-6,
     sweeps: Sweeps = 1000,
     outer: OuterLoops = 1000,
+    bound: Bound = 0.25,
     seed: RandomSeed = 0,
     out: Out = None,
     as_json: Json = False,
@@ -141,7 +147,7 @@ def cvm(
     world = make_world(n, m, T, x0, goal, lam, norm, charged, "lost")
     check_counts(seed)
     names = ["double_loop", "merged", *(["exact"] if affordable(world) else [])]
-    return inferred(world, names, inference_options(0.0, tolerance, sweeps, outer), 2.0, seed, out, as_json)
+    return inferred(world, names, inference_options(0.0, tolerance, sweeps, outer, bound), 2.0, seed, out, as_json)
 
 
 @blocks.command()
@@ -161,6 +167,7 @@ def run(
     tolerance: Tolerance = 1e-6,
     sweeps: Sweeps = 1000,
     outer: OuterLoops = 60,
+    bound: Bound = 0.25,
     memory: Memory = 2.0,
     seed: RandomSeed = 0,
     out: Out = None,
@@ -177,15 +184,14 @@ def run(
     check_counts(seed)
     check_positive("--memory", memory)
     files, world = Files(out), make_world(n, m, T, x0, goal, lam, norm, charged, forbidden)
-    options = inference_options(damping, tolerance, sweeps, outer)
-    options |= LOOPS if method in ("cvm", "double_loop") else {}
+    options = inference_options(damping, tolerance, sweeps, outer, bound)
     play, seconds, solution = act(world, method, choice, seed, options, 1e9 * memory)
     facts = {"method": method, "label": LABELS[method], "choice": choice} | play_facts(world, play)
     facts["seconds"] = seconds
     reference = solution if solution is not None else infer(world, "exact", {})[0] if affordable(world) else None
     facts["exact_logZ"] = None if reference is None else reference.log_partition
     if out is not None:
-        draw_plan(world, play, LABELS[method], None, files)
+        draw_plan(world, play, facts, files)
     if as_json:
         show_json(setting(world, seed) | facts | {"files": files.written})
     else:
@@ -221,6 +227,7 @@ def fig5(
         check_range("--m", many, 1, MOST)
     files, rows = Files(out), []
     with progress("planning") as say:
+        rates_of(2, 1, names, 1, seed, say)  # loads the kernels, which is not to be timed
         for size in sizes:
             rows += rates_of(*size, names, instances, seed, say)
     if out is not None:
@@ -249,7 +256,7 @@ def inferred(world, names, options, memory, seed, out, as_json):
         play = world.run(first.infer, seed=seed)
         plan = play_facts(world, play)
         if out is not None:
-            draw_plan(world, play, LABELS["exact"], np.array(columns[0]["heights"]), files)
+            draw_plan(world, play, columns[0], files)
     elif out is not None:
         draw_inference(world, columns, first, files)
     if as_json:
@@ -261,14 +268,17 @@ def inferred(world, names, options, memory, seed, out, as_json):
     return 0 if first.status.solved else 1
 
 
-def inference_options(damping, tolerance, sweeps, outer=1000):
+def inference_options(damping, tolerance, sweeps, outer=1000, bound=0.25):
     """Options of approximate inference."""
     if not 0.0 <= damping < 1.0:
         raise ProblemError(f"--damping is {damping:g}; expected 0 or more and below 1")
     check_positive("--tolerance", tolerance)
     check_range("--sweeps", sweeps, 1)
     check_range("--outer", outer, 1)
-    return {"damping": damping, "tolerance": tolerance, "max_sweeps": sweeps, "max_outer": outer}
+    if not 0.0 < bound <= 1.0:
+        raise ProblemError(f"--bound is {bound:g}; expected more than 0 and at most 1")
+    loops = {"max_outer": outer, "inner_sweeps": INNER_SWEEPS, "bound": bound}
+    return {"damping": damping, "tolerance": tolerance, "max_sweeps": sweeps} | loops
 
 
 def check_positive(flag, value):

@@ -12,8 +12,7 @@ from ppi_robotics.errors import ProblemError
 
 SEPARATE, CVM = "separate", "cvm"
 APPROXIMATE = {"bp": SEPARATE, "cvm": CVM, "merged": "merged", "double_loop": "double_loop"}
-LOOPS = {"inner_sweeps": 50, "bound": 0.25}  # of double loops: a fraction of the sweeps, free energies may rise
-LATER = LOOPS | {"max_outer": 4, "max_sweeps": 100}  # at later stages of a plan, where messages change little
+LATER = {"max_outer": 4, "max_sweeps": 100}  # at later stages of a plan, where messages change little
 LABELS = {
     "exact": "exact",
     "bp": "BP (k and l apart)",
@@ -205,11 +204,19 @@ def show_inference(world, columns, plan, files):
     known = [facts for facts in columns if facts["heights"] is not None]
     known = [known[0], known[-1]] if len(known) > 2 else known  # a table for a screen
     rows = [[str(t), *(heights_words(facts["heights"][t]) for facts in known)] for t in stages_shown(world.stages)]
-    sampled = f" ({SAMPLES} sampled plans)" if any("samples" in facts for facts in known) else ""
     head = ["stage", *(facts["label"] for facts in known)]
-    show_rows(f"expected heights{sampled}", [head, *rows], Files(None) if plan else files)
+    show_rows(expectation_words(columns), [head, *rows], Files(None) if plan else files)
     if plan:
         show_moves(plan, files)
+
+
+def expectation_words(columns):
+    """What expected heights are, and how sure where they are sampled."""
+    for facts in columns:
+        if "samples" in facts:
+            error = np.max(facts["heights_standard_error"])
+            return f"expected heights ({facts['samples']} sampled plans, standard errors up to {error:.2f})"
+    return "expected heights"
 
 
 def action_rows(columns):
@@ -295,12 +302,16 @@ def play_facts(world, play):
     }
 
 
-def draw_plan(world, play, label, expected, files):
-    """Write plan.png and blocks.gif; expected heights (T + 1, n) may be None."""
+def draw_plan(world, play, facts, files):
+    """Write plan.png, with expected heights if the facts hold some, and blocks.gif."""
+    label, expected = facts["label"], {}
+    if "heights" in facts:
+        expected = {expectation_words([facts]): np.array(facts["heights"])}
     with progress("drawing the pictures"):
         from ppi_robotics import animation_blocks, plotting_blocks
 
-        write_figure(plotting_blocks.plan(play.states, play.probabilities, expected, heading(world)), "plan.png", files)
+        figure = plotting_blocks.plan(play.states, play.probabilities, expected, f"{heading(world)} · {label}")
+        write_figure(figure, "plan.png", files)
         shown = play.states, play.actions, play.probabilities, label
         files.write("blocks.gif", lambda path: animation_blocks.save(path, *shown))
 

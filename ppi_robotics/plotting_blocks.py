@@ -1,6 +1,7 @@
 """Figures of blocks on a ring: heights over time in shades of gray, probabilities of moves, and rates of success.
 
-figure = plotting_blocks.plan(play.states, play.probabilities, exact.forecast.heights, "eight moves")
+expected = {"expected heights": exact.forecast.heights}
+figure = plotting_blocks.plan(play.states, play.probabilities, expected, "eight moves")
 figure.savefig("plan.png")
 
 After Kappen, Gomez, Opper, *Optimal control as a graphical model inference problem* (Machine Learning, 2012), figures 4
@@ -11,29 +12,31 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ppi_robotics.plotting import color, style
 
 FEW = 24  # stages up to which numbers are written into cells
 MOVED = "#D55E00"
+SHARES = ("-", "goal reached"), (":", "inference converged throughout")
 PRECEDING, FOLLOWING = "to the location before, $l = -1$", "to the next location, $l = +1$"
 
 
-def plan(states, probabilities, expected=None, title=""):
-    """A plan: its heights with the blocks that move, expected heights, and the probabilities that it acted on.
+def plan(states, probabilities, others=None, title=""):
+    """A plan: its heights with the blocks that move, other heights, and the probabilities that it acted on.
 
     Args:
       states: heights (T + 1, n).
       probabilities: of the actions (T, 3 n) at the states passed.
-      expected: heights (T + 1, n), or None.
+      others: heights (T + 1, n) to be shown below the plan, by name.
       title: above all.
 
     Returns:
       The figure.
     """
     states = np.asarray(states)
-    images = [("heights of the plan", states)] + ([] if expected is None else [("expected heights", expected)])
+    images = [("heights of the plan", states), *(others or {}).items()]
     with style():
         figure, axes = _panels(states.shape, len(images), title)
         _draw_heights(images, axes[: len(images)])
@@ -68,7 +71,7 @@ def rates(cells):
         for column, n in enumerate(sizes):
             for index, name in enumerate(names):
                 own = sorted((cell for cell in cells if (cell["n"], cell["method"]) == (n, name)), key=lambda c: c["m"])
-                _draw_rates(axes[:, column], own, color(own[0]["label"], index), "os^vD"[index % 5])
+                _draw_rates(axes[:, column], own, color(own[0]["label"], index), index)
             axes[0, column].set_title(f"{n} locations")
             axes[1, column].set_xlabel("blocks")
             axes[1, column].set_xticks(sorted({cell["m"] for cell in cells if cell["n"] == n}))
@@ -76,8 +79,9 @@ def rates(cells):
         axes[0, 0].set_ylabel("share of plans")
         axes[1, 0].set_yscale("log")
         axes[1, 0].set_ylabel("seconds of CPU a plan")
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+        shares = [Line2D([], [], color="0.4", linestyle=dash, label=text) for dash, text in SHARES]
+        handles = [*axes[0, 0].get_legend_handles_labels()[0], *shares]
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(sizes) + 1, 3))
     return figure
 
 
@@ -137,6 +141,7 @@ def _draw_probabilities(probabilities, axes):
     axes[-1].set_yticks([])
     axes[-1].set_ylabel("")
     axes[-1].set_xlabel("stage $t$")
+    axes[-1].set_xlim(-0.5, len(cells) + 0.5)  # heights stand at stages
     ticks = (0, 0.1, 0.5, 1)
     axes[0].figure.colorbar(image, ax=list(axes), fraction=0.03, pad=0.01, ticks=ticks, label="probability")
 
@@ -160,17 +165,13 @@ def _draw_moves(ax, states):
             way = (target - source + n // 2) % n - n // 2
             for first in {source, target - way}:
                 ax.plot(t + share, first + way * share, color=MOVED, linewidth=1.4, solid_capstyle="round")
-    ax.set_xlim(-0.5, len(states) - 0.5)
     ax.set_ylim(n - 0.5, -0.5)
 
 
-def _draw_rates(axes, cells, shade, marker):
-    """Lines of one method at one number of locations."""
-    blocks, label = [cell["m"] for cell in cells], cells[0]["label"]
-    lines = {"color": shade, "marker": marker, "markersize": 5}
-    axes[0].plot(blocks, [cell["goal_rate"] for cell in cells], label=f"{label}: goal reached", **lines)
-    converged = [cell["converged_rate"] for cell in cells]
-    axes[0].plot(
-        blocks, converged, ":", label=f"{label}: converged throughout", alpha=0.8, **lines | {"fillstyle": "none"}
-    )
+def _draw_rates(axes, cells, shade, index):
+    """Lines of one method at one number of locations; smaller markers over larger ones of the same place."""
+    blocks, lines = [cell["m"] for cell in cells], {"color": shade, "marker": "osD^v"[index % 5]}
+    lines["markersize"] = max(9.0 - 2.0 * index, 3.0)
+    axes[0].plot(blocks, [cell["goal_rate"] for cell in cells], label=cells[0]["label"], **lines)
+    axes[0].plot(blocks, [cell["converged_rate"] for cell in cells], ":", fillstyle="none", **lines)
     axes[1].plot(blocks, [cell["cpu_seconds"] for cell in cells], **lines)

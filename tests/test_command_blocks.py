@@ -9,6 +9,9 @@ import pytest
 from PIL import Image
 from test_command_line import DEMOS, only_json, run
 
+import ppi_robotics as ppi
+from ppi_robotics import animation_blocks
+
 ENTROPY = ("--n", 4, "--m", 4, "--T", 6, "--x0", "1,2,1,0", "--lam", 10)
 GOAL = ("--x0", "2,1,1,0,0", "--goal", "0,0,0,2,2", "--T", 6)
 
@@ -73,8 +76,9 @@ def test_bp_reports_what_it_is(capsys):
     assert Path("a/beliefs.png").exists()
 
 
-def test_cvm_has_the_fixed_point_of_merged_belief_propagation(capsys):
-    code, output, _ = run(capsys, "blocks", "cvm", *GOAL, "--json")
+@pytest.mark.parametrize("bound", [0.25, 1])
+def test_cvm_has_the_fixed_point_of_merged_belief_propagation(capsys, bound):
+    code, output, _ = run(capsys, "blocks", "cvm", *GOAL, "--bound", bound, "--json")
     facts = only_json(output)
     assert code == 0
     assert facts["logZ"] == pytest.approx(-12.2572148, abs=1e-5)
@@ -138,6 +142,7 @@ def test_fig5_counts_goals(capsys):
         (("bp", "--damping", 1), "--damping is 1"),
         (("cvm", "--tolerance", 0), "--tolerance is 0"),
         (("cvm", "--outer", 0), "--outer is 0"),
+        (("cvm", "--bound", 1.5), "--bound is 1.5"),
         (("run", "--method", "lp"), "unknown method 'lp'"),
         (("run", "--choice", "best"), "unknown choice 'best'"),
         (("run", "--T", 0), "--T is 0"),
@@ -162,3 +167,9 @@ def test_demo_prints_and_draws(capsys, tmp_path):
     output = capsys.readouterr().out
     assert "588 plans" in output
     assert {path.name for path in (tmp_path / "demo").iterdir()} == {"tower.png", "tower.gif", "entropy.png"}
+
+
+def test_plans_without_moves_are_not_animated(tmp_path):
+    with pytest.raises(ppi.ProblemError, match="1 states and 0 actions"):
+        animation_blocks.save(tmp_path / "a.gif", [[2, 1]], [], [])
+    assert not (tmp_path / "a.gif").exists()
