@@ -18,6 +18,7 @@ MODULES = (
     "mppi",
     "tables",
     "graphs",
+    "blocks",
     "chains",
     "stag",
     "startup",

@@ -7,7 +7,7 @@ import numpy as np
 
 from plants.blocks_graph import blocks_graph
 from ppi_robotics import ProblemError
-from ppi_robotics.discrete import CoupledChains
+from ppi_robotics.discrete import CoupledChains, play, solve_compositions
 
 NORMS = ("blocks", "locations")  # what heights are divided by in the entropy
 CHARGED = ("every", "last")  # the states that the cost counts for
@@ -114,6 +114,45 @@ class BlocksWorld:
     def entropy_cost(self, heights):
         """Cost of states (..., n), wherever it is charged."""
         return self.cost[np.asarray(heights)].sum(axis=-1)
+
+    def path_cost(self, states):
+        """Cost of the states (T + 1, n) of a plan, and -log q of its moves: log 3 to stay, log 3 n of a move.
+
+        Its expectation under the optimal probabilities is larger than -log Z, by their entropy.
+        """
+        states = np.asarray(states)
+        charged = states[1:] if self.charged == "every" else states[len(states) - 1 :]
+        moved = sum(self._surprise(*pair) for pair in zip(states[:-1], states[1:], strict=True))
+        return float(self.entropy_cost(charged).sum()) + moved
+
+    def _surprise(self, before, after):
+        allowed = self.allowed(before)
+        same = allowed & (self.shifts == after - before).all(axis=1)
+        return float(np.log((allowed.sum() if self.forbidden == "renormalized" else self.actions) / same.sum()))
+
+    def exact(self, memory=2e9, progress=None):
+        """The optimal control, exactly: `ppi_robotics.discrete.CompositionControl`.
+
+        Args:
+          memory: bytes that may be used.
+          progress: function of a few words, and of how much is done of how much.
+
+        Raises:
+          ProblemError: if that takes more memory.
+        """
+        return solve_compositions(
+            self.start, self.stages, self.cost, self.goal, self.charged, self.forbidden, memory, progress
+        )
+
+    def run(self, infer, choice="map", seed=0, progress=None):
+        """A plan from the start by inference at every stage: `ppi_robotics.discrete.Play`.
+
+        Args:
+          infer: function of heights (n,), stage and memory, see `ppi_robotics.discrete.play`: `exact().infer`,
+            or what `ppi_robotics.discrete.receding` makes of `chains()`.
+          choice, seed, progress: as of `play`.
+        """
+        return play(infer, self.step, self.start, self.stages, choice, seed, progress)
 
     def chains(self):
         """The world as `ppi_robotics.discrete.CoupledChains`, which ignore that heights keep their sum.

@@ -37,6 +37,7 @@ from ppi_robotics.command_arguments import (
     make_problem,
     tasks_of,
 )
+from ppi_robotics.command_blocks import blocks
 from ppi_robotics.command_central import central
 from ppi_robotics.command_grid import grid
 from ppi_robotics.command_mujoco import mujoco
@@ -218,6 +219,7 @@ app.command()(mppi)
 app.command()(risk)
 app.command()(mujoco)
 app.add_typer(grid)
+app.add_typer(blocks)
 app.add_typer(central, name="central")
 app.add_typer(stag)
 

@@ -48,8 +48,10 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
         "plotting_tables",
         "plotting_central",
         "plotting_stag",
+        "plotting_blocks",
         "animation",
         "animation_stag",
+        "animation_blocks",
         "rendering",
         "controller",
         "mujoco_loop",
@@ -76,6 +78,9 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
         "command_stag",
         "command_hunts",
         "command_phase",
+        "command_blocks",
+        "command_blocks_fig5",
+        "command_blocks_work",
     },
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
@@ -91,6 +96,7 @@ HOMES = {  # third-party packages that are slow to import or replaceable, and th
         "plotting_tables",
         "plotting_central",
         "plotting_stag",
+        "plotting_blocks",
         "animation",
         "rendering",
     },
@@ -105,6 +111,7 @@ HOMES = {  # third-party packages that are slow to import or replaceable, and th
         "command_mujoco",
         "command_sampling",
         "command_grid",
+        "command_blocks",
         "command_central",
         "command_descents",
         "command_stag",
@@ -166,6 +173,12 @@ def test_heavy_packages_stay_at_home(path):
 def test_the_library_does_not_know_its_plants():
     users = {path.name for path in sources(PACKAGE) if any(name.split(".")[0] == "plants" for name in imported(path))}
     assert users <= {"command_arguments.py", "command_grid.py", "command_hunts.py", "command_phase.py"}
+    assert users <= {
+        "command_arguments.py",
+        "command_grid.py",
+        "command_blocks_work.py",
+        "command_blocks_fig5.py",
+    }
 
 
 @pytest.mark.parametrize("path", sources(PLANTS), ids=lambda path: path.name)

@@ -32,6 +32,7 @@ _WHERE = {
     "regions": ("RegionGraph", "minimal_regions"),
     "region_loops": ("double_loop", "single_loop"),
     "kl_control": ("play", "pick", "on_graph", "Play"),
+    "compositions": ("solve_compositions", "size_of", "CompositionControl", "Forecast"),
     "coupled_chains": ("CoupledChains", "ChainBeliefs", "ChainMessages", "chain_beliefs", "receding", "play_chains"),
     "capped_counts": ("CappedCounts", "CountBeliefs"),
     "rendezvous": ("Rendezvous", "RendezvousBeliefs"),

@@ -1,0 +1,357 @@
+"""Exact KL control of blocks on a ring: messages over all ways to lay m blocks at n locations.
+
+    beta_T(x) = 1, or 1 at the goal alone;   beta_t(x) = sum_a q(a) exp(-cost(x')) beta_{t+1}(x'),   x' = x after a
+    log Z(x) = log beta_0(x),   p(a | x at t) ~ q(a) exp(-cost(x')) beta_{t+1}(x')
+
+An action a = 3 k + l + 1 moves a block from location k to k + l, l = -1, 0, 1. There are C(m + n - 1, n - 1) states.
+Turns and mirror images of the ring that leave the goal as it is change nothing, so that one state represents up to 2 n:
+8 locations and 40 blocks have 62,891,499 states and 3,936,144 representatives.
+
+Kappen, Gomez, Opper, *Optimal control as a graphical model inference problem* (Machine Learning, 2012), equations 5
+to 7 and section 3.
+"""
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from ppi_robotics.discrete.inference import Inference
+from ppi_robotics.discrete.kl_control import play
+from ppi_robotics.discrete.ring import ALONE, KEY_BITS, Space, count_orbits, parts, symmetries
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.kernels import compositions as kernels
+from ppi_robotics.rollouts import check_count, in_threads
+from ppi_robotics.solution import Status
+
+WIDE_HISTORY = 2.5e8  # bytes; longer histories of messages are shortened to 32 bits a number
+MOST_NATS = 150_000.0  # of cost over all stages that wide numbers hold
+MOST_STEPS = 1e9  # of moves that a forecast adds up
+CHARGED, FORBIDDEN = ("every", "last"), ("lost", "renormalized")
+
+
+@dataclass(frozen=True)
+class Size:
+    """What an exact solution takes.
+
+    Attributes:
+      states: C(m + n - 1, n - 1).
+      orbits: of them that represent the others.
+      bytes: of memory, at the peak.
+    """
+
+    states: int
+    orbits: int
+    bytes: int
+
+
+def size_of(locations, blocks, stages, goal=None):
+    """`Size` of a problem, before anything is done."""
+    states = math.comb(blocks + locations - 1, locations - 1)
+    orbits = count_orbits(locations, blocks, symmetries(locations, goal))
+    fixed = 8 * 4 + 4 * 2 * locations + 8  # keys, weights, two layers of messages; moves; table
+    return Size(states, orbits, orbits * fixed + (stages + 1) * orbits * (8 if _wide(orbits, stages) else 4))
+
+
+def solve_compositions(start, stages, cost, goal=None, charged="every", forbidden="lost", memory=2e9, progress=None):
+    """Solve the control of blocks on a ring exactly, from every start and at every stage.
+
+    Args:
+      start: heights (n,), whole numbers.
+      stages: number of moves T.
+      cost: of a location of every height (m + 1,); a state costs the sum over its locations.
+      goal: heights (n,) to be met in the end, or None.
+      charged: "every" state after a move costs, or the "last" alone.
+      forbidden: the probability of moves from empty locations is "lost", or "renormalized" among the others.
+      memory: bytes that may be used.
+      progress: function of a few words, and of how much is done of how much.
+
+    Returns:
+      `CompositionControl`, an `Inference`.
+
+    Raises:
+      ProblemError: if an argument cannot be used, or the problem takes more memory.
+    """
+    start, cost = np.array(start, dtype=np.int64), np.array(cost, dtype=float)
+    goal = None if goal is None else np.array(goal, dtype=np.int64)
+    n, m = len(start), int(start.sum())
+    _check(start, stages, cost, goal, charged, forbidden)
+    size, say = size_of(n, m, stages, goal), progress or _silent
+    if size.bytes > memory:
+        raise ProblemError(
+            f"{m} blocks at {n} locations for {stages} stages have {size.states} states, {size.orbits} of them unlike, "
+            f"and take {_in_words(size.bytes)}, more than the {_in_words(memory)} allowed; allow more memory, or infer "
+            "approximately by belief propagation or by the cluster variation method"
+        )
+    space = Space.of(n, m, symmetries(n, goal), size.orbits, say)
+    chance = np.full(2 * n + 1, 1.0 / (3 * n)) if forbidden == "lost" else 1.0 / (3 * n - np.arange(2 * n + 1))
+    history, log_z = _messages(space, stages, cost, goal, charged, chance, int(space.places(start)), say)
+    for array in (start, cost, chance):
+        array.setflags(write=False)
+    solved = math.isfinite(log_z)
+    return CompositionControl(
+        log_partition=log_z,
+        exact=True,
+        status=Status.CONVERGED if solved else Status.CONTRADICTION,
+        start=start,
+        stages=stages,
+        goal=goal,
+        cost=cost,
+        charged=charged,
+        size=size,
+        space=space,
+        chance=chance,
+        history=history,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """Messages of every stage as wide numbers, or shortened to 32 bits.
+
+    Attributes:
+      numbers: (T + 1, N).
+      base: exponents (T + 1,) that they count from.
+      mantissa: bits (T + 1,) of their mantissas.
+    """
+
+    numbers: np.ndarray
+    base: np.ndarray
+    mantissa: np.ndarray
+
+    def logs(self, t, places):
+        """Logarithms of messages at some places, of which N stands for no state."""
+        row, bits = self.numbers[t], int(self.mantissa[t])
+        places = np.asarray(places)
+        there = places < len(row)
+        wide = row[np.where(there, places, 0)].astype(np.int64) * there
+        mantissa = 1.0 + (wide & ((1 << bits) - 1)) / (1 << bits)
+        power = (wide >> bits) + (int(self.base[t]) - kernels.BIAS)
+        return np.where(wide > 0, np.log(mantissa) + power * math.log(2.0), -np.inf)
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """Expectations under optimal control from the start.
+
+    Attributes:
+      heights: expected heights (T + 1, n).
+      actions: probabilities (T, 3 n) of the actions.
+      entropy: expected entropy (T + 1,) of the shares of the locations.
+      single: probability (T + 1,) that all blocks are in one stack.
+    """
+
+    heights: np.ndarray
+    actions: np.ndarray
+    entropy: np.ndarray
+    single: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CompositionControl(Inference):
+    """Exact optimal control of blocks, from every start and at every stage.
+
+    Attributes:
+      start, stages, goal, cost, charged: as given.
+      size: `Size`.
+      space: `Space` of the states up to symmetry.
+      chance: probability (2 n + 1,) of an action where that many moves are forbidden.
+      history: `History` of the messages beta.
+    """
+
+    start: np.ndarray
+    stages: int
+    goal: np.ndarray | None
+    cost: np.ndarray
+    charged: str
+    size: Size
+    space: Space = field(repr=False)
+    chance: np.ndarray = field(repr=False)
+    history: History = field(repr=False)
+
+    def log_value(self, heights, t=0):
+        """log beta_t: minus the optimal expected cost (...) of the stages that are left, at heights (..., n)."""
+        heights = self._heights(heights)
+        if not 0 <= t <= self.stages:
+            raise ProblemError(f"t is {t}; expected a stage from 0 to {self.stages}")
+        return self.history.logs(t, self.space.places(heights))
+
+    def probabilities(self, heights, t=0):
+        """Optimal probabilities (..., 3 n) of the actions at stage t; nan where nothing leads on.
+
+        Raises:
+          ProblemError: if heights (..., n) do not fit the blocks, or t is no stage before the last.
+        """
+        heights = self._heights(heights)
+        if not 0 <= t < self.stages:
+            raise ProblemError(f"t is {t}; expected a stage from 0 to {self.stages - 1}")
+        n, flat = self.space.locations, heights.reshape(-1, self.space.locations)
+        logs = np.full((len(flat), n, 3), -np.inf)
+        for k in range(n):
+            for way in (-1, 1):
+                there = np.flatnonzero(flat[:, k] > 0)
+                moved = flat[there]
+                moved[:, k] -= 1
+                moved[:, (k + way) % n] += 1
+                logs[there, k, way + 1] = self._ahead(moved, t + 1)
+        logs[:, :, 1] = self._ahead(flat, t + 1)[:, None]
+        logs = logs.reshape(len(flat), 3 * n)
+        top = logs.max(axis=1, keepdims=True)
+        with np.errstate(invalid="ignore"):
+            p = np.exp(logs - top)
+            p /= p.sum(axis=1, keepdims=True)
+        return p.reshape(*heights.shape[:-1], 3 * n)
+
+    def infer(self, heights, t, memory=None):
+        """What `play` asks for: probabilities, this inference, no memory."""
+        return self.probabilities(heights, t), self, memory
+
+    def sample(self, count, seed=0):
+        """Plans (count, T + 1, n) under optimal control from the start, by `play`."""
+        check_count(count, "count", 1)
+        if not self.status.solved:
+            raise ProblemError("there are no plans to sample: no plan meets the goal")
+        played = play(self.infer, self._step, np.tile(self.start, (count, 1)), self.stages, "sample", seed)
+        return np.stack(played.states, axis=1)
+
+    @cached_property
+    def forecast(self):
+        """`Forecast` of the states passed under optimal control.
+
+        Raises:
+          ProblemError: if there are too many states to add up, for which there is `sample`, or no plan meets the goal.
+        """
+        n, m, states = self.space.locations, self.space.blocks, self.size.states
+        if states * 3 * n * self.stages > MOST_STEPS:
+            raise ProblemError(
+                f"{states} states for {self.stages} stages are too many to add up; sample plans by `sample`"
+            )
+        if not self.status.solved:
+            raise ProblemError("there are no expectations: no plan meets the goal")
+        plain = Space.of(n, m, ALONE, states, _silent)
+        heights = plain.heights(plain.keys)
+        places, costs = self.space.places(heights), np.append(plain.costs(self.cost), 0.0)
+        linked, p = np.append(places, len(self.space.keys)), np.zeros((self.stages + 1, states))
+        p[0, plain.places(self.start)] = 1.0
+        moved = np.zeros((self.stages, 2 * n + 1))
+        for t in range(self.stages):
+            charged = self.charged == "every" or t + 1 == self.stages
+            logs = self.history.logs(t, places), self.history.logs(t + 1, linked) - charged * costs
+            kernels.forward(plain.moves, self.chance, *logs, p[t], p[t + 1], moved[t])
+            p[t + 1] /= p[t + 1].sum()  # short messages round
+        share = heights / m
+        entropy = -(share * np.log(np.where(share > 0.0, share, 1.0))).sum(axis=1)
+        actions = np.empty((self.stages, n, 3))
+        actions[:, :, ::2], actions[:, :, 1] = moved[:, :-1].reshape(-1, n, 2), moved[:, -1:] / n
+        actions = actions.reshape(self.stages, 3 * n) / moved.sum(axis=1, keepdims=True)
+        return Forecast(p @ heights, actions, p @ entropy, p @ (share == 1.0).any(axis=1))
+
+    def _step(self, heights, actions):
+        """Heights (B, n) after actions (B,)."""
+        rows, k, way = np.arange(len(heights)), actions // 3, actions % 3 - 1
+        moved = heights.copy()
+        moved[rows, k] -= way != 0
+        moved[rows, (k + way) % self.space.locations] += way != 0
+        return moved
+
+    def _ahead(self, heights, t):
+        """log(exp(-cost) beta) of heights (B, n) at stage t."""
+        charged = self.charged == "every" or t == self.stages
+        return self.history.logs(t, self.space.places(heights)) - charged * self.cost[heights].sum(axis=1)
+
+    def _heights(self, heights):
+        n, m, array = self.space.locations, self.space.blocks, np.asarray(heights)
+        if array.shape[-1:] != (n,) or array.dtype.kind not in "iu" or array.min() < 0 or (array.sum(-1) != m).any():
+            raise ProblemError(f"heights are {heights!r}; expected whole heights of {n} locations, {m} in sum")
+        return array.astype(np.int64)
+
+
+# -- parts -------------------------------------------------------------------------------------------------------------
+
+
+def _messages(space, stages, cost, goal, charged, chance, start, say):
+    """`History` of the messages, and log Z of the place of the start."""
+    N = len(space.keys)
+    weights, message, layers = np.empty(N, dtype=np.int64), np.empty(N, dtype=np.int64), np.zeros((2, N + 1), np.int64)
+    kernels.widen_exponentials(-space.costs(cost), weights)
+    message[:] = kernels.BIAS << kernels.MANTISSA
+    if goal is not None:
+        message[np.arange(N) != space.places(goal)] = 0
+    ahead, out = layers
+    ahead[:N] = np.where(message > 0, weights, 0)  # at the last stage messages are 0 or 1
+    history = _history(N, stages)
+    _keep(history, stages, message, (kernels.BIAS, kernels.BIAS))
+    weights = weights if charged == "every" else weights[:0]
+    for t in reversed(range(stages)):
+
+        def part(ends, ahead=ahead, out=out):
+            return kernels.backward(*ends, space.moves, chance, weights, ahead, message, out)
+
+        lows, highs = zip(*in_threads(part, parts(N)), strict=True)
+        _keep(history, t, message, (min(lows), max(highs)))
+        ahead, out = out, ahead
+        say("messages", stages - t, stages)
+    own = History(message[None], np.zeros(1, dtype=np.int64), np.full(1, kernels.MANTISSA))
+    return history, float(own.logs(0, start))
+
+
+def _history(N, stages):
+    dtype = np.int64 if _wide(N, stages) else np.uint32
+    base = np.zeros(stages + 1, dtype=np.int64)
+    return History(np.empty((stages + 1, N), dtype), base, np.full(stages + 1, kernels.MANTISSA))
+
+
+def _keep(history, t, message, exponents):
+    """Enter a message whose exponents lie between two."""
+    row = history.numbers[t]
+    if row.dtype == np.int64:
+        row[:] = message
+        return
+    low, high = exponents
+    history.base[t] = low - 1  # so that no number but 0 becomes 0
+    history.mantissa[t] = bits = 31 - max(high - low + 2, 1).bit_length()
+
+    def part(ends):
+        kernels.shorten(*ends, message, low - 1, kernels.MANTISSA - bits, row)
+
+    for _ in in_threads(part, parts(len(row))):
+        pass
+
+
+def _wide(orbits, stages):
+    """Whether messages are kept in full."""
+    return (stages + 1) * orbits * 8 <= WIDE_HISTORY
+
+
+def _check(start, stages, cost, goal, charged, forbidden):
+    """Raise `ProblemError` unless a problem can be solved."""
+    n, m = len(start), int(start.sum())
+    if start.ndim != 1 or n < 2 or start.min() < 0 or m < 1:
+        raise ProblemError(f"start is {start.tolist()}; expected heights of two or more locations, and a block")
+    check_count(stages, "stages", 1)
+    if goal is not None and (goal.shape != start.shape or goal.min() < 0 or goal.sum() != m):
+        raise ProblemError(f"goal is {goal.tolist()}; expected heights of {n} locations, {m} in sum")
+    if cost.shape != (m + 1,) or not np.isfinite(cost).all():
+        raise ProblemError(f"cost has shape {cost.shape}; expected finite costs of the heights 0 to {m}, ({m + 1},)")
+    for name, value, known in (("charged", charged, CHARGED), ("forbidden", forbidden, FORBIDDEN)):
+        if value not in known:
+            raise ProblemError(f"{name} is {value!r}; expected one of {', '.join(known)}")
+    if n * m.bit_length() > KEY_BITS:
+        raise ProblemError(
+            f"{m} blocks at {n} locations take {n * m.bit_length()} bits a state, more than {KEY_BITS}; infer "
+            "approximately by belief propagation or by the cluster variation method"
+        )
+    nats = stages * (n * np.abs(cost).max() + math.log(3 * n))
+    if nats > MOST_NATS:
+        raise ProblemError(
+            f"costs may add up to {nats:.3g} over {stages} stages, more than {MOST_NATS:g}; lower the strength"
+        )
+
+
+def _in_words(size):
+    return f"{size / 1e9:.2g} GB" if size >= 1e8 else f"{size / 1e6:.2g} MB"
+
+
+def _silent(*_):
+    """No progress."""
