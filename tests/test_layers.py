@@ -75,6 +75,7 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
         "command_grid",
         "command_blocks",
         "command_blocks_fig5",
+        "command_blocks_tables",
         "command_blocks_work",
     },
 ]
