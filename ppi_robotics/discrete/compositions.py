@@ -27,6 +27,7 @@ from ppi_robotics.rollouts import check_count
 from ppi_robotics.solution import Status
 
 MOST_NATS = 150_000.0  # of cost over all stages that wide numbers hold
+MOST_PLACES = 2**31 - 1  # that a table holds
 MOST_STEPS = 1e9  # of moves that a forecast adds up
 CHARGED, FORBIDDEN = ("every", "last"), ("lost", "renormalized")
 
@@ -78,7 +79,7 @@ def solve_compositions(start, stages, cost, goal=None, charged="every", forbidde
     n, m = len(start), int(start.sum())
     _check(start, stages, cost, goal, charged, forbidden)
     size, say = size_of(n, m, stages, goal), progress or _silent
-    if size.bytes > memory:
+    if size.bytes > memory or size.orbits > MOST_PLACES:
         raise ProblemError(
             f"{m} blocks at {n} locations for {stages} stages have {size.states} states, {size.orbits} of them unlike, "
             f"and take {_in_words(size.bytes)}, more than the {_in_words(memory)} allowed; allow more memory, or infer "
