@@ -219,9 +219,9 @@ app.command()(mppi)
 app.command()(risk)
 app.command()(mujoco)
 app.add_typer(grid)
-app.add_typer(blocks)
 app.add_typer(central, name="central")
 app.add_typer(stag)
+app.add_typer(blocks)
 
 
 # -- the program -----------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import typer
 
 from ppi_robotics.command_arguments import Json, Out, check_choice, check_counts, check_range, option, real, whole
 from ppi_robotics.command_blocks_fig5 import PLANNERS, draw_rates, planners_of, rates_of, show_rates
+from ppi_robotics.command_blocks_tables import remark_differences, show_inference, show_plan
 from ppi_robotics.command_blocks_work import (
     APPROXIMATE,
     LABELS,
@@ -19,10 +20,7 @@ from ppi_robotics.command_blocks_work import (
     make_world,
     numbers_of,
     play_facts,
-    remark_differences,
     setting,
-    show_inference,
-    show_plan,
 )
 from ppi_robotics.command_output import progress, remark, show_json
 from ppi_robotics.command_work import Files

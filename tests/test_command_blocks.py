@@ -3,14 +3,16 @@
 import math
 import re
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from test_command_line import DEMOS, only_json, run
 
 import ppi_robotics as ppi
-from ppi_robotics import animation_blocks
+from ppi_robotics import animation_blocks, discrete
 
 ENTROPY = ("--n", 4, "--m", 4, "--T", 6, "--x0", "1,2,1,0", "--lam", 10)
 GOAL = ("--x0", "2,1,1,0,0", "--goal", "0,0,0,2,2", "--T", 6)
@@ -74,6 +76,25 @@ def test_bp_reports_what_it_is(capsys):
     assert "max iterations" in output
     assert "inconsistency" in output
     assert Path("a/beliefs.png").exists()
+
+
+def test_contradictions_are_said(capsys, monkeypatch):
+    infer = discrete.chain_beliefs
+
+    def contradict(*arguments, **options):
+        found = infer(*arguments, **options)
+        nothing = {"actions": found.actions * np.nan, "levels": found.levels * np.nan, "messages": None}
+        return replace(found, log_partition=-math.inf, status=ppi.Status.CONTRADICTION, **nothing)
+
+    monkeypatch.setattr(discrete, "chain_beliefs", contradict)
+    code, output, errors = run(capsys, "blocks", "bp", *GOAL, "--out", "a")
+    assert code == 1
+    assert "-inf" in output
+    assert errors == "BP (k and l apart) ends in a contradiction: its messages allow no plan\n"
+    assert not Path("a").exists()
+    facts = only_json(run(capsys, "blocks", "bp", *GOAL, "--json")[1])
+    assert (facts["status"], facts["logZ"], facts["heights"]) == ("contradiction", None, None)
+    assert facts["exact_logZ"] == pytest.approx(-9.747011536, abs=1e-9)
 
 
 @pytest.mark.parametrize("bound", [0.25, 1])

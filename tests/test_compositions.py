@@ -8,7 +8,7 @@ import pytest
 
 import ppi_robotics as ppi
 from plants import BlocksWorld
-from ppi_robotics.discrete import compositions, ring, size_of, solve_compositions
+from ppi_robotics.discrete import composition_messages, ring, size_of, solve_compositions
 from ppi_robotics.kernels import compositions as kernels
 from ppi_robotics.solution import Status
 
@@ -207,7 +207,7 @@ def test_short_histories_agree(monkeypatch):
     """Messages of 32 bits keep 20 bits or more of the mantissa where exponents span less than 2048."""
     world = BlocksWorld([2, 3, 0, 1, 0, 1], 60, strength=20.0)
     long = world.exact()
-    monkeypatch.setattr(compositions, "WIDE_HISTORY", 0)
+    monkeypatch.setattr(composition_messages, "WIDE_HISTORY", 0)
     short = world.exact()
     assert short.log_partition == long.log_partition
     assert short.history.numbers.dtype == np.uint32
@@ -223,7 +223,7 @@ def test_wide_numbers_hold_what_floats_lose():
     logs = np.array([0.0, -1.0, 3.5, -1e5, 1e5, -709.1, -50_000.25])
     wide = np.empty(len(logs), dtype=np.int64)
     kernels.widen_exponentials(logs, wide)
-    history = compositions.History(wide[None], np.zeros(1, dtype=np.int64), np.full(1, kernels.MANTISSA))
+    history = composition_messages.History(wide[None], np.zeros(1, dtype=np.int64), np.full(1, kernels.MANTISSA))
     # half a unit of 44 bits, and the rounding of log / log 2
     assert history.logs(0, np.arange(7)) == pytest.approx(logs, rel=4e-16, abs=4e-14)
     assert history.logs(0, [7]) == -np.inf

@@ -17,16 +17,17 @@ from functools import cached_property
 
 import numpy as np
 
+from ppi_robotics.discrete.composition_messages import History, backward, kept_in_full
 from ppi_robotics.discrete.inference import Inference
 from ppi_robotics.discrete.kl_control import play
-from ppi_robotics.discrete.ring import ALONE, KEY_BITS, Space, count_orbits, parts, symmetries
+from ppi_robotics.discrete.ring import ALONE, KEY_BITS, Space, count_orbits, symmetries
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import compositions as kernels
-from ppi_robotics.rollouts import check_count, in_threads
+from ppi_robotics.rollouts import check_count
 from ppi_robotics.solution import Status
 
-WIDE_HISTORY = 2.5e8  # bytes; longer histories of messages are shortened to 32 bits a number
 MOST_NATS = 150_000.0  # of cost over all stages that wide numbers hold
+MOST_PLACES = 2**31 - 1  # that a table holds
 MOST_STEPS = 1e9  # of moves that a forecast adds up
 CHARGED, FORBIDDEN = ("every", "last"), ("lost", "renormalized")
 
@@ -51,7 +52,7 @@ def size_of(locations, blocks, stages, goal=None):
     states = math.comb(blocks + locations - 1, locations - 1)
     orbits = count_orbits(locations, blocks, symmetries(locations, goal))
     fixed = 8 * 4 + 4 * 2 * locations + 8  # keys, weights, two layers of messages; moves; table
-    return Size(states, orbits, orbits * fixed + (stages + 1) * orbits * (8 if _wide(orbits, stages) else 4))
+    return Size(states, orbits, orbits * fixed + (stages + 1) * orbits * (8 if kept_in_full(orbits, stages) else 4))
 
 
 def solve_compositions(start, stages, cost, goal=None, charged="every", forbidden="lost", memory=2e9, progress=None):
@@ -78,7 +79,7 @@ def solve_compositions(start, stages, cost, goal=None, charged="every", forbidde
     n, m = len(start), int(start.sum())
     _check(start, stages, cost, goal, charged, forbidden)
     size, say = size_of(n, m, stages, goal), progress or _silent
-    if size.bytes > memory:
+    if size.bytes > memory or size.orbits > MOST_PLACES:
         raise ProblemError(
             f"{m} blocks at {n} locations for {stages} stages have {size.states} states, {size.orbits} of them unlike, "
             f"and take {_in_words(size.bytes)}, more than the {_in_words(memory)} allowed; allow more memory, or infer "
@@ -86,7 +87,7 @@ def solve_compositions(start, stages, cost, goal=None, charged="every", forbidde
         )
     space = Space.of(n, m, symmetries(n, goal), size.orbits, say)
     chance = np.full(2 * n + 1, 1.0 / (3 * n)) if forbidden == "lost" else 1.0 / (3 * n - np.arange(2 * n + 1))
-    history, log_z = _messages(space, stages, cost, goal, charged, chance, int(space.places(start)), say)
+    history, log_z = backward(space, stages, cost, goal, charged, chance, int(space.places(start)), say)
     for array in (start, cost, chance):
         array.setflags(write=False)
     solved = math.isfinite(log_z)
@@ -104,31 +105,6 @@ def solve_compositions(start, stages, cost, goal=None, charged="every", forbidde
         chance=chance,
         history=history,
     )
-
-
-@dataclass(frozen=True, eq=False)
-class History:
-    """Messages of every stage as wide numbers, or shortened to 32 bits.
-
-    Attributes:
-      numbers: (T + 1, N).
-      base: exponents (T + 1,) that they count from.
-      mantissa: bits (T + 1,) of their mantissas.
-    """
-
-    numbers: np.ndarray
-    base: np.ndarray
-    mantissa: np.ndarray
-
-    def logs(self, t, places):
-        """Logarithms of messages at some places, of which N stands for no state."""
-        row, bits = self.numbers[t], int(self.mantissa[t])
-        places = np.asarray(places)
-        there = places < len(row)
-        wide = row[np.where(there, places, 0)].astype(np.int64) * there
-        mantissa = 1.0 + (wide & ((1 << bits) - 1)) / (1 << bits)
-        power = (wide >> bits) + (int(self.base[t]) - kernels.BIAS)
-        return np.where(wide > 0, np.log(mantissa) + power * math.log(2.0), -np.inf)
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,60 +244,6 @@ class CompositionControl(Inference):
 
 
 # -- parts -------------------------------------------------------------------------------------------------------------
-
-
-def _messages(space, stages, cost, goal, charged, chance, start, say):
-    """`History` of the messages, and log Z of the place of the start."""
-    N = len(space.keys)
-    weights, message, layers = np.empty(N, dtype=np.int64), np.empty(N, dtype=np.int64), np.zeros((2, N + 1), np.int64)
-    kernels.widen_exponentials(-space.costs(cost), weights)
-    message[:] = kernels.BIAS << kernels.MANTISSA
-    if goal is not None:
-        message[np.arange(N) != space.places(goal)] = 0
-    ahead, out = layers
-    ahead[:N] = np.where(message > 0, weights, 0)  # at the last stage messages are 0 or 1
-    history = _history(N, stages)
-    _keep(history, stages, message, (kernels.BIAS, kernels.BIAS))
-    weights = weights if charged == "every" else weights[:0]
-    for t in reversed(range(stages)):
-
-        def part(ends, ahead=ahead, out=out):
-            return kernels.backward(*ends, space.moves, chance, weights, ahead, message, out)
-
-        lows, highs = zip(*in_threads(part, parts(N)), strict=True)
-        _keep(history, t, message, (min(lows), max(highs)))
-        ahead, out = out, ahead
-        say("messages", stages - t, stages)
-    own = History(message[None], np.zeros(1, dtype=np.int64), np.full(1, kernels.MANTISSA))
-    return history, float(own.logs(0, start))
-
-
-def _history(N, stages):
-    dtype = np.int64 if _wide(N, stages) else np.uint32
-    base = np.zeros(stages + 1, dtype=np.int64)
-    return History(np.empty((stages + 1, N), dtype), base, np.full(stages + 1, kernels.MANTISSA))
-
-
-def _keep(history, t, message, exponents):
-    """Enter a message whose exponents lie between two."""
-    row = history.numbers[t]
-    if row.dtype == np.int64:
-        row[:] = message
-        return
-    low, high = exponents
-    history.base[t] = low - 1  # so that no number but 0 becomes 0
-    history.mantissa[t] = bits = 31 - max(high - low + 2, 1).bit_length()
-
-    def part(ends):
-        kernels.shorten(*ends, message, low - 1, kernels.MANTISSA - bits, row)
-
-    for _ in in_threads(part, parts(len(row))):
-        pass
-
-
-def _wide(orbits, stages):
-    """Whether messages are kept in full."""
-    return (stages + 1) * orbits * 8 <= WIDE_HISTORY
 
 
 def _check(start, stages, cost, goal, charged, forbidden):
