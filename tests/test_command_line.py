@@ -302,7 +302,7 @@ def test_diverged_rollouts_are_null_in_json_and_leave_no_pictures(capsys, policy
             "",
             [
                 "missing command",
-                "plants, solve, evaluate, compare, swingup, mppi, risk, mujoco, grid, central, blocks",
+                "plants, solve, evaluate, compare, swingup, mppi, risk, mujoco, grid, central, stag, blocks",
                 "--help",
             ],
         ),
