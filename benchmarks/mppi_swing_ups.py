@@ -1,8 +1,8 @@
 """Swing-ups by sampling in receding horizon at 50 Hz: success over seeds, and what feedback between replans is worth.
 
 Every episode starts from hanging at rest, with the plant's own noise; it succeeds if it ends upright. Then plans are
-made at every fifth stage alone, under 10 % control noise, and the stages between follow the plan with its gains or
-without: the same noise for both, so that the differences of the costs are paired.
+made at every fifth stage alone, in as many rounds as there is time for, under 10 % control noise, and the stages between
+follow the plan with its gains or without: the same noise for both, so that the differences of the costs are paired.
 """
 
 import sys
@@ -16,8 +16,8 @@ TASKS = {"pendulum": (75, 250), "cartpole": (75, 200), "acrobot": (100, 400)}  #
 LEAST = {"pendulum": 1.0, "cartpole": 0.98, "acrobot": 0.9}
 
 
-def setting(name):
-    """The swing-up of a plant over a short horizon, and the method."""
+def setting(name, rounds=1):
+    """The swing-up of a plant over a short horizon, and the method with its rounds a replan."""
     import ppi_robotics as ppi
     from plants import Acrobot, CartPole, Pendulum
 
@@ -26,14 +26,14 @@ def setting(name):
     weights = np.array([0.5, 1.0, 0.05, 0.1])
     cost = ppi.Quadratic(weights, [0.01], 10 * weights) if name == "cartpole" else plant.swing_up_cost()
     problem = ppi.Problem(plant, cost, plant.hanging, TASKS[name][0])
-    return problem, ppi.MPPI(512, ppi.TargetESS(0.02), smoothing=ppi.Colored(1.0), max_iterations=1)
+    return problem, ppi.MPPI(512, ppi.TargetESS(0.02), smoothing=ppi.Colored(1.0), max_iterations=rounds)
 
 
 def episode(name, seed, every=1, noise=0.0, gains=True):
     """Cost of an episode, whether it ends upright, and the median seconds of a replan."""
     import ppi_robotics as ppi
 
-    problem, method = setting(name)
+    problem, method = setting(name, every)
     plant, rng, total = problem.plant, np.random.default_rng(seed), 0.0
     x, mpc = problem.initial.mean, ppi.RecedingHorizon(problem, method, replan_every=every, seed=seed)
     for t in range(TASKS[name][1]):
