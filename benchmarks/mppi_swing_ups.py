@@ -1,8 +1,8 @@
 """Swing-ups by sampling in receding horizon at 50 Hz: success over seeds, and what feedback between replans is worth.
 
 Every episode starts from hanging at rest, with the plant's own noise; it succeeds if it ends upright. Then plans are
-made at every fifth stage alone, in as many rounds as there is time for, under 10 % control noise, and the stages between
-follow the plan with its gains or without: the same noise for both, so that the differences of the costs are paired.
+made at every fifth stage alone, in as many rounds as there is time for, under 10 % control noise, and the stages
+between follow the plan with its gains or without: the same noise for both, so that the differences are paired.
 """
 
 import sys
