@@ -60,29 +60,8 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
         "discrete",
     },
     {"gym"},
-    {
-        "__main__",
-        "command_arguments",
-        "command_output",
-        "command_work",
-        "command_risk",
-        "command_central",
-        "command_descents",
-        "command_tables",
-        "command_mujoco",
-        "command_task",
-        "command_loop",
-        "command_sampling",
-        "command_swingup",
-        "command_grid",
-        "command_stag",
-        "command_hunts",
-        "command_phase",
-        "command_blocks",
-        "command_blocks_fig5",
-        "command_blocks_tables",
-        "command_blocks_work",
-    },
+    {"commands"},
+    {"__main__"},
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 HOMES = {  # third-party packages that are slow to import or replaceable, and the only modules that may use them
@@ -102,23 +81,12 @@ HOMES = {  # third-party packages that are slow to import or replaceable, and th
         "rendering",
     },
     "PIL": {"plotting", "animation"},
-    "mujoco": {"multibody", "controller", "mujoco_loop", "rendering", "gym", "tasks", "command_loop"},
+    "mujoco": {"multibody", "controller", "mujoco_loop", "rendering", "gym", "tasks", "commands"},
     "gymnasium": {"gym"},
     "imageio_ffmpeg": {"rendering"},
     "filterpy": set(),
-    "typer": {
-        "__main__",
-        "command_arguments",
-        "command_mujoco",
-        "command_sampling",
-        "command_grid",
-        "command_blocks",
-        "command_central",
-        "command_descents",
-        "command_stag",
-        "command_phase",
-    },
-    "rich": {"__main__", "command_output"},
+    "typer": {"__main__", "commands"},
+    "rich": {"commands"},
 }
 
 
@@ -165,6 +133,11 @@ def test_imports_have_no_cycle():
     assert order.index("errors") == 0
 
 
+def test_imports_within_sub_packages_have_no_cycle():
+    graph = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): set(imported(path)) for path in FILES}
+    assert set(graph) <= set(TopologicalSorter(graph).static_order())  # raises CycleError
+
+
 @pytest.mark.parametrize("path", sources(PACKAGE), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_heavy_packages_stay_at_home(path):
     for package in {name.split(".")[0] for name in imported(path)} & set(HOMES):
@@ -172,8 +145,8 @@ def test_heavy_packages_stay_at_home(path):
 
 
 def test_the_library_does_not_know_its_plants():
-    users = {path.name for path in sources(PACKAGE) if any(name.split(".")[0] == "plants" for name in imported(path))}
-    assert all(name.startswith("command_") for name in users)
+    users = {part(path) for path in sources(PACKAGE) if any(name.split(".")[0] == "plants" for name in imported(path))}
+    assert users == {"commands"}
 
 
 @pytest.mark.parametrize("path", sources(PLANTS), ids=lambda path: path.name)

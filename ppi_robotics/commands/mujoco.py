@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ppi_robotics.command_arguments import (
+from ppi_robotics.commands.arguments import (
     METHODS,
     Eta,
     Json,
@@ -23,7 +23,8 @@ from ppi_robotics.command_arguments import (
     real,
     whole,
 )
-from ppi_robotics.command_output import (
+from ppi_robotics.commands.mujoco_task import Wish, make_task
+from ppi_robotics.commands.output import (
     evaluate_facts,
     evaluate_rows,
     heading,
@@ -36,8 +37,7 @@ from ppi_robotics.command_output import (
     solve_facts,
     solve_rows,
 )
-from ppi_robotics.command_task import Wish, make_task
-from ppi_robotics.command_work import draw_figures, run_evaluate, run_solve, session, write_figure
+from ppi_robotics.commands.work import draw_figures, run_evaluate, run_solve, session, write_figure
 from ppi_robotics.errors import ProblemError
 
 Model = Annotated[
@@ -136,7 +136,7 @@ def solved_once(problem, method, seed, starts, samples, viewer, video, files):
     if shown is not None:
         film(problem.plant, shown[0], video, files)
     if viewer:
-        from ppi_robotics.command_loop import show
+        from ppi_robotics.commands.mujoco_simulation import show
 
         show(problem, solution.policy, seed)
     found = (
@@ -149,7 +149,7 @@ def solved_once(problem, method, seed, starts, samples, viewer, video, files):
 def replanned(problem, method, seed, starts, viewer, video, files):
     """Whether receding-horizon control meets the task, and what is to be told about it for JSON and for a table."""
     from ppi_robotics import plotting
-    from ppi_robotics.command_loop import run_mpc
+    from ppi_robotics.commands.mujoco_simulation import run_mpc
 
     loop = run_mpc(problem, method, seed, starts, viewer)
     with progress("drawing the picture"):

@@ -9,7 +9,7 @@ import warnings
 from contextlib import contextmanager, nullcontext
 
 import ppi_robotics as ppi
-from ppi_robotics.command_output import CompileNotice, label, progress, remark
+from ppi_robotics.commands.output import CompileNotice, label, progress, remark
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.files import write_whole
 
@@ -81,6 +81,11 @@ def run_solve(problem, method, seed, starts, files=None):
     stop_if(ppi.Status.INTERRUPTED in {solution.status, *(start.status for start in solution.starts)})
     remark_unless_solved(solution, name)
     return solution
+
+
+def exit_code(solution):
+    """0 if solved, else 1."""
+    return 0 if solution.status.solved else 1
 
 
 def remark_unless_solved(solution, name):

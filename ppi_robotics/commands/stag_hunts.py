@@ -2,7 +2,7 @@
 
 import json
 
-from ppi_robotics.command_arguments import check_choice, check_range
+from ppi_robotics.commands.arguments import check_choice, check_range
 from ppi_robotics.errors import ProblemError
 
 METHODS = ("exact", "bp")

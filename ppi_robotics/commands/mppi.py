@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import ppi_robotics as ppi
-from ppi_robotics.command_arguments import (
+from ppi_robotics.commands.arguments import (
     Horizon,
     Json,
     NoiseLevel,
@@ -23,9 +23,9 @@ from ppi_robotics.command_arguments import (
     weights_of,
     whole,
 )
-from ppi_robotics.command_output import progress
-from ppi_robotics.command_swingup import swing_up
-from ppi_robotics.command_work import write_figure
+from ppi_robotics.commands.output import progress
+from ppi_robotics.commands.swingup import swing_up
+from ppi_robotics.commands.work import write_figure
 from ppi_robotics.errors import ProblemError
 
 # what the text of an option may be: a name and, behind a colon, numbers; and the record that it makes

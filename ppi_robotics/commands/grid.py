@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from ppi_robotics.command_arguments import Json, Out, check_choice, check_counts, check_range, option, real, whole
-from ppi_robotics.command_output import OUTPUT, progress, remark, show_json, show_rows
-from ppi_robotics.command_work import Files, write_figure
+from ppi_robotics.commands.arguments import Json, Out, check_choice, check_counts, check_range, option, real, whole
+from ppi_robotics.commands.output import OUTPUT, progress, remark, show_json, show_rows
+from ppi_robotics.commands.work import Files, write_figure
 from ppi_robotics.errors import ProblemError
 
 LEVELS = (0.1, 0.05, 0.02)  # errors that learning is to get below

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from ppi_robotics.command_arguments import Json, Out, check_range, option, real, weights_of, whole
-from ppi_robotics.command_hunts import counts_of
-from ppi_robotics.command_output import progress, show_json, show_rows
-from ppi_robotics.command_work import Files, write_figure
+from ppi_robotics.commands.arguments import Json, Out, check_range, option, real, weights_of, whole
+from ppi_robotics.commands.output import progress, show_json, show_rows
+from ppi_robotics.commands.stag_hunts import counts_of
+from ppi_robotics.commands.work import Files, write_figure
 
 SWEPT = tuple(round(0.05 * k, 2) for k in range(2, 33)) + (1.8, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0)
 FIRST_SEED = 1000  # of the instances of phase

@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 
 import ppi_robotics as ppi
-from ppi_robotics.command_arguments import (
+from ppi_robotics.commands.arguments import (
     Etas,
     Expansions,
     Horizon,
@@ -23,8 +23,8 @@ from ppi_robotics.command_arguments import (
     make_problem,
     weights_of,
 )
-from ppi_robotics.command_output import heading, label, progress, remark, setting, show_json, show_rows
-from ppi_robotics.command_work import (
+from ppi_robotics.commands.output import heading, label, progress, remark, setting, show_json, show_rows
+from ppi_robotics.commands.work import (
     count_iterations,
     count_rollouts,
     remark_unless_solved,

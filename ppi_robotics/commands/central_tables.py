@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from ppi_robotics.command_arguments import check_range, option, whole
+from ppi_robotics.commands.arguments import check_range, option, whole
 from ppi_robotics.errors import ProblemError
 
 States = Annotated[int, option("--states", "S", "Number of states.", whole)]

@@ -4,10 +4,10 @@ import time
 
 import numpy as np
 
-from ppi_robotics.command_arguments import check_choice
-from ppi_robotics.command_blocks_work import LABELS, solve_exactly
-from ppi_robotics.command_output import progress, show_rows
-from ppi_robotics.command_work import write_figure
+from ppi_robotics.commands.arguments import check_choice
+from ppi_robotics.commands.blocks_work import LABELS, solve_exactly
+from ppi_robotics.commands.output import progress, show_rows
+from ppi_robotics.commands.work import write_figure
 
 PLANNERS = {"bp": "bp", "merged": "merged bp", "cvm": "double loop"}  # names of plants.blocks_study
 

@@ -1,7 +1,26 @@
-"""What the commands `swingup` and `mppi` do: solve a swing-up, evaluate it beside iLQG, and draw both."""
+"""The command `swingup`, and what it does like `mppi`: solve a swing-up, evaluate it beside iLQG, and draw both."""
+
+from pathlib import Path
 
 import ppi_robotics as ppi
-from ppi_robotics.command_output import (
+from ppi_robotics.commands.arguments import (
+    Eta,
+    Horizon,
+    Json,
+    MethodName,
+    NoiseLevel,
+    Out,
+    PlantName,
+    Samples,
+    Seed,
+    Starts,
+    Theta,
+    check_counts,
+    make_method,
+    make_plant,
+    make_problem,
+)
+from ppi_robotics.commands.output import (
     evaluate_facts,
     evaluate_rows,
     heading,
@@ -12,7 +31,27 @@ from ppi_robotics.command_output import (
     solve_facts,
     solve_rows,
 )
-from ppi_robotics.command_work import draw_figures, run_evaluate, run_solve, session
+from ppi_robotics.commands.work import draw_figures, exit_code, run_evaluate, run_solve, session
+
+
+def swingup(
+    plant: PlantName,
+    method: MethodName = "ppi",
+    eta: Eta = None,
+    theta: Theta = None,
+    horizon: Horizon = None,
+    noise: NoiseLevel = None,
+    starts: Starts = None,
+    samples: Samples = 1000,
+    seed: Seed = 0,
+    out: Out = None,
+    as_json: Json = False,
+):
+    """Solve a swing-up, evaluate it under noise beside iLQG, and draw trajectory.png, cost.png and animation.gif."""
+    problem = make_problem(make_plant(plant, noise), horizon)
+    method = make_method(method, eta, theta, problem.horizon)
+    check_counts(seed, starts, samples)
+    return swing_up(problem, method, seed, starts, samples, out or Path("out", plant), as_json)
 
 
 def swing_up(problem, method, seed, starts, samples, folder, as_json, draw_more=None):
@@ -51,8 +90,3 @@ def swing_up(problem, method, seed, starts, samples, folder, as_json, draw_more=
     else:
         show_table(heading(problem, seed, samples), columns, files)
     return exit_code(solutions[name])
-
-
-def exit_code(solution):
-    """0 if solved, else 1."""
-    return 0 if solution.status.solved else 1

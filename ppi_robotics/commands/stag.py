@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from ppi_robotics.command_arguments import Json, Out, check_range, option, weights_of, whole
-from ppi_robotics.command_hunts import CASES, METHODS, made_at, make_hunts
-from ppi_robotics.command_output import progress, remark, show_json, show_rows
-from ppi_robotics.command_phase import Damping, Sweeps, phase
-from ppi_robotics.command_work import Files, write_figure
+from ppi_robotics.commands.arguments import Json, Out, check_range, option, weights_of, whole
+from ppi_robotics.commands.output import progress, remark, show_json, show_rows
+from ppi_robotics.commands.stag_hunts import CASES, METHODS, made_at, make_hunts
+from ppi_robotics.commands.stag_phase import Damping, Sweeps, phase
+from ppi_robotics.commands.work import Files, write_figure
 from ppi_robotics.errors import ProblemError
 
 LAMBDAS = "10,0.1"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ppi_robotics as ppi
-from ppi_robotics.command_arguments import (
+from ppi_robotics.commands.arguments import (
     MOST_STAGES,
     bodies,
     check_choice,

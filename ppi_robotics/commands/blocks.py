@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from ppi_robotics.command_arguments import Json, Out, check_choice, check_counts, check_range, option, real, whole
-from ppi_robotics.command_blocks_fig5 import PLANNERS, draw_rates, planners_of, rates_of, show_rates
-from ppi_robotics.command_blocks_tables import remark_differences, show_inference, show_plan
-from ppi_robotics.command_blocks_work import (
+from ppi_robotics.commands.arguments import Json, Out, check_choice, check_counts, check_range, option, real, whole
+from ppi_robotics.commands.blocks_fig5 import PLANNERS, draw_rates, planners_of, rates_of, show_rates
+from ppi_robotics.commands.blocks_tables import remark_differences, show_inference, show_plan
+from ppi_robotics.commands.blocks_work import (
     APPROXIMATE,
     LABELS,
     act,
@@ -22,8 +22,8 @@ from ppi_robotics.command_blocks_work import (
     play_facts,
     setting,
 )
-from ppi_robotics.command_output import progress, remark, show_json
-from ppi_robotics.command_work import Files
+from ppi_robotics.commands.output import progress, remark, show_json
+from ppi_robotics.commands.work import Files
 from ppi_robotics.errors import ProblemError
 
 METHODS = ("exact", *APPROXIMATE)
