@@ -86,6 +86,6 @@ def show_rates(rows, instances, seed, files):
 def draw_rates(rows, files):
     """Write fig5.png."""
     with progress("drawing the picture"):
-        from ppi_robotics import plotting_blocks
+        from ppi_robotics import plotting
 
-        write_figure(plotting_blocks.rates(rows), "fig5.png", files)
+        write_figure(plotting.blocks.rates(rows), "fig5.png", files)

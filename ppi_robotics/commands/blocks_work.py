@@ -233,12 +233,12 @@ def draw_plan(world, play, facts, files):
     if "heights" in facts:
         expected = {expectation_words([facts]): np.array(facts["heights"])}
     with progress("drawing the pictures"):
-        from ppi_robotics import animation_blocks, plotting_blocks
+        from ppi_robotics import animation, plotting
 
-        figure = plotting_blocks.plan(play.states, play.probabilities, expected, f"{heading(world)} · {label}")
+        figure = plotting.blocks.plan(play.states, play.probabilities, expected, f"{heading(world)} · {label}")
         write_figure(figure, "plan.png", files)
         shown = play.states, play.actions, play.probabilities, label
-        files.write("blocks.gif", lambda path: animation_blocks.save(path, *shown))
+        files.write("blocks.gif", lambda path: animation.blocks.save(path, *shown))
 
 
 def draw_inference(world, columns, found, files):
@@ -246,7 +246,7 @@ def draw_inference(world, columns, found, files):
     if columns[0]["heights"] is None:
         return
     with progress("drawing the picture"):
-        from ppi_robotics import plotting_blocks
+        from ppi_robotics import plotting
 
-        figure = plotting_blocks.beliefs(np.array(columns[0]["heights"]), found.actions, heading(world))
+        figure = plotting.blocks.beliefs(np.array(columns[0]["heights"]), found.actions, heading(world))
         write_figure(figure, "beliefs.png", files)

@@ -65,9 +65,9 @@ def solve_tables(
         )
     if out is not None:
         with progress("drawing the picture"):
-            from ppi_robotics import plotting_central
+            from ppi_robotics import plotting
 
-            write_figure(plotting_central.plane(mdp, log_rho)[0].figure, "plane.png", files)
+            write_figure(plotting.central.plane(mdp, log_rho)[0].figure, "plane.png", files)
     if as_json:
         return show_json(facts | {"modes": found, "files": files.written})
     rows = [["problem", "lambda P", "lambda S", *(f"V({x})" for x in range(states))]]
@@ -204,9 +204,9 @@ def path_integral(
     }
     if out is not None:
         with progress("drawing the picture"):
-            from ppi_robotics import plotting_central
+            from ppi_robotics import plotting
 
-            axes = plotting_central.estimates(mdp, log_rho, weight, state, samples, min(repeats, 20))
+            axes = plotting.central.estimates(mdp, log_rho, weight, state, samples, min(repeats, 20))
             write_figure(axes[0].figure, "estimate.png", files)
     if as_json:
         return show_json(facts | {"files": files.written})

@@ -99,9 +99,9 @@ def show_descents(title, found, out, as_json):
     rows = [descent_facts(name, *pair) for name, pair in found.items()]
     if out is not None:
         with progress("drawing the picture"):
-            from ppi_robotics import plotting_central
+            from ppi_robotics import plotting
 
-            write_figure(plotting_central.descents(found)[0].figure, "descent.png", files)
+            write_figure(plotting.central.descents(found)[0].figure, "descent.png", files)
     code = 0 if all(descent.status.solved for descent, _ in found.values()) else 1
     if as_json:
         show_json(facts | {"rows": rows, "files": files.written})

@@ -83,9 +83,9 @@ def vi(
         facts["distance_error"] = float(abs(solution.value - world.cost / world.success * world.distance).max())
     if out is not None:
         with progress("drawing the picture"):
-            from ppi_robotics import plotting_tables
+            from ppi_robotics import plotting
 
-            write_figure(plotting_tables.value_map(world, solution.value, solution.policy).figure, "value.png", files)
+            write_figure(plotting.tables.value_map(world, solution.value, solution.policy).figure, "value.png", files)
     if as_json:
         show_json(facts | {"files": files.written})
     else:
@@ -125,9 +125,9 @@ def psi(
     }
     if out is not None:
         with progress("drawing the picture"):
-            from ppi_robotics import plotting_tables
+            from ppi_robotics import plotting
 
-            write_figure(plotting_tables.iteration_errors(runs).figure, "psi.png", files)
+            write_figure(plotting.tables.iteration_errors(runs).figure, "psi.png", files)
     if as_json:
         facts = {
             name: {"errors": run.error.tolist(), "iterations_to_1e-3": run.first_below(1e-3)}
@@ -173,9 +173,9 @@ def learn(
             results[name] = learn(world.mdp, method, behavior, weight, slowness, *count)
     if out is not None:
         with progress("drawing the picture"):
-            from ppi_robotics import plotting_tables
+            from ppi_robotics import plotting
 
-            write_figure(plotting_tables.learning_curves(results).figure, "learn.png", files)
+            write_figure(plotting.tables.learning_curves(results).figure, "learn.png", files)
     if as_json:
         facts = {name: learn_facts(result, results.get("Q")) for name, result in results.items()}
         more = {"trials": trials, "seed": seed, "transitions": every * RECORDS, "every": every}

@@ -146,7 +146,7 @@ def number_of(text):
 def draw_samples(problem, solution, seed, files):
     """Write samples.png, and fan.png where a sampled rollout stays finite."""
     with progress("drawing the samples"):
-        from ppi_robotics import plotting_sampling
+        from ppi_robotics import plotting
 
-        write_figure(plotting_sampling.fan(problem, solution, seed=seed)[0].figure, "fan.png", files)
-        write_figure(plotting_sampling.samples(solution)[0].figure, "samples.png", files)
+        write_figure(plotting.sampling.fan(problem, solution, seed=seed)[0].figure, "fan.png", files)
+        write_figure(plotting.sampling.samples(solution)[0].figure, "samples.png", files)

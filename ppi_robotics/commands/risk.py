@@ -136,6 +136,6 @@ def draw_risk(profile, files):
         remark("every rollout diverged, there is nothing to draw")
         return
     with progress("drawing the picture"):
-        from ppi_robotics import plotting_risk
+        from ppi_robotics import plotting
 
-        write_figure(plotting_risk.risk_dial(profile)[0].figure, "risk.png", files)
+        write_figure(plotting.risk.risk_dial(profile)[0].figure, "risk.png", files)

@@ -241,8 +241,8 @@ def draw_hunts(plays, files):
     """Write hunt.png of all plays, and hunt.gif of them one after the other."""
     import numpy as np
 
-    from ppi_robotics import animation_stag, plotting_stag
+    from ppi_robotics import animation, plotting
 
     shown = {f"λ = {hunt.temperature:g}, {hunt.stages} moves": (hunt, np.array(p.states)) for hunt, p in plays.items()}
-    write_figure(plotting_stag.hunt_paths(shown)[0].figure, "hunt.png", files)
-    files.write("hunt.gif", lambda path: animation_stag.save(path, shown))
+    write_figure(plotting.hunt.hunt_paths(shown)[0].figure, "hunt.png", files)
+    files.write("hunt.gif", lambda path: animation.hunt.save(path, shown))

@@ -56,9 +56,9 @@ def phase(
             sweeps[name] = sweep_temperatures(problems, temperatures, **follow, damping=damping, max_sweeps=max_sweeps)
     if out is not None:
         with progress("drawing the picture"):
-            from ppi_robotics import plotting_stag
+            from ppi_robotics import plotting
 
-            write_figure(plotting_stag.phase_curves(sweeps)[0].figure, "phase.png", files)
+            write_figure(plotting.hunt.phase_curves(sweeps)[0].figure, "phase.png", files)
     if as_json:
         how = {"instances": instances, "seed": seed, "moves": moves, "damping": damping, "max_sweeps": max_sweeps}
         facts = {name: phase_facts(sweep) for name, sweep in sweeps.items()}

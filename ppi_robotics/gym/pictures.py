@@ -42,7 +42,7 @@ class Drawn:
 
     def picture(self):
         """Pixels (height, width, 3)."""
-        from ppi_robotics.animation import Scene  # matplotlib takes long to import
+        from ppi_robotics.animation.plants import Scene  # matplotlib takes long to import
 
         count = len(self.drawings)
         scene = Scene(self.plant, self.drawings, np.array(self.controls), self.plant.dt * np.arange(count), "")

@@ -1,6 +1,6 @@
 """The figure of a sweep over the risk weight: what it does to the distribution of the cost.
 
-axes = plotting_risk.risk_dial(ppi.risk_profile(problem, ilqg, eta=dict(zip(etas, solutions))))
+axes = plotting.risk.risk_dial(ppi.risk_profile(problem, ilqg, eta=dict(zip(etas, solutions))))
 axes[0].figure.savefig("risk.png")
 """
 
@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.plotting import OTHER_COLORS, color, cost_distribution, style
+from ppi_robotics.plotting.trajectories import OTHER_COLORS, color, cost_distribution, style
 
 CONFIDENCE = 1.96  # standard errors on either side of a 95 % interval
 WIDE = 20.0  # ratio of largest to smallest value from which an axis is logarithmic

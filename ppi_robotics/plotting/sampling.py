@@ -1,6 +1,6 @@
 """Figures of sampling-based methods: the fan of sampled trajectories, and how weights and cost went round by round.
 
-axes = plotting_sampling.fan(problem, ppi.solve(problem, ppi.MPPI()))
+axes = plotting.sampling.fan(problem, ppi.solve(problem, ppi.MPPI()))
 axes[0].figure.savefig("fan.png")
 """
 
@@ -12,13 +12,13 @@ from matplotlib.ticker import MaxNLocator
 
 from ppi_robotics import fans
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.plotting import (
+from ppi_robotics.plans import is_limited
+from ppi_robotics.plotting.trajectories import (
     LIMIT,
     Page,
     check_axes,
     color,
     finish_panel,
-    is_limited,
     legend_above,
     style,
     trajectory_axes,

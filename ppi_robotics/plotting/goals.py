@@ -1,6 +1,6 @@
 """The figure of a policy for several goals in a plane of two states.
 
-axes = plotting_goals.commitment(plant, mixture, mixture.rollout(problem, samples=240), goals)
+axes = plotting.goals.commitment(plant, mixture, mixture.rollout(problem, samples=240), goals)
 axes[0].figure.savefig("goals.png")
 """
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import as_finite
-from ppi_robotics.plotting import COLORS, OTHER_COLORS, style
+from ppi_robotics.plotting.trajectories import COLORS, OTHER_COLORS, style
 from ppi_robotics.rollouts import check_count
 
 SHADES = (*COLORS.values(), *OTHER_COLORS)

@@ -1,6 +1,6 @@
 """Animation of blocks on a ring as a GIF: one block moves at every stage, with the probabilities that it was chosen by.
 
-    animation_blocks.save("blocks.gif", play.states, play.actions, play.probabilities, "exact")
+    animation.blocks.save("blocks.gif", play.states, play.actions, play.probabilities, "exact")
 
 The ring is cut open between its last location and its first; a block that crosses the cut leaves the picture on one
 side and enters it on the other.
@@ -8,7 +8,7 @@ side and enters it on the other.
 
 import numpy as np
 
-from ppi_robotics.animation import (
+from ppi_robotics.animation.plants import (
     BACKGROUND,
     EMPTY,
     FAINT,

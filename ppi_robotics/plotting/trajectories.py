@@ -1,11 +1,4 @@
-"""Figures of trajectories and of cost distributions.
-
-Every function takes records and axes to draw into, and returns the axes. Without axes it makes a figure of its own
-with the package's style, without pyplot and without changing matplotlib's settings:
-
-    axes = plotting.trajectory(problem.plant, ppi.rollout(problem, policy, samples=500))
-    axes[0].figure.savefig("trajectory.png")
-"""
+"""Figures of trajectories and of cost distributions."""
 
 import numpy as np
 from matplotlib import rc_context

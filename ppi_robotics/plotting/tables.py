@@ -1,6 +1,6 @@
 """Figures of finite problems: values over a map with the policy as arrows, and errors of iterations and learning.
 
-ax = plotting_tables.value_map(world, solution.value, solution.policy)
+ax = plotting.tables.value_map(world, solution.value, solution.policy)
 ax.figure.savefig("value.png")
 """
 
@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ppi_robotics.plotting import color, style
+from ppi_robotics.plotting.trajectories import color, style
 
 MOST_ARROWS = 2500  # states up to which the policy is drawn
 SHADES = ("Q", "value iteration", "DPP")  # which take a further color each, in every figure

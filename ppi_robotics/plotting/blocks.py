@@ -1,7 +1,7 @@
 """Figures of blocks on a ring: heights over time in shades of gray, probabilities of moves, and rates of success.
 
 expected = {"expected heights": exact.forecast.heights}
-figure = plotting_blocks.plan(play.states, play.probabilities, expected, "eight moves")
+figure = plotting.blocks.plan(play.states, play.probabilities, expected, "eight moves")
 figure.savefig("plan.png")
 
 After Kappen, Gomez, Opper, *Optimal control as a graphical model inference problem* (Machine Learning, 2012), figures 4
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ppi_robotics.plotting import color, style
+from ppi_robotics.plotting.trajectories import color, style
 
 FEW = 24  # stages up to which numbers are written into cells
 MOVED = "#D55E00"

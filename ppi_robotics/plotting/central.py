@@ -1,6 +1,6 @@
 """Figures of the recursion on tables: the plane of its two weights, descents, and estimates from samples.
 
-axes = plotting_central.plane(*random_problem())
+axes = plotting.central.plane(*random_problem())
 axes[0].figure.savefig("plane.png")
 """
 
@@ -13,7 +13,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from ppi_robotics.discrete import mean_and_variance, sample_integral, solve
-from ppi_robotics.plotting import COLORS, OTHER_COLORS, color, style
+from ppi_robotics.plotting.trajectories import COLORS, OTHER_COLORS, color, style
 
 SHADES = (*COLORS.values(), *OTHER_COLORS)
 CONFIDENCE = 1.96  # standard errors on either side of a 95 % interval

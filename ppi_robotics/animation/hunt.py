@@ -1,11 +1,11 @@
 """Animations of stag hunts: the hunters walk over the grid, one hunt beside the other, into a GIF.
 
-animation_stag.save("hunt.gif", {"λ = 0.1": (hunt, path)})
+animation.hunt.save("hunt.gif", {"λ = 0.1": (hunt, path)})
 """
 
 import numpy as np
 
-from ppi_robotics.animation import (
+from ppi_robotics.animation.plants import (
     BACKGROUND,
     HEADER,
     INK,
