@@ -8,7 +8,7 @@ side and enters it on the other.
 
 import numpy as np
 
-from ppi_robotics.animation.plants import (
+from ppi_robotics.animation.canvas import (
     BACKGROUND,
     EMPTY,
     FAINT,

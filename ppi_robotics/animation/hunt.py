@@ -5,7 +5,7 @@ animation.hunt.save("hunt.gif", {"λ = 0.1": (hunt, path)})
 
 import numpy as np
 
-from ppi_robotics.animation.plants import (
+from ppi_robotics.animation.canvas import (
     BACKGROUND,
     HEADER,
     INK,

@@ -7,30 +7,36 @@ window (left, right, bottom, top) [m]. The window follows a plant that travels f
 """
 
 import functools
-import io
 import math
-from pathlib import Path
 
-import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.colors import to_rgb
-from matplotlib.path import Path as Curve
-from matplotlib.transforms import IdentityTransform
-from PIL import Image, ImageFont
 
+from ppi_robotics.animation.camera import Camera
+from ppi_robotics.animation.canvas import (
+    BACKGROUND,
+    BAR,
+    CONTROL,
+    EMPTY,
+    FAINT,
+    GRID,
+    HEADER,
+    HEIGHT,
+    INK,
+    LARGE,
+    LINK,
+    MARGIN,
+    SCENERY,
+    SMALL,
+    TIP,
+    WIDTH,
+    Canvas,
+    Palette,
+    write_gif,
+)
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.files import write_whole
 
-WIDTH, HEIGHT = 480, 320  # pixels
-MARGIN, HEADER, BAR = 14, 26, 24  # pixels
-SMALL, LARGE = 11, 14  # pixels of text
 TRAIL_SECONDS, TRAIL_PIECES = 0.8, 16
-CAMERA_SECONDS = 0.3  # how sluggishly the window follows
-HOLD_MS = 1000  # the last frame stays that long
-IN_PIXELS = IdentityTransform()
-BACKGROUND, INK, FAINT, GRID, EMPTY = "#FCFCFA", "#2E3440", "#6B7280", "#E3E5E8", "#ECEDEE"
-LINK, TIP, CONTROL, SCENERY = "#0072B2", "#D55E00", "#009E73", "#9AA0A8"
 FADING = tuple(  # of a trail, from the background to half of the tip's color
     tuple(0.5 * share * np.array(to_rgb(TIP)) + (1 - 0.5 * share) * np.array(to_rgb(BACKGROUND)))
     for share in np.arange(1, TRAIL_PIECES + 1) / TRAIL_PIECES
@@ -56,18 +62,6 @@ def save(path, plant, x, u, title=""):
     images, delay = render(plant, x, u, title)
     write_gif(path, images, len(images), delay)
     return len(images)
-
-
-def write_gif(path, images, count, delay):
-    """Write images, an iterable of `count`, that many milliseconds apart; the last one stays longer.
-
-    Raises:
-      ProblemError: if the file cannot be written.
-    """
-    durations = [delay] * (count - 1) + [HOLD_MS]
-    first, buffer = next(images := iter(images)), io.BytesIO()
-    first.save(buffer, "GIF", save_all=True, append_images=images, duration=durations, loop=0, optimize=False)
-    write_whole(path, buffer.getvalue())
 
 
 def render(plant, x, u, title=""):
@@ -109,70 +103,6 @@ def resample(x, u, dt, times):
     before = np.minimum(stage.astype(int), len(u) - 1)
     weight = (stage - before)[:, None]
     return (1 - weight) * x[before] + weight * x[before + 1], u[before]
-
-
-class Palette:
-    """Colors shared by all frames, and a table from 5 bits a channel to the nearest of them.
-
-    Args:
-      sample: some frames (n, height, width, 4) as bytes.
-    """
-
-    def __init__(self, sample):
-        pool = Image.fromarray(np.ascontiguousarray(sample[..., :3]).reshape(-1, sample.shape[2], 3))
-        colors = pool.quantize(255, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-        levels = np.arange(32) * 255 // 31
-        cube = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(1, -1, 3)
-        indexed = Image.fromarray(cube.astype(np.uint8)).quantize(palette=colors, dither=Image.Dither.NONE)
-        self.table, self.colors = np.asarray(indexed).ravel(), colors.getpalette()
-
-    def image(self, frame):
-        """The indexed image of a frame (height, width, 4)."""
-        pixels = frame.view("<u4")[..., 0]  # red in the lowest byte
-        index = (pixels & 0xF8) << 7 | (pixels & 0xF800) >> 6 | (pixels & 0xF80000) >> 19
-        image = Image.fromarray(np.take(self.table, index, mode="clip"))
-        image.putpalette(self.colors)
-        return image
-
-
-class Canvas:
-    """Anti-aliased drawing in pixels; x to the right and y upward from the lower left corner."""
-
-    def __init__(self, width=WIDTH, height=HEIGHT):
-        self.height = height
-        self.renderer = RendererAgg(width, height, 72)  # at 72 dots an inch a point is a pixel
-        self.pixels = np.asarray(self.renderer.buffer_rgba())
-        self.pen = functools.cache(self._pen)
-
-    def line(self, points, shade, width):
-        """Stroke a polyline (n, 2) with round ends."""
-        self.renderer.draw_path(self.pen(shade, width), Curve(points), IN_PIXELS)
-
-    def fill(self, points, shade, edge=None, width=0.0):
-        """Fill a closed polygon (n, 2), and stroke its edge."""
-        self.renderer.draw_path(self.pen(edge or shade, width), Curve(points, closed=True), IN_PIXELS, to_rgb(shade))
-
-    def bar(self, x, y, width, height, shade):
-        """Fill a rectangle given by its lower left corner."""
-        self.fill([(x, y), (x + width, y), (x + width, y + height), (x, y + height), (x, y)], shade)
-
-    def text(self, x, y, words, shade, size, right=False):
-        """Write in one line whose baseline starts at (x, y), or ends there."""
-        ink, (dx, dy) = _letters(words, size)
-        height, width = ink.shape
-        top, left = self.height - y + dy, int(x + dx - (_width(words, size) if right else 0))
-        area = self.pixels[top : top + height, left : left + width, :3]
-        ink = ink[: area.shape[0], : area.shape[1], None]
-        area[:] = (1 - ink) * area + ink * 255 * np.array(to_rgb(shade))
-
-    def _pen(self, shade, width):
-        pen = self.renderer.new_gc()
-        pen.set_foreground(to_rgb(shade), isRGBA=True)
-        pen.set_linewidth(width)
-        pen.set_capstyle("round")
-        pen.set_joinstyle("round")
-        pen.set_snap(False)  # motion by fractions of a pixel is smooth
-        return pen
 
 
 class Scene:
@@ -262,60 +192,6 @@ class Scene:
         return 16 + BAR * (len(self.names) - 1 - index)
 
 
-class Camera:
-    """Where the window is: fixed if what moves nearly fits in the plant's view, else following it.
-
-    Attributes:
-      path: centers (n, 2) of the window [m].
-      half: half of the window's width and height [m].
-      pixels_per_meter: scale of the drawing.
-      spacing: distance of the grid lines that show a window's motion [m]; 0 if it is fixed.
-    """
-
-    def __init__(self, view, drawings, pixels, seconds):
-        corners = [np.concatenate([_corners(s) for s in shapes if s.role != "track"]) for shapes in drawings]
-        low, high = np.array([c.min(axis=0) for c in corners]), np.array([c.max(axis=0) for c in corners])
-        left, right = np.array(view[::2], dtype=float), np.array(view[1::2], dtype=float)
-        lowest, highest = np.minimum(left, low.min(axis=0) - 0.05), np.maximum(right, high.max(axis=0) + 0.05)
-        self.follows = highest - lowest > 1.4 * (right - left)
-        size = np.where(self.follows, right - left, highest - lowest)
-        self.pixels_per_meter = min(pixels / size)
-        self.half = pixels / self.pixels_per_meter / 2
-        path = smooth((low + high) / 2, CAMERA_SECONDS / seconds)
-        self.path = np.where(self.follows, path, (lowest + highest) / 2)
-        self.spacing = 10.0 ** round(math.log10(self.half[0] / 2)) if self.follows.any() else 0
-
-    def to_pixels(self, points, index):
-        """Pixels (..., 2) from the window's lower left corner of points [m] in a frame."""
-        return (points - self.path[index] + self.half) * self.pixels_per_meter
-
-    def grid(self, index):
-        """Segments (2, 2) of the grid lines in the window of a frame, across the directions in which it moves."""
-        for axis in np.flatnonzero(self.follows):
-            middle, half = self.path[index, axis], self.half[axis]
-            first = math.ceil((middle - half) / self.spacing) * self.spacing
-            for place in np.arange(first, middle + half, self.spacing):
-                ends = self.path[index] + np.array([-self.half, self.half])
-                ends[:, axis] = place
-                yield ends
-
-
-def smooth(values, width):
-    """Gaussian average of rows (n, k) over `width` rows, constant beyond the ends."""
-    reach = math.ceil(3 * width)
-    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
-    padded = np.pad(values, ((reach, reach), (0, 0)), mode="edge")
-    return np.stack([np.convolve(column, weights / weights.sum(), "valid") for column in padded.T], axis=1)
-
-
-def _corners(shape):
-    """Points (n, 2) that span a shape."""
-    if hasattr(shape, "points"):
-        return shape.points
-    reach = (shape.radius, shape.radius) if hasattr(shape, "radius") else (shape.width / 2, shape.height / 2)
-    return np.array([shape.center - reach, shape.center + reach])
-
-
 def _prolonged(shape, view):
     """A track that ends at the window's sides goes on beyond them; one that ends before is as long as it is."""
     if shape.role != "track":
@@ -332,19 +208,3 @@ def _rounded(width, height, radius, inside=False):
     angles = np.linspace(0.0, 2 * np.pi, 49)
     circle = radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     return circle + np.sign(np.round(circle, 9)) * (np.array([width, height]) / 2 - (radius if inside else 0.0))
-
-
-@functools.cache
-def _font(size):
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), size)
-
-
-@functools.lru_cache(maxsize=1024)
-def _letters(words, size):
-    """Coverage (height, width) from 0 to 1 of a text, and where its upper left corner is from its baseline's start."""
-    mask, offset = _font(size).getmask2(words or " ", mode="L", anchor="ls")
-    return np.asarray(mask, dtype=float).reshape(mask.size[::-1]) / 255, offset
-
-
-def _width(words, size):
-    return _font(size).getlength(words)

@@ -26,7 +26,7 @@ def pictures_of(problem, camera=None):
 
 
 class Drawn:
-    """Shapes of a plant with the path of its tips so far, as in `animation`."""
+    """Shapes of a plant with the path of its tips so far, as in `animation.plants`."""
 
     def __init__(self, plant):
         self.plant = plant

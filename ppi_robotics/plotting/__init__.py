@@ -9,7 +9,9 @@ with the package's style, without pyplot and without changing matplotlib's setti
 
 import importlib
 
-from ppi_robotics.plotting.trajectories import color, cost_distribution, style, trajectory
+from ppi_robotics.plotting.costs import cost_distribution
+from ppi_robotics.plotting.pages import color, style
+from ppi_robotics.plotting.trajectories import trajectory
 
 _MODULES = ("blocks", "central", "goals", "hunt", "risk", "sampling", "tables")  # each loaded on first use
 

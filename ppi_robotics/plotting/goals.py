@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import as_finite
-from ppi_robotics.plotting.trajectories import COLORS, OTHER_COLORS, style
+from ppi_robotics.plotting.pages import COLORS, OTHER_COLORS, style
 from ppi_robotics.rollouts import check_count
 
 SHADES = (*COLORS.values(), *OTHER_COLORS)

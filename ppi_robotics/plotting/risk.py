@@ -11,7 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.plotting.trajectories import OTHER_COLORS, color, cost_distribution, style
+from ppi_robotics.plotting.costs import cost_distribution
+from ppi_robotics.plotting.pages import OTHER_COLORS, color, style
 
 CONFIDENCE = 1.96  # standard errors on either side of a 95 % interval
 WIDE = 20.0  # ratio of largest to smallest value from which an axis is logarithmic
