@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from plants import BlocksWorld
-from ppi_robotics import animation_blocks, plotting_blocks
+from ppi_robotics import animation, plotting
 from ppi_robotics.discrete import chain_beliefs, receding
 
 
@@ -22,9 +22,9 @@ def main(folder, stages=24):
     play = tower.run(exact.infer, seed=2)
     print("one of the likeliest passes", *(tuple(map(int, x)) for x in play.states))
     expected = {"expected heights": exact.forecast.heights}
-    figure = plotting_blocks.plan(play.states, play.probabilities, expected, "a tower moves")
+    figure = plotting.blocks.plan(play.states, play.probabilities, expected, "a tower moves")
     figure.savefig(folder / "tower.png")
-    animation_blocks.save(folder / "tower.gif", play.states, play.actions, play.probabilities, "a tower moves")
+    animation.blocks.save(folder / "tower.gif", play.states, play.actions, play.probabilities, "a tower moves")
 
     # entropy as cost: exact control, and control by the cluster variation method, which is cheap for any size
     world = BlocksWorld([3, 1, 2, 2, 1, 3], stages, strength=10.0)
@@ -38,7 +38,7 @@ def main(folder, stages=24):
         print(f"{name}: a plan of cost {world.path_cost(plan.states):.2f} ends at", *plan.states[-1])
     plan = plans["exact"]
     shown = {"expected heights": exact.forecast.heights, "by cluster variation": approximate.expected_levels}
-    figure = plotting_blocks.plan(plan.states, plan.probabilities, shown, "piles become few")
+    figure = plotting.blocks.plan(plan.states, plan.probabilities, shown, "piles become few")
     figure.savefig(folder / "entropy.png")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import ppi_robotics as ppi
-from ppi_robotics import plotting_goals
+from ppi_robotics import plotting
 
 T, ETA, SPREAD, REST = 40, 1.0, 5.0, np.zeros(4)
 GOALS, WEIGHTS = [(1.6, 1.0), (1.5, -1.0), (-1.0, 1.5)], (1.0, 1.0, 2.0)
@@ -39,7 +39,7 @@ def main(folder, samples=300_000):
     print(f"exact: value {value:.3f}, shares {mixture.responsibilities(0, REST).round(3)}")
     folder.mkdir(parents=True, exist_ok=True)
     runs = mixture.rollout(problems[0], samples=240, seed=0)
-    plotting_goals.commitment(problems[0].plant, mixture, runs, GOALS)[0].figure.savefig(folder / "composition.png")
+    plotting.goals.commitment(problems[0].plant, mixture, runs, GOALS)[0].figure.savefig(folder / "composition.png")
     print(f"the picture is in {folder}")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from plants import GridWorld
-from ppi_robotics import plotting_tables
+from ppi_robotics import plotting
 from ppi_robotics.discrete import iterate, learn, psi_iteration
 
 # a move succeeds with probability 0.8 and costs 1; the walk ends at the star
@@ -38,8 +38,8 @@ def main(folder, transitions=200_000, trials=10):
     for name, result in results.items():
         print(f"{name}: error {result.mean[-1]:.4f} ± {result.standard_error[-1]:.4f} after {transitions} transitions")
     folder.mkdir(parents=True, exist_ok=True)
-    plotting_tables.value_map(world, exact.value, exact.policy).figure.savefig(folder / "value.png")
-    plotting_tables.learning_curves(results).figure.savefig(folder / "learning.png")
+    plotting.tables.value_map(world, exact.value, exact.policy).figure.savefig(folder / "value.png")
+    plotting.tables.learning_curves(results).figure.savefig(folder / "learning.png")
 
 
 if __name__ == "__main__":

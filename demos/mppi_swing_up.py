@@ -9,7 +9,7 @@ from pathlib import Path
 
 import ppi_robotics as ppi
 from plants import CartPole, mujoco_bodies
-from ppi_robotics import plotting, plotting_sampling, rendering
+from ppi_robotics import plotting, rendering
 
 
 def main(folder, samples=1000):
@@ -31,8 +31,8 @@ def main(folder, samples=1000):
         table = ppi.compare(problem, {"iLQG": optimized.policy, "MPPI": sampled.policy}, samples=samples, seed=0)
         print(table)
         plotting.cost_distribution(table.evaluations).figure.savefig(folder / f"{name}_cost.png")
-        plotting_sampling.fan(problem, sampled)[0].figure.savefig(folder / f"{name}_fan.png")
-        plotting_sampling.samples(sampled)[0].figure.savefig(folder / f"{name}_samples.png")
+        plotting.sampling.fan(problem, sampled)[0].figure.savefig(folder / f"{name}_fan.png")
+        plotting.sampling.samples(sampled)[0].figure.savefig(folder / f"{name}_samples.png")
     rendering.save(folder / "mujoco.gif", problem.plant.model, sampled.x, problem.plant.dt)
     print(f"the pictures are in {folder}")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import ppi_robotics as ppi
 from plants import CartPole
-from ppi_robotics import plotting_risk
+from ppi_robotics import plotting
 
 
 def main(folder, samples=10_000):
@@ -26,7 +26,7 @@ def main(folder, samples=10_000):
     print(profile)
 
     folder.mkdir(parents=True, exist_ok=True)
-    plotting_risk.risk_dial(profile)[0].figure.savefig(folder / "risk.png")
+    plotting.risk.risk_dial(profile)[0].figure.savefig(folder / "risk.png")
     print(f"the picture is in {folder}")
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from test_command_line import DEMOS, only_json, run
 
 import ppi_robotics as ppi
-from ppi_robotics import animation_blocks, discrete
+from ppi_robotics import animation, discrete
 
 ENTROPY = ("--n", 4, "--m", 4, "--T", 6, "--x0", "1,2,1,0", "--lam", 10)
 GOAL = ("--x0", "2,1,1,0,0", "--goal", "0,0,0,2,2", "--T", 6)
@@ -192,5 +192,5 @@ def test_demo_prints_and_draws(capsys, tmp_path):
 
 def test_plans_without_moves_are_not_animated(tmp_path):
     with pytest.raises(ppi.ProblemError, match="1 states and 0 actions"):
-        animation_blocks.save(tmp_path / "a.gif", [[2, 1]], [], [])
+        animation.blocks.save(tmp_path / "a.gif", [[2, 1]], [], [])
     assert not (tmp_path / "a.gif").exists()

@@ -19,7 +19,7 @@ from rich.console import Console
 
 import ppi_robotics as ppi
 from plants import CartPole
-from ppi_robotics import command_output, command_work, risk
+from ppi_robotics import commands, risk
 from ppi_robotics.__main__ import main
 
 ROOT = Path(__file__).parent.parent
@@ -408,7 +408,7 @@ def test_help_comes_without_loading_libraries():
 def screen(monkeypatch, terminal):
     """Standard error as a text of its own."""
     console = Console(file=io.StringIO(), force_terminal=terminal, width=100, markup=False, highlight=False)
-    monkeypatch.setattr(command_output, "ERRORS", console)
+    monkeypatch.setattr(commands.output, "ERRORS", console)
     return console.file
 
 
@@ -447,7 +447,7 @@ def test_solving_shows_iteration_cost_and_change(monkeypatch, arguments, beginni
             said.append(str(text))
 
     screen(monkeypatch, True)
-    monkeypatch.setattr(command_output.ERRORS, "status", lambda text: Status())
+    monkeypatch.setattr(commands.output.ERRORS, "status", lambda text: Status())
     assert main([*arguments.split(), "--horizon", "40"]) == 0
     assert said[0].startswith(beginnings[0])
     assert ", change " in said[0]
@@ -460,7 +460,7 @@ def test_compiling_is_announced_once(monkeypatch):
     plant = CartPole()
     problem = ppi.Problem(plant, plant.swing_up_cost(), plant.hanging, 5)
     log = logging.getLogger("ppi_robotics")
-    with command_work.session(problem, None):
+    with commands.work.session(problem, None):
         log.warning("compiling %s; this happens once on a machine", "plant cartpole")
         log.warning("compiling %s; this happens once on a machine", "cost")
         log.warning("something else")
@@ -468,7 +468,7 @@ def test_compiling_is_announced_once(monkeypatch):
         "compiling kernels for cartpole (first run only, up to a minute) ...",
         "something else",
     ]
-    assert not any(isinstance(handler, command_output.CompileNotice) for handler in log.handlers)
+    assert not any(isinstance(handler, commands.output.CompileNotice) for handler in log.handlers)
 
 
 def test_interruption_keeps_the_best_policy_and_says_so(capsys, monkeypatch):
@@ -502,7 +502,7 @@ def test_interruption_before_anything_is_written(capsys, monkeypatch):
 @pytest.mark.parametrize("forks", [True, False])
 def test_work_alongside_is_done_once_and_its_failure_is_raised_here(monkeypatch, forks):
     if not forks:
-        monkeypatch.setattr(command_work, "fork", lambda work: None)
+        monkeypatch.setattr(commands.work, "fork", lambda work: None)
 
     def work():
         with Path("work").open("a") as file:
@@ -511,16 +511,16 @@ def test_work_alongside_is_done_once_and_its_failure_is_raised_here(monkeypatch,
     def fail():
         raise ppi.ProblemError("a full disk")
 
-    with command_work.alongside(work):
+    with commands.work.alongside(work):
         Path("body").touch()
     assert Path("work").read_text() == "done"
-    with pytest.raises(ppi.ProblemError, match="a full disk"), command_work.alongside(fail):
+    with pytest.raises(ppi.ProblemError, match="a full disk"), commands.work.alongside(fail):
         Path("second").touch()
     assert Path("second").exists()
 
 
 def test_work_alongside_ends_with_the_body():
-    with pytest.raises(KeyboardInterrupt), command_work.alongside(lambda: time.sleep(30)):
+    with pytest.raises(KeyboardInterrupt), commands.work.alongside(lambda: time.sleep(30)):
         raise KeyboardInterrupt
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ppi_robotics as ppi
-from ppi_robotics import plotting_goals
+from ppi_robotics import plotting
 from ppi_robotics.messages import backward
 from tests.oracles import close, dynamic_program, random_model, value_at
 
@@ -228,15 +228,15 @@ def test_figure_shows_every_path_and_goal():
     problems = [plane(-1.0), plane(1.0)]
     mixture = ppi.compose(solved(problems, ppi.PPI(2.0)), [1.0, 3.0])
     runs, goals = mixture.rollout(problems[0], 30), [(-1.0, 0.0), (1.0, 0.0)]
-    paths, shares = plotting_goals.commitment(problems[0].plant, mixture, runs, goals, t=5)
+    paths, shares = plotting.goals.commitment(problems[0].plant, mixture, runs, goals, t=5)
     assert len(paths.lines) == 30 + 2
     assert sum(len(dots.get_offsets()) for dots in shares.collections) == 30
     counts = [int(text.get_text().split()[2]) for text in paths.get_legend().get_texts()]
     assert abs(sum(counts) - 100) <= 1
     with pytest.raises(ppi.ProblemError, match=r"goals has shape \(1, 2\); expected \(2, 2\)"):
-        plotting_goals.commitment(problems[0].plant, mixture, runs, goals[:1])
+        plotting.goals.commitment(problems[0].plant, mixture, runs, goals[:1])
     with pytest.raises(ppi.ProblemError, match="t is 20"):
-        plotting_goals.commitment(problems[0].plant, mixture, runs, goals, t=20)
+        plotting.goals.commitment(problems[0].plant, mixture, runs, goals, t=20)
 
 
 def test_demo_runs(capsys, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 import ppi_robotics as ppi
 from plants import GridWorld
 from plants.gridworld import MAPS
-from ppi_robotics import plotting_tables
+from ppi_robotics import plotting
 from ppi_robotics.discrete import compose_tables, iterate, soft_minimum, solve, solve_linear
 
 
@@ -118,7 +118,7 @@ def test_bad_maps_say_what_is_wrong(case):
 def test_pictures_show_every_cell():
     world = GridWorld("cup")
     solution = iterate(world.mdp)
-    ax = plotting_tables.value_map(world, solution.value, solution.policy)
+    ax = plotting.tables.value_map(world, solution.value, solution.policy)
     shown = ax.images[0].get_array().filled(np.nan)
     assert shown.shape == (10, 10)
     assert np.isnan(shown).sum() == MAPS["cup"].count("#")

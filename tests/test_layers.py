@@ -1,6 +1,7 @@
 """The shape of the code: imports point one way, heavy packages stay where they belong, public names exist."""
 
 import ast
+import inspect
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -10,7 +11,9 @@ import pytest
 
 import plants
 import ppi_robotics as ppi
+import ppi_robotics.animation
 import ppi_robotics.discrete
+import ppi_robotics.plotting
 
 PACKAGE, PLANTS = Path(ppi.__file__).parent, Path(plants.__file__).parent
 LAYERS = [  # from the bottom; a module imports from its own layer and those above it in this list
@@ -42,16 +45,7 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
         "mixture",
         "composition",
         "plotting",
-        "plotting_risk",
-        "plotting_goals",
-        "plotting_sampling",
-        "plotting_tables",
-        "plotting_central",
-        "plotting_stag",
-        "plotting_blocks",
         "animation",
-        "animation_stag",
-        "animation_blocks",
         "rendering",
         "controller",
         "mujoco_loop",
@@ -60,65 +54,22 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
         "discrete",
     },
     {"gym"},
-    {
-        "__main__",
-        "command_arguments",
-        "command_output",
-        "command_work",
-        "command_risk",
-        "command_central",
-        "command_descents",
-        "command_tables",
-        "command_mujoco",
-        "command_task",
-        "command_loop",
-        "command_sampling",
-        "command_swingup",
-        "command_grid",
-        "command_stag",
-        "command_hunts",
-        "command_phase",
-        "command_blocks",
-        "command_blocks_fig5",
-        "command_blocks_tables",
-        "command_blocks_work",
-    },
+    {"commands"},
+    {"__main__"},
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 HOMES = {  # third-party packages that are slow to import or replaceable, and the only modules that may use them
     "casadi": {"symbolic", "costs", "kernels"},
     "numba": {"kernels"},
     "llvmlite": {"kernels"},
-    "matplotlib": {
-        "plotting",
-        "plotting_risk",
-        "plotting_goals",
-        "plotting_sampling",
-        "plotting_tables",
-        "plotting_central",
-        "plotting_stag",
-        "plotting_blocks",
-        "animation",
-        "rendering",
-    },
+    "matplotlib": {"plotting", "animation", "rendering"},
     "PIL": {"plotting", "animation"},
-    "mujoco": {"multibody", "controller", "mujoco_loop", "rendering", "gym", "tasks", "command_loop"},
+    "mujoco": {"multibody", "controller", "mujoco_loop", "rendering", "gym", "tasks", "commands"},
     "gymnasium": {"gym"},
     "imageio_ffmpeg": {"rendering"},
     "filterpy": set(),
-    "typer": {
-        "__main__",
-        "command_arguments",
-        "command_mujoco",
-        "command_sampling",
-        "command_grid",
-        "command_blocks",
-        "command_central",
-        "command_descents",
-        "command_stag",
-        "command_phase",
-    },
-    "rich": {"__main__", "command_output"},
+    "typer": {"__main__", "commands"},
+    "rich": {"commands"},
 }
 
 
@@ -165,6 +116,11 @@ def test_imports_have_no_cycle():
     assert order.index("errors") == 0
 
 
+def test_imports_within_sub_packages_have_no_cycle():
+    graph = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): set(imported(path)) for path in FILES}
+    assert set(graph) <= set(TopologicalSorter(graph).static_order())  # raises CycleError
+
+
 @pytest.mark.parametrize("path", sources(PACKAGE), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_heavy_packages_stay_at_home(path):
     for package in {name.split(".")[0] for name in imported(path)} & set(HOMES):
@@ -172,8 +128,8 @@ def test_heavy_packages_stay_at_home(path):
 
 
 def test_the_library_does_not_know_its_plants():
-    users = {path.name for path in sources(PACKAGE) if any(name.split(".")[0] == "plants" for name in imported(path))}
-    assert all(name.startswith("command_") for name in users)
+    users = {part(path) for path in sources(PACKAGE) if any(name.split(".")[0] == "plants" for name in imported(path))}
+    assert users == {"commands"}
 
 
 @pytest.mark.parametrize("path", sources(PLANTS), ids=lambda path: path.name)
@@ -187,7 +143,10 @@ def test_plants_use_public_names_alone(path):
             assert {alias.name for alias in node.names} <= set(sys.modules[node.module].__all__)
 
 
-@pytest.mark.parametrize("package", [ppi, plants], ids=lambda package: package.__name__)
+PUBLIC = [ppi, plants, ppi_robotics.plotting, ppi_robotics.animation]
+
+
+@pytest.mark.parametrize("package", PUBLIC, ids=lambda package: package.__name__)
 def test_public_names_resolve(package):
     assert len(set(package.__all__)) == len(package.__all__)
     for name in package.__all__:
@@ -225,6 +184,6 @@ def loaded(statement):
 
 def test_no_public_name_is_that_of_a_module():
     """Importing a module sets its name in the package, where it would hide the function."""
-    for package in (ppi, ppi_robotics.discrete):
+    for package in (ppi, ppi_robotics.discrete, ppi_robotics.plotting, ppi_robotics.animation):
         modules = {path.stem for path in Path(package.__file__).parent.iterdir()}
-        assert not modules & set(package.__all__)
+        assert not modules & {name for name in package.__all__ if not inspect.ismodule(getattr(package, name))}

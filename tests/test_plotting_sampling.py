@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 import ppi_robotics as ppi
 from plants import CartPole
-from ppi_robotics import plotting, plotting_sampling
+from ppi_robotics import plotting
 
 METHOD = ppi.MPPI(64, ppi.TargetESS(10), 3.0, max_iterations=25)
 
@@ -59,7 +59,7 @@ def test_only_methods_that_sample_have_fans(problem):
     with pytest.raises(ppi.ProblemError, match="does not sample"):
         ppi.fan(problem, solution)
     with pytest.raises(ppi.ProblemError, match="no round of the solution has sampled"):
-        plotting_sampling.samples(solution)
+        plotting.sampling.samples(solution)
 
 
 # -- figures ---------------------------------------------------------------------------------------------------------
@@ -67,13 +67,13 @@ def test_only_methods_that_sample_have_fans(problem):
 
 def test_fan_shades_samples_by_weight_with_the_answer_on_top(problem, solution):
     drawn = ppi.fan(problem, solution, samples=50)
-    axes = plotting_sampling.fan(problem, solution, drawn)
+    axes = plotting.sampling.fan(problem, solution, drawn)
     assert [ax.get_title(loc="left") for ax in axes][-1] == "force [N]"
     (lines,) = [item for item in axes[0].collections if isinstance(item, LineCollection)]
     assert len(lines.get_segments()) == 50
     np.testing.assert_allclose(lines.get_segments()[-1][:, 1], drawn.x[np.argmax(drawn.weights), :, 0])
     shades = lines.get_colors()[:, :3]
-    np.testing.assert_allclose(shades[-1], plotting_sampling.tint(plotting.color("MPPI"), 1.0))
+    np.testing.assert_allclose(shades[-1], plotting.sampling.tint(plotting.color("MPPI"), 1.0))
     assert (np.diff(shades.sum(axis=1)) <= 1e-12).all()  # ever darker
     np.testing.assert_array_equal(axes[1].lines[0].get_ydata(), solution.x[:, 1])
     assert axes[-1].lines[0].get_drawstyle() == "steps-post"
@@ -84,26 +84,26 @@ def test_fan_shades_samples_by_weight_with_the_answer_on_top(problem, solution):
 def test_fans_need_a_finite_cost_and_the_right_axes(problem, solution):
     drawn = ppi.fan(problem, solution, samples=20)
     with pytest.raises(ppi.ProblemError, match="none of the 20 samples has a finite cost"):
-        plotting_sampling.fan(problem, solution, replace(drawn, weights=np.zeros(20)))
+        plotting.sampling.fan(problem, solution, replace(drawn, weights=np.zeros(20)))
     with pytest.raises(ppi.ProblemError, match="2 axes for 4 states and 1 controls"):
-        plotting_sampling.fan(problem, solution, drawn, axes=Figure().subplots(2))
+        plotting.sampling.fan(problem, solution, drawn, axes=Figure().subplots(2))
     given = Figure().subplots(5)
-    assert plotting_sampling.fan(problem, solution, drawn, axes=given) is given
+    assert plotting.sampling.fan(problem, solution, drawn, axes=given) is given
 
 
 def test_samples_shows_cost_ess_and_temperature_of_every_round(solution):
-    axes = plotting_sampling.samples(solution)
+    axes = plotting.sampling.samples(solution)
     for ax, name in zip(axes, ("cost", "ess", "temperature"), strict=True):
         (line,) = ax.lines
         np.testing.assert_array_equal(line.get_xdata(), np.arange(1, 26))
         np.testing.assert_array_equal(line.get_ydata(), [getattr(row, name) for row in solution.trace])
     assert axes[-1].get_xlabel() == "round"
     with pytest.raises(ppi.ProblemError, match="2 axes for three panels"):
-        plotting_sampling.samples(solution, axes[:2])
+        plotting.sampling.samples(solution, axes[:2])
 
 
 def test_weights_by_rank_have_no_temperature(problem):
     solution = ppi.solve(problem, ppi.CEM(64, max_iterations=3))
-    axes = plotting_sampling.samples(solution)
+    axes = plotting.sampling.samples(solution)
     assert not axes[2].lines
     assert "by rank" in axes[2].texts[0].get_text()

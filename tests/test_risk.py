@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 import ppi_robotics as ppi
 from plants import CartPole, Pendulum
-from ppi_robotics import plotting_risk, risk
+from ppi_robotics import plotting, risk
 from ppi_robotics.profile import RiskPoint, RiskProfile
 
 ETAS = [1, -0.1, 0.1, 0, -2, 0.3, -0.3, -3]
@@ -266,7 +266,7 @@ def bars(ax):
 
 
 def test_panels_show_rows_with_intervals_and_ilqg(profile):
-    axes = plotting_risk.risk_dial(profile)
+    axes = plotting.risk.risk_dial(profile)
     rows = profile.rows()
     for ax, name in zip(axes, ("mean", "variance"), strict=False):
         expected = [(row["eta"], row[name], 1.96 * row[f"{name}_se"]) for row in rows]
@@ -291,7 +291,7 @@ def test_panels_show_rows_with_intervals_and_ilqg(profile):
 def test_every_expansion_has_a_line_of_its_own():
     one, other = made_up([0, 1]), made_up([0, 1])
     points = [*one.points, *(replace(point, expansion="cubature") for point in other.points)]
-    axes = plotting_risk.risk_dial(replace(one, points=tuple(points), expansions=("taylor", "cubature")))
+    axes = plotting.risk.risk_dial(replace(one, points=tuple(points), expansions=("taylor", "cubature")))
     first, second = (container.lines[0] for container in axes[0].containers)
     assert (first.get_linestyle(), second.get_linestyle()) == ("-", "--")
     assert first.get_color() != second.get_color()
@@ -313,7 +313,7 @@ def test_every_expansion_has_a_line_of_its_own():
     ],
 )
 def test_tick_labels_are_weights_and_do_not_touch(etas):
-    axes = plotting_risk.risk_dial(made_up(etas))
+    axes = plotting.risk.risk_dial(made_up(etas))
     axes[0].figure.canvas.draw()
     for ax in axes[:3]:
         labels = [label for label in ax.get_xticklabels() if label.get_text()]
@@ -339,19 +339,19 @@ def made_up(etas, theta=False, scale=lambda _: 1.0, **changes):
 
 
 def test_values_over_decades_get_a_logarithmic_axis_that_says_so():
-    axes = plotting_risk.risk_dial(made_up([0, 1], scale=lambda eta: 1e3**eta))
+    axes = plotting.risk.risk_dial(made_up([0, 1], scale=lambda eta: 1e3**eta))
     for ax in axes[:2]:
         assert ax.get_yscale() == "log"
         assert "logarithmic" in ax.get_title()
-    assert all(ax.get_yscale() == "linear" for ax in plotting_risk.risk_dial(made_up([0, 1])))
+    assert all(ax.get_yscale() == "linear" for ax in plotting.risk.risk_dial(made_up([0, 1])))
 
 
 def test_infinite_costs_are_left_out_and_all_infinite_ones_refused():
-    axes = plotting_risk.risk_dial(made_up([0, 1], scale=lambda eta: math.inf if eta else 1.0))
+    axes = plotting.risk.risk_dial(made_up([0, 1], scale=lambda eta: math.inf if eta else 1.0))
     assert [eta for eta, *_ in bars(axes[0])] == [0]
     axes[0].figure.canvas.draw()
     with pytest.raises(ppi.ProblemError, match="every rollout at every weight diverged"):
-        plotting_risk.risk_dial(made_up([0, 1], scale=lambda _: math.inf))
+        plotting.risk.risk_dial(made_up([0, 1], scale=lambda _: math.inf))
 
 
 def test_given_axes_are_used_and_settings_stay():
@@ -359,8 +359,8 @@ def test_given_axes_are_used_and_settings_stay():
     figure = Figure()
     FigureCanvasAgg(figure)
     given = figure.subplots(4)
-    assert plotting_risk.risk_dial(made_up([-1, -0.1], theta=True), given) is given
+    assert plotting.risk.risk_dial(made_up([-1, -0.1], theta=True), given) is given
     assert dict(matplotlib.rcParams) == before
     assert [text.get_text() for text in given[0].get_legend().get_texts()] == ["LEQG, 95 % intervals", "iLQG"]
     with pytest.raises(ppi.ProblemError, match="3 axes for four panels; give 4 axes"):
-        plotting_risk.risk_dial(made_up([0]), given[:3])
+        plotting.risk.risk_dial(made_up([0]), given[:3])

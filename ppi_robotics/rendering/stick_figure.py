@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 from matplotlib.colors import to_rgb
 
-from ppi_robotics.animation import BACKGROUND, EMPTY, INK, LARGE, LINK, MARGIN, SCENERY, TIP, Canvas
+from ppi_robotics.animation.canvas import BACKGROUND, EMPTY, INK, LARGE, LINK, MARGIN, SCENERY, TIP, Canvas
 from ppi_robotics.rendering.framing import SHOWN_GROUPS
 
 SHAPE = mujoco.mjtGeom

@@ -1,0 +1,50 @@
+"""The command `compare`: policies side by side, on the same noise."""
+
+import ppi_robotics as ppi
+from ppi_robotics.commands.arguments import Json, NoiseLevel, Out, PlantName, PolicyFiles, Samples, Seed, load_policies
+from ppi_robotics.commands.output import (
+    evaluate_facts,
+    evaluate_rows,
+    heading,
+    progress,
+    setting,
+    show_json,
+    show_table,
+)
+from ppi_robotics.commands.work import count_rollouts, draw_costs, session, stop_if
+from ppi_robotics.errors import ProblemError
+
+
+def compare(
+    plant: PlantName,
+    policies: PolicyFiles,
+    samples: Samples = 1000,
+    noise: NoiseLevel = None,
+    seed: Seed = 0,
+    out: Out = None,
+    as_json: Json = False,
+):
+    """Compare policies on the same noise, the first being the reference; with --out also draw cost.png."""
+    if len(policies) < 2:
+        raise ProblemError(f"one policy, '{policies[0]}', is given; compare needs two or more, evaluate takes one")
+    problem, loaded = load_policies(plant, noise, policies, samples, seed)
+    with session(problem, out) as files:
+        with progress("evaluating") as say:
+            table = ppi.compare(problem, loaded, samples, seed, progress=count_rollouts(say, "all policies"))
+        stop_if(table.interrupted)
+        if out is not None:
+            draw_costs(table.evaluations, files)
+    if as_json:
+        evaluations = {name: evaluate_facts(result) for name, result in table.evaluations.items()}
+        differences = {name: vars(difference) for name, difference in table.differences.items()}
+        facts = {"reference": table.reference, "evaluations": evaluations, "differences": differences}
+        return show_json(setting(problem, None, seed) | facts | {"files": files.written})
+    from ppi_robotics.distribution import with_error
+
+    columns = {name: evaluate_rows(result) for name, result in table.evaluations.items()}
+    for name, difference in table.differences.items():
+        columns[name][f"difference to {table.reference}"] = with_error(difference.mean, difference.standard_error)
+        columns[name]["95 % interval"] = "{:.4g} to {:.4g}".format(*difference.interval)
+        columns[name]["cheaper in"] = f"{100 * difference.wins:.4g} %"
+    show_table(heading(problem, seed, samples), columns, files)
+    return 0

@@ -1,0 +1,28 @@
+"""The command `evaluate`: the cost of a policy under noise."""
+
+from ppi_robotics.commands.arguments import Json, NoiseLevel, Out, PlantName, PolicyFile, Samples, Seed, load_policies
+from ppi_robotics.commands.output import evaluate_facts, evaluate_rows, heading, setting, show_json, show_table
+from ppi_robotics.commands.work import draw_figures, run_evaluate, session
+
+
+def evaluate(
+    plant: PlantName,
+    policy: PolicyFile,
+    samples: Samples = 1000,
+    noise: NoiseLevel = None,
+    seed: Seed = 0,
+    out: Out = None,
+    as_json: Json = False,
+):
+    """Estimate the cost of a policy under noise; with --out also draw trajectory.png and cost.png."""
+    problem, loaded = load_policies(plant, noise, [policy], samples, seed)
+    ((name, loaded),) = loaded.items()
+    with session(problem, out) as files:
+        results = {name: run_evaluate(problem, loaded, name, samples, seed)}
+        if out is not None:
+            draw_figures(problem, loaded, name, results, files)
+    if as_json:
+        facts = {"policy": str(policy)} | setting(problem, None, seed)
+        return show_json(facts | evaluate_facts(results[name]) | {"files": files.written})
+    show_table(heading(problem, seed, samples), {name: evaluate_rows(results[name])}, files)
+    return 0

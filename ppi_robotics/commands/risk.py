@@ -1,0 +1,141 @@
+"""The command `risk`: a sweep over the risk weight, evaluated on common noise beside iLQG."""
+
+import csv
+import io
+from pathlib import Path
+
+import ppi_robotics as ppi
+from ppi_robotics.commands.arguments import (
+    Etas,
+    Expansions,
+    Horizon,
+    Json,
+    NoiseLevel,
+    Out,
+    PlantName,
+    Samples,
+    Seed,
+    Starts,
+    Thetas,
+    check_counts,
+    expansions_of,
+    make_plant,
+    make_problem,
+    weights_of,
+)
+from ppi_robotics.commands.output import heading, label, progress, remark, setting, show_json, show_rows
+from ppi_robotics.commands.work import (
+    count_iterations,
+    count_rollouts,
+    remark_unless_solved,
+    run_solve,
+    session,
+    stop_if,
+    write_figure,
+)
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.files import write_whole
+
+ETAS = "-0.3,-0.1,-0.03,0,0.01,0.03,0.1,0.2,0.3,0.5,0.7,1"
+
+
+def risk(
+    plant: PlantName,
+    eta: Etas = None,
+    theta: Thetas = None,
+    expansion: Expansions = "taylor",
+    horizon: Horizon = None,
+    noise: NoiseLevel = None,
+    starts: Starts = None,
+    samples: Samples = 10_000,
+    seed: Seed = 0,
+    out: Out = None,
+    as_json: Json = False,
+):
+    """Solve a swing-up at many risk weights, evaluate them beside iLQG, and draw risk.png and write risk.csv."""
+    check_counts(seed, starts, samples)
+    plant = make_plant(plant, noise)
+    methods = chosen_methods(ETAS if eta is None and theta is None else eta, theta, expansion)
+    problem = make_problem(plant, horizon)
+    with session(problem, out or Path("out", plant.name)) as files:
+        solutions = solve_all(problem, methods, seed, starts)
+        ilqg = run_solve(problem, ppi.ILQG(), seed, starts)
+        profile = evaluate_all(problem, solutions, ilqg, samples, seed)
+        write_csv(profile, files)
+        draw_risk(profile, files)
+    if as_json:
+        facts = setting(problem, None, seed) | {"samples": samples}
+        show_json(facts | {"rows": profile.rows(), "ilqg": profile.ilqg.row(), "files": files.written})
+    else:
+        show_rows(heading(problem, seed, samples), profile.texts(), files)
+    return 0 if all(solution.status.solved for solution in solutions) else 1
+
+
+def chosen_methods(eta, theta, expansion):
+    """PPI at every eta with every expansion and LEQG at every theta; one of both weights may be None."""
+    from ppi_robotics.risk import methods_at
+
+    methods, names = [], expansions_of(expansion)
+    if eta is None and names != ["taylor"]:
+        raise ProblemError(f"--expansion {expansion} is for ppi, and no weight of it is given; give --eta")
+    for name in names if eta is not None else ():
+        method = ppi.PPI(0) if name == "taylor" else ppi.PPI(0, expansion=ppi.SigmaPoints(name))
+        methods += methods_at(method, eta=weights_of("--eta", eta))
+    return methods if theta is None else methods + methods_at(ppi.LEQG(0), theta=weights_of("--theta", theta))
+
+
+def solve_all(problem, methods, seed, starts):
+    """`Solution`s of the methods, with a live line of progress."""
+    from ppi_robotics.profile import expansion_name
+    from ppi_robotics.risk import interrupted, sweep_methods
+
+    solutions, groups = [], {}
+    for method in methods:
+        groups.setdefault(expansion_name(method), []).append(method)
+    with progress("solving") as say:
+        for group in groups.values():
+            solutions += sweep_methods(problem, group, seed, starts, lambda m: count_iterations(say, label(m)))
+            stop_if(any(map(interrupted, solutions)))
+    for solution in solutions:
+        remark_unless_solved(solution, label(solution.method))
+    return solutions
+
+
+def evaluate_all(problem, solutions, ilqg, samples, seed):
+    """`RiskProfile`, with a live line of progress."""
+    from ppi_robotics.profile import expansion_name
+
+    eta, theta = {}, {}
+    for solution in solutions:
+        method = solution.method
+        if method.name == "ppi":
+            eta.setdefault(expansion_name(method), {})[method.eta] = solution
+        else:
+            theta[method.theta] = solution
+    with progress("evaluating") as say:
+        count = count_rollouts(say, "all policies")
+        profile = ppi.risk_profile(problem, ilqg, eta=eta, theta=theta, samples=samples, seed=seed, progress=count)
+    stop_if(profile.interrupted)
+    return profile
+
+
+def write_csv(profile, files):
+    """Write risk.csv: a line for every weight and one for iLQG."""
+    rows = [{"method": "ppi"} | row for row in profile.rows()] + [{"method": "ilqg"} | profile.ilqg.row()]
+    text = io.StringIO(newline="")
+    names = ["method", *profile.ilqg.row(), *(("difference", "difference_se") if len(profile.expansions) > 1 else ())]
+    writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write("risk.csv", lambda path: write_whole(path, text.getvalue().encode()))
+
+
+def draw_risk(profile, files):
+    """Write risk.png, if there is a cost to draw."""
+    if all(point.evaluation.diverged == point.evaluation.samples for point in profile.points):
+        remark("every rollout diverged, there is nothing to draw")
+        return
+    with progress("drawing the picture"):
+        from ppi_robotics import plotting
+
+        write_figure(plotting.risk.risk_dial(profile)[0].figure, "risk.png", files)

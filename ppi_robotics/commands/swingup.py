@@ -1,0 +1,92 @@
+"""The command `swingup`, and what it does like `mppi`: solve a swing-up, evaluate it beside iLQG, and draw both."""
+
+from pathlib import Path
+
+import ppi_robotics as ppi
+from ppi_robotics.commands.arguments import (
+    Eta,
+    Horizon,
+    Json,
+    MethodName,
+    NoiseLevel,
+    Out,
+    PlantName,
+    Samples,
+    Seed,
+    Starts,
+    Theta,
+    check_counts,
+    make_method,
+    make_plant,
+    make_problem,
+)
+from ppi_robotics.commands.output import (
+    evaluate_facts,
+    evaluate_rows,
+    heading,
+    label,
+    setting,
+    show_json,
+    show_table,
+    solve_facts,
+    solve_rows,
+)
+from ppi_robotics.commands.work import draw_figures, exit_code, run_evaluate, run_solve, session
+
+
+def swingup(
+    plant: PlantName,
+    method: MethodName = "ppi",
+    eta: Eta = None,
+    theta: Theta = None,
+    horizon: Horizon = None,
+    noise: NoiseLevel = None,
+    starts: Starts = None,
+    samples: Samples = 1000,
+    seed: Seed = 0,
+    out: Out = None,
+    as_json: Json = False,
+):
+    """Solve a swing-up, evaluate it under noise beside iLQG, and draw trajectory.png, cost.png and animation.gif."""
+    problem = make_problem(make_plant(plant, noise), horizon)
+    method = make_method(method, eta, theta, problem.horizon)
+    check_counts(seed, starts, samples)
+    return swing_up(problem, method, seed, starts, samples, out or Path("out", plant), as_json)
+
+
+def swing_up(problem, method, seed, starts, samples, folder, as_json, draw_more=None):
+    """Solve, evaluate and draw, and print the results.
+
+    Args:
+      problem, method, seed, starts, samples: as for `solve` and `evaluate`.
+      folder: of the files.
+      as_json: whether to print JSON in place of a table.
+      draw_more: function of the solution and the `Files` that writes further pictures.
+
+    Returns:
+      0 if solved, else 1.
+    """
+    methods, name = {label(m): m for m in (method, ppi.ILQG())}, label(method)
+    with session(problem, folder) as files:
+        solutions = {n: run_solve(problem, m, seed, starts, files if n == name else None) for n, m in methods.items()}
+        results = {n: run_evaluate(problem, s.policy, n, samples, seed) for n, s in solutions.items()}
+        draw_figures(problem, solutions[name].policy, name, results, files, animate=True)
+        if draw_more is not None:
+            draw_more(solutions[name], files)
+    facts = setting(problem, method, seed) | files.facts()
+    facts |= solve_facts(solutions[name]) | evaluate_facts(results[name])
+    columns = {n: solve_rows(solutions[n]) | evaluate_rows(results[n]) for n in methods}
+    if name != "iLQG":
+        facts["ilqg"] = solve_facts(solutions["iLQG"]) | evaluate_facts(results["iLQG"])
+        if not any(result.diverged for result in results.values()):
+            from ppi_robotics.distribution import with_error
+
+            # sample i meets the same noise under both policies
+            paired = ppi.Evaluation(results[name].cost - results["iLQG"].cost)
+            columns[name]["difference to iLQG"] = with_error(paired.mean, paired.standard_error)
+            facts["difference"] = {"mean": paired.mean, "standard_error": paired.standard_error}
+    if as_json:
+        show_json(facts)
+    else:
+        show_table(heading(problem, seed, samples), columns, files)
+    return exit_code(solutions[name])

@@ -1,0 +1,125 @@
+"""Figures of cost distributions."""
+
+import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
+
+from ppi_robotics.distribution import with_error
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.plotting.pages import OTHER_COLORS, Page, color, legend_above, style
+
+# largest excess over the median, in interquartile ranges; of 1000 samples 2.4 if normal, 6 if exponential
+HEAVY_TAIL = 20.0
+
+
+def cost_distribution(evaluations, ax=None, level=0.95):
+    """Histograms of the cost per method, with the mean and the mean of the worst rollouts (CVaR) marked.
+
+    Args:
+      evaluations: names and `Evaluation`s.
+      ax: axes; a new figure if None.
+      level: of the CVaR; 0.95 is the mean of the worst 5 %.
+
+    Returns:
+      The axes. The cost axis is logarithmic away from the median, and says so, if a distribution is heavy-tailed.
+
+    Raises:
+      ProblemError: if there is no finite cost to draw.
+    """
+    if ax is None:
+        with style():
+            figure = Page(7.0, 4.4, header=0.2 + 0.34 * -(-(len(evaluations) + 2) // 2))
+            figure.subplots_adjust(**figure.margins)
+            return cost_distribution(evaluations, figure.add_subplot(), level)
+    finite = {name: evaluation.cost[np.isfinite(evaluation.cost)] for name, evaluation in evaluations.items()}
+    pooled = np.concatenate(list(finite.values())) if finite else np.empty(0)
+    if not len(pooled):
+        raise ProblemError("no finite cost to draw; give at least one evaluation with rollouts that do not diverge")
+    heavy = any(_heavy_tailed(cost) for cost in finite.values() if len(cost))
+    stretch = Stretch(pooled) if heavy else None
+    edges = _bins(pooled, stretch)
+    if heavy:
+        ax.set_xscale("function", functions=(stretch.forward, stretch.inverse))
+        ax.set_xticks(stretch.ticks(edges[0], edges[-1]))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_formatter("{x:.7g}")
+    handles, others = [], 0
+    for name, evaluation in evaluations.items():
+        shade = color(name, others)
+        others += shade in OTHER_COLORS
+        _histogram(ax, finite[name], len(evaluation.cost), edges, shade)
+        handles.append(Line2D([], [], color=shade, linewidth=5, label=_summary(name, evaluation, finite[name], level)))
+        for value, dash in ((evaluation.mean, "-"), (evaluation.cvar(level), (0, (4, 2)))):
+            if np.isfinite(value):
+                ax.axvline(value, color=shade, linestyle=dash, linewidth=1.3)
+    handles.append(Line2D([], [], color="0.3", linewidth=1.3, label="mean"))
+    worst = f"mean of the worst {100 * (1 - level):.3g} % (CVaR)"
+    handles.append(Line2D([], [], color="0.3", linewidth=1.3, linestyle=(0, (4, 2)), label=worst))
+    ax.set_xlim(edges[0], edges[-1])
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("cost of a noisy rollout" + (", logarithmic away from the median" if heavy else ""))
+    ax.set_ylabel("share of rollouts [%]")
+    legend_above(ax, handles, 2)
+    return ax
+
+
+def _heavy_tailed(cost):
+    low, median, high = np.quantile(cost, (0.25, 0.5, 0.75))
+    return high > low and cost.max() - median > HEAVY_TAIL * (high - low)
+
+
+class Stretch:
+    """Scale of an axis, asinh((cost - median) / spread): linear about the median, logarithmic away from it."""
+
+    def __init__(self, cost):
+        low, self.median, high = np.quantile(cost, (0.25, 0.5, 0.75))
+        self.spread = high - low
+
+    def forward(self, cost):
+        """Position on the axis."""
+        return np.arcsinh((np.asarray(cost) - self.median) / self.spread)
+
+    def inverse(self, position):
+        """Cost at a position."""
+        return self.median + self.spread * np.sinh(position)
+
+    def ticks(self, low, high):
+        """Some costs evenly spaced on the axis, rounded to what their distance from the median warrants."""
+        costs = self.inverse(np.linspace(self.forward(low), self.forward(high), 8))[1:-1]
+        decimals = -np.floor(np.log10(np.maximum(np.abs(costs - self.median), 0.1 * self.spread))).astype(int)
+        rounded = {round(float(cost), int(d)) for cost, d in zip(costs, decimals, strict=True)}
+        return sorted(cost for cost in rounded if low <= cost <= high)
+
+
+def _bins(cost, stretch):
+    """Edges of 20 to 80 bins of equal width on the axis, by the rule of Freedman and Diaconis."""
+    values = stretch.forward(cost) if stretch else cost
+    low, high = values.min(), values.max()
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        margin = 0.01 * max(abs(low), 1.0)
+        low, high = low - margin, high + margin
+    quartiles = np.quantile(values, (0.25, 0.75))
+    width = 2 * (quartiles[1] - quartiles[0]) / len(values) ** (1 / 3)
+    count = int(np.clip((high - low) / width, 20, 80)) if width > 0 else 40
+    edges = np.linspace(low, high, count + 1)
+    if stretch:
+        edges = stretch.inverse(edges)
+        # rounding there and back must not push the extreme costs out of the range
+        edges[0], edges[-1] = min(edges[0], cost.min()), max(edges[-1], cost.max())
+    return edges
+
+
+def _histogram(ax, cost, total, edges, shade):
+    share = 100 * np.histogram(cost, edges)[0] / total
+    ax.stairs(share, edges, fill=True, color=shade, alpha=0.22)
+    ax.stairs(share, edges, color=shade, linewidth=1.4)
+
+
+def _summary(name, evaluation, finite, level):
+    # matplotlib reads formulas between dollars and leaves out labels that begin with an underscore
+    name = f"{' ' if name.startswith('_') else ''}{name}".replace("$", r"\$")
+    total = len(evaluation.cost)
+    if len(finite) < total:
+        return f"{name}: {total} rollouts, {total - len(finite)} diverged\nmean and CVaR infinite"
+    mean = with_error(evaluation.mean, evaluation.standard_error)
+    return f"{name}: {total} rollouts\nmean {mean}, CVaR {evaluation.cvar(level):.5g}"
