@@ -108,6 +108,13 @@ def test_cvm_has_the_fixed_point_of_merged_belief_propagation(capsys, bound):
     assert facts["dp"] == pytest.approx(0.037, abs=1e-3)
 
 
+@pytest.mark.parametrize(("memory", "method"), [(1, "exact"), (1e-6, "cvm")])
+def test_run_is_exact_where_that_fits(capsys, memory, method):
+    facts = only_json(run(capsys, "blocks", "run", *GOAL, "--memory", memory, "--json")[1])
+    assert facts["method"] == method
+    assert facts["reached"]
+
+
 @pytest.mark.parametrize("method", ["exact", "cvm", "double_loop"])
 def test_run_reaches_its_goal(capsys, method):
     code, output, _ = run(capsys, "blocks", "run", *GOAL, "--method", method, "--json")

@@ -12,6 +12,7 @@ from ppi_robotics.commands.blocks_work import (
     LABELS,
     act,
     affordable,
+    chosen,
     compare,
     draw_inference,
     draw_plan,
@@ -47,7 +48,9 @@ Memory = Annotated[float, option("--memory", "GB", "What exact inference may use
 Against = Annotated[
     str | None, typer.Option("--method", metavar="NAME", help="An approximation to compare: bp or cvm.")
 ]
-Acting = Annotated[str, typer.Option("--method", metavar="NAME", help=f"{', '.join(METHODS)}.")]
+Acting = Annotated[
+    str, typer.Option("--method", metavar="NAME", help=f"{', '.join(METHODS)}; auto is exact if it fits, else cvm.")
+]
 Choice = Annotated[str, typer.Option("--choice", metavar="NAME", help="The next move: map, the likeliest, or sample.")]
 RandomSeed = Annotated[int, option("--seed", "N", "Seed of ties and samples.", whole)]
 Damping = Annotated[float, option("--damping", "D", "Share of old messages in belief propagation, below 1.", real)]
@@ -159,7 +162,7 @@ def run(
     norm: Norm = "blocks",
     charged: Charged = "every",
     forbidden: Forbidden = "lost",
-    method: Acting = "cvm",
+    method: Acting = "auto",
     choice: Choice = "map",
     damping: Damping = 0.0,
     tolerance: Tolerance = 1e-6,
@@ -177,11 +180,12 @@ def run(
     """
     from ppi_robotics.discrete.kl_control import CHOICES
 
-    check_choice("method", method, METHODS)
+    check_choice("method", method, ("auto", *METHODS))
     check_choice("choice", choice, CHOICES)
     check_counts(seed)
     check_positive("--memory", memory)
     files, world = Files(out), make_world(n, m, T, x0, goal, lam, norm, charged, forbidden)
+    method = chosen(world, method, 1e9 * memory)
     options = inference_options(damping, tolerance, sweeps, outer, bound)
     play, seconds, solution = act(world, method, choice, seed, options, 1e9 * memory)
     facts = {"method": method, "label": LABELS[method], "choice": choice} | play_facts(world, play)

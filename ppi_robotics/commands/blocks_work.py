@@ -89,12 +89,17 @@ def solve_exactly(world, memory=2e9, say=lambda _text: None):
     return world.exact(memory, lambda what, i, count: say(f"exact: {what}, {i} of {count}"))
 
 
-def affordable(world):
-    """Whether the exact solution takes little enough to be made unasked."""
+def chosen(world, method, memory):
+    """A method; for "auto" exact where that fits into so many bytes, else cvm."""
+    return ("exact" if affordable(world, memory) else "cvm") if method == "auto" else method
+
+
+def affordable(world, memory=AFFORDABLE):
+    """Whether the exact solution takes no more bytes than that; by default so few that it may be made unasked."""
     from ppi_robotics.discrete import size_of
 
     bits = world.locations * world.blocks.bit_length()
-    return bits <= 63 and size_of(world.locations, world.blocks, world.stages, world.goal).bytes <= AFFORDABLE
+    return bits <= 63 and size_of(world.locations, world.blocks, world.stages, world.goal).bytes <= memory
 
 
 def first_actions(world, found):
