@@ -35,6 +35,7 @@ from ppi_robotics.rollouts import check_count
 from ppi_robotics.solution import Status
 
 METHODS = ("cvm", "merged", "double_loop", "separate")
+CVM_INNER, CVM_BOUND = 50, 0.25  # sweeps of an iteration and share of the entropies, where propagation fails
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -69,7 +70,7 @@ def chain_beliefs(
     max_sweeps=1000,
     inner_sweeps=None,
     max_outer=1000,
-    bound=1.0,
+    bound=None,
     start=None,
 ):
     """Approximate log Z and marginals of coupled chains.
@@ -82,10 +83,11 @@ def chain_beliefs(
       tolerance: of the probabilities of the actions: their change in a sweep, of a double loop in an outer iteration.
       max_sweeps: of belief propagation.
       inner_sweeps: at most, in an iteration of the double loop; they end early where they change nothing any more. By
-        default from 1 to 200, twice as many after every 16 iterations that changed more than the one before.
+        default 50 of "cvm"; of "double_loop" from 1 to 200, twice as many after every 16 iterations that changed more
+        than the one before.
       max_outer: iterations of the double loop.
       bound: share of the entropies that the double loop bounds, above 0 up to 1; a smaller one needs fewer iterations,
-        but the free energy need not fall and iterations may not converge.
+        but the free energy need not fall and iterations may not converge. By default 1 of "double_loop", 1/4 of "cvm".
       start: `ChainMessages` of an inference on as many stages; given up where they contradict the chains.
 
     Returns:
@@ -94,6 +96,9 @@ def chain_beliefs(
     Raises:
       ProblemError: if an option is unknown or out of range, or "separate" is asked of actions without parts.
     """
+    if method == "cvm":
+        inner_sweeps, bound = CVM_INNER if inner_sweeps is None else inner_sweeps, CVM_BOUND if bound is None else bound
+    bound = 1.0 if bound is None else bound
     _check_options(chains, method, damping, tolerance, bound, start)
     for name, value in (("max_sweeps", max_sweeps), ("inner_sweeps", inner_sweeps), ("max_outer", max_outer)):
         if value is not None or name != "inner_sweeps":
@@ -118,7 +123,10 @@ def _infer(chains, method, tolerance, limits, start):
     )
     common = {"exact": False, "sweeps": sweeps, "schedule": "forward and backward", "method": method}
     if np.isnan(change):
-        nothing = np.full_like(run.actions(), np.nan), np.full((chains.stages + 1, chains.start.size, chains.top + 1), np.nan)
+        nothing = (
+            np.full_like(run.actions(), np.nan),
+            np.full((chains.stages + 1, chains.start.size, chains.top + 1), np.nan),
+        )
         common |= {"log_partition": -np.inf, "status": Status.CONTRADICTION, "trace": tuple(trace)}
         return ChainBeliefs(actions=nothing[0], levels=nothing[1], messages=None, **common)
     levels, inconsistency = run.levels()

@@ -72,7 +72,10 @@ class ChainSweeps:
 
     def sweep(self, powers, reference, most, tolerance, trace):
         """Merged sweeps; their number and the last change."""
-        scratch = self.heard, (np.empty_like(self.log_prior), np.empty_like(self.log_prior), np.ones((3, _up(self.size[1]))))
+        scratch = (
+            self.heard,
+            (np.empty_like(self.log_prior), np.empty_like(self.log_prior), np.ones((3, _up(self.size[1])))),
+        )
         beliefs = self.log_Q, self.Q
         return merged_actions.sweep_merged(
             self.shifts, self.log_prior, powers, reference, self.chains, beliefs, scratch, most, tolerance, trace

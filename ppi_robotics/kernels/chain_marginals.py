@@ -18,7 +18,7 @@ def marginals(shifts, chains, Q, heard, levels):
     use_widest_vectors()
     (forth, back, told, weights), worst = chains, 0.0
     (F, offsets_F), (B, offsets_B), (N, offsets_N), (factors, offsets) = forth, back, told, weights
-    T, n = N.shape[:2]
+    T, n = N.shape[0], F.shape[1]
     logs = np.empty((3, F.shape[2]))
     for t in range(T + 1):
         for i in range(n):

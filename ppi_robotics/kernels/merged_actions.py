@@ -9,7 +9,17 @@ import numpy as np
 from numba import njit
 
 from ppi_robotics.kernels.chain_messages import listen, pass_on
-from ppi_robotics.kernels.chain_numbers import LANES, LOGS, NARROW, exp, exponent, log, log_sum, power, settle, stay_apart
+from ppi_robotics.kernels.chain_numbers import (
+    LANES,
+    LOGS,
+    NARROW,
+    exp,
+    exponent,
+    log_sum,
+    power,
+    settle,
+    stay_apart,
+)
 from ppi_robotics.kernels.scalar import use_widest_vectors
 from ppi_robotics.kernels.tabular import OPTIONS
 from ppi_robotics.kernels.tiles import matrix, vector
