@@ -6,8 +6,8 @@ are F_t(x), of what is before, and B_t(x), of what is after, both with the weigh
     M_i(s) = sum_x F_{t-1}(x) B_t(x + s)        what chain i says about its shift at stage t,
     N_i(s)                                      what the actions say to chain i.
 
-F, B (T + 1, n, W) and weights (T, W) are rows of `chain_numbers`, M (3, lanes) and N (T, 3, lanes) have a column of that
-kind for every chain; all stand beside their offsets.
+F, B (T + 1, n, W) and weights (T, W) are rows of `chain_numbers`, M (3, lanes) and N (T, 3, lanes) have such a column
+for every chain; all stand beside their offsets.
 """
 
 import math
@@ -135,7 +135,7 @@ def meet_in_logs(F, offset_F, B, offset_B, i, log_M):
 
 @njit(**OPTIONS)
 def listen(F, offsets_F, B, offsets_B, M, offsets, log_M):
-    """M (3, lanes), its offsets (lanes,) and logarithms of a stage, from F and B (n, W); offset LOGS: logarithms alone."""
+    """M (3, lanes), its offsets (lanes,) and logarithms of a stage, from F and B (n, W); at LOGS the logarithms alone."""
     stay_apart()
     use_widest_vectors()
     W, lanes, wide = F.shape[1], M.shape[1], False
