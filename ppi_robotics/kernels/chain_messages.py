@@ -135,7 +135,7 @@ def meet_in_logs(F, offset_F, B, offset_B, i, log_M):
 
 @njit(**OPTIONS)
 def listen(F, offsets_F, B, offsets_B, M, offsets, log_M):
-    """M (3, lanes), its offsets (lanes,) and logarithms of a stage, from F and B (n, W); at LOGS the logarithms alone."""
+    """M (3, lanes), its offsets (lanes,) and logarithms of a stage, from F and B (n, W); LOGS: logarithms only."""
     stay_apart()
     use_widest_vectors()
     W, lanes, wide = F.shape[1], M.shape[1], False
