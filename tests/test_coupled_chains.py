@@ -10,7 +10,7 @@ import ppi_robotics as ppi
 from plants import BlocksWorld
 from plants.blocks_study import goal_rates, random_goal
 from ppi_robotics.discrete import CoupledChains, chain_beliefs, play, play_chains, receding
-from ppi_robotics.kernels import coupled_chains as kernels
+from ppi_robotics.kernels import chain_messages, chain_numbers
 from ppi_robotics.solution import Status
 
 METHODS = ("merged", "double_loop", "cvm", "separate")
@@ -254,39 +254,47 @@ def test_ranges_beyond_floats_are_kept(weight):
     assert found.actions[0] == pytest.approx(np.exp(first - np.logaddexp.reduce(first)), abs=1e-9)
 
 
-def test_numbers_with_exponents_are_those_of_logarithms():
+@pytest.mark.parametrize("span", [20.0, 200.0, 2000.0])
+def test_numbers_of_either_form_are_those_of_logarithms(span):
     rng = np.random.default_rng(1)
-    logs = rng.uniform(-2000, 2000, (3, 20))
+    logs = rng.uniform(-span, span, (3, 20)) + 3000.0 * rng.normal(size=(3, 1))
     logs[1, ::3] = -np.inf
-    F, B, weight = (padded(row) for row in logs)
-    N_log = np.array([-900.0, 3.0, 1200.0])
-    N = np.empty((2, 3))
-    kernels.split_all(N_log, N)
-    new = padded(np.zeros(20))
+    (F, in_F), (B, in_B), (weight, in_weight) = (settled(row, chain_numbers.WIDE) for row in logs)
+    assert (in_F == chain_numbers.LOGS) == (span > 150.0)
+    N_log = span * np.array([-0.4, 0.001, 0.6])
+    N = np.empty(3)
+    in_N = chain_numbers.settle(N_log, chain_numbers.NARROW, N)
+    new = np.empty(22)
     for way in (-1, 1):
-        kernels.advance(F, way, N, weight, new)
+        offset = chain_messages.advance(F, in_F, tuple(N), in_N, way, weight, in_weight, new)
         around = np.pad(logs[0], 1, constant_values=-np.inf)
         each = [N_log[s] + around[1 + way * (s - 1) : 21 + way * (s - 1)] for s in range(3)]
-        assert in_logs(new) == pytest.approx(logs[2] + np.logaddexp.reduce(each), rel=1e-12)
-    M, log_M = np.empty((1, 3, 2)), np.empty((1, 3))
-    kernels.listen(F[None], B[None], M, log_M)
+        assert in_logs(new, offset) == pytest.approx(logs[2] + np.logaddexp.reduce(each), rel=1e-12)
+    M, offsets, log_M = np.ones((3, 8)), np.zeros(8), np.empty((3, 8))
+    chain_messages.listen(F[None], np.array([in_F]), B[None], np.array([in_B]), M, offsets, log_M)
     around = np.pad(logs[1], 1, constant_values=-np.inf)
     expected = [np.logaddexp.reduce(logs[0] + around[s : s + 20]) for s in range(3)]
-    assert log_M[0] == pytest.approx(expected, rel=1e-12)
+    assert log_M[:, 0] == pytest.approx(expected, rel=1e-12)
 
 
-def padded(logs):
-    numbers = np.zeros((2, len(logs) + 2))
-    numbers[1] = kernels.NOTHING
-    split = np.empty((2, len(logs)))
-    kernels.split_all(logs, split)
-    numbers[:, 1:-1] = split
-    return numbers
+def settled(logs, widest):
+    row = np.pad(logs, 1, constant_values=-np.inf)
+    values = np.empty_like(row)
+    return values, chain_numbers.settle(row, widest, values)
 
 
-def in_logs(numbers):
-    with np.errstate(divide="ignore"):
-        return np.log(numbers[0, 1:-1]) + kernels.LOG_UNIT * numbers[1, 1:-1]
+def in_logs(values, offset):
+    logs = np.empty_like(values)
+    chain_numbers.unsettle(values, offset, logs)
+    return logs[1:-1]
+
+
+@pytest.mark.parametrize("x", [0.0, -1e-300, -0.3, -1.0, -17.3, -699.0])
+def test_exponentials_and_logarithms_in_lanes(x):
+    assert chain_numbers.exp(x) == pytest.approx(math.exp(x), rel=1e-15)
+    assert chain_numbers.log(math.exp(x)) == pytest.approx(x, rel=1e-14, abs=1e-16)
+    assert chain_numbers.exp(-800.0) == 0.0
+    assert chain_numbers.log(0.0) == -math.inf
 
 
 @pytest.mark.parametrize("norm", ["blocks", "locations"])

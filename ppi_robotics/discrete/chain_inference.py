@@ -1,0 +1,160 @@
+"""Approximate inference in integer-valued chains that one shared action per stage moves.
+
+n chains of levels 0 to m pass T stages; at each stage an action a, drawn by log_prior, changes the level of chain i by
+shifts[a, i] in -1, 0, 1; a level that would leave its range forbids the action. Levels have weights, the first ones are
+given, the last ones may be. Every chain with its actions is a tree, so that the approximations concern the actions
+alone. With Q_t(a) the probabilities of the actions and q_i the distributions of the chains,
+
+    -log Z  =  min  sum_i KL-like energy of q_i  +  (n - 1) sum_t H(Q_t),    all q_i agreeing with Q,
+
+which is the cluster variation method on the smallest regions, and the Bethe approximation with the action as one
+variable. A sweep updates the actions of every stage, forward and backward,
+
+    Q  ~  (prior prod_i M_i)^w  Q_ref^(1 - w),        M_i: what chain i says about its shift.
+
+- "merged": belief propagation, w = 1 - damping and Q_ref the last Q.
+- "double_loop": w = 1 / n and Q_ref held through `inner_sweeps`, then set to Q: the entropies of Q are replaced by a
+  bound, whose minimization by inner sweeps is convex. The free energy falls with every outer iteration if they are
+  enough. Fixed points are those of "merged". With a share c of the entropies bounded, w = 1 / (1 + c (n - 1)).
+- "cvm": "merged", and "double_loop" if that does not converge.
+- "separate": belief propagation with the parts k and l of actions a = L k + l as two variables.
+
+Heskes, Albers, Kappen, *Approximate inference and constrained optimization* (UAI 2003); Kappen, Gomez, Opper, *Optimal
+control as a graphical model inference problem* (Machine Learning, 2012), section 3.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ppi_robotics.discrete.chain_sweeps import ChainMessages, ChainSweeps
+from ppi_robotics.discrete.coupled_chains import frozen
+from ppi_robotics.discrete.inference import Inference
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.rollouts import check_count
+from ppi_robotics.solution import Status
+
+METHODS = ("cvm", "merged", "double_loop", "separate")
+CVM_INNER, CVM_BOUND = 50, 0.25  # sweeps of an iteration and share of the entropies, where propagation fails
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ChainBeliefs(Inference):
+    """Marginals that `chain_beliefs` found; nan after a contradiction.
+
+    Attributes:
+      actions: probabilities (T, A).
+      levels: probabilities (T + 1, n, m + 1).
+      messages: `ChainMessages` to start from, or None after a contradiction.
+      method: the one that found them.
+      tried: (method, `Status`) of all that were tried.
+    """
+
+    actions: np.ndarray
+    levels: np.ndarray
+    messages: ChainMessages | None
+    method: str
+    tried: tuple = field(default=())
+
+    @property
+    def expected_levels(self):
+        """Means (T + 1, n) of the levels."""
+        return self.levels @ np.arange(self.levels.shape[-1])
+
+
+def chain_beliefs(
+    chains,
+    method="cvm",
+    damping=0.0,
+    tolerance=1e-6,
+    max_sweeps=1000,
+    inner_sweeps=None,
+    max_outer=1000,
+    bound=None,
+    start=None,
+):
+    """Approximate log Z and marginals of coupled chains.
+
+    Args:
+      chains: `CoupledChains`.
+      method: "cvm", "merged", "double_loop" or "separate", see above.
+      damping: share of the last sweep in log probabilities, of "merged", or log messages, of "separate"; from 0 to
+        below 1.
+      tolerance: of the probabilities of the actions: their change in a sweep, of a double loop in an outer iteration.
+      max_sweeps: of belief propagation.
+      inner_sweeps: at most, in an iteration of the double loop; they end early where they change nothing any more. By
+        default 50 of "cvm"; of "double_loop" from 1 to 200, twice as many after every 16 iterations that changed more
+        than the one before.
+      max_outer: iterations of the double loop.
+      bound: share of the entropies that the double loop bounds, above 0 up to 1; a smaller one needs fewer iterations,
+        but the free energy need not fall and iterations may not converge. By default 1 of "double_loop", 1/4 of "cvm".
+      start: `ChainMessages` of an inference on as many stages; given up where they contradict the chains.
+
+    Returns:
+      `ChainBeliefs`. Not converging and contradictions are a status, never an exception.
+
+    Raises:
+      ProblemError: if an option is unknown or out of range, or "separate" is asked of actions without parts.
+    """
+    if method == "cvm":
+        inner_sweeps, bound = CVM_INNER if inner_sweeps is None else inner_sweeps, CVM_BOUND if bound is None else bound
+    bound = 1.0 if bound is None else bound
+    _check_options(chains, method, damping, tolerance, bound, start)
+    for name, value in (("max_sweeps", max_sweeps), ("inner_sweeps", inner_sweeps), ("max_outer", max_outer)):
+        if value is not None or name != "inner_sweeps":
+            check_count(value, name, 1)
+    tried = []
+    for one in ("merged", "double_loop") if method == "cvm" else (method,):
+        limits = (inner_sweeps, max_outer, bound) if one == "double_loop" else (max_sweeps, damping)
+        found = _infer(chains, one, tolerance, limits, start)
+        if start is not None and found.status is Status.CONTRADICTION:
+            found = _infer(chains, one, tolerance, limits, None)
+        tried.append((one, found.status))
+        if found.status.solved:
+            break
+    return replace(found, tried=tuple(tried))
+
+
+def _infer(chains, method, tolerance, limits, start):
+    """One method from messages, or without."""
+    run = ChainSweeps(chains, start, method == "separate")
+    sweeps, change, trace = (
+        run.double_loop(tolerance, *limits) if method == "double_loop" else run.propagate(tolerance, *limits)
+    )
+    common = {"exact": False, "sweeps": sweeps, "schedule": "forward and backward", "method": method}
+    if np.isnan(change):
+        nothing = (
+            np.full_like(run.actions(), np.nan),
+            np.full((chains.stages + 1, chains.start.size, chains.top + 1), np.nan),
+        )
+        common |= {"log_partition": -np.inf, "status": Status.CONTRADICTION, "trace": tuple(trace)}
+        return ChainBeliefs(actions=nothing[0], levels=nothing[1], messages=None, **common)
+    levels, inconsistency = run.levels()
+    status = Status.CONVERGED if change < tolerance else Status.MAX_ITERATIONS
+    common |= {"log_partition": -trace[-1], "status": status, "trace": tuple(trace)}
+    return ChainBeliefs(
+        actions=frozen(run.actions(), float, "actions"),
+        levels=frozen(levels, float, "levels"),
+        messages=run.messages(),
+        change=float(change),
+        inconsistency=inconsistency,
+        **common,
+    )
+
+
+def _check_options(chains, method, damping, tolerance, bound, start):
+    if method not in METHODS:
+        raise ProblemError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
+    if method == "separate" and chains.parts is None:
+        raise ProblemError("the actions have no parts, which method 'separate' needs; give parts or another method")
+    if not 0.0 <= damping < 1.0:
+        raise ProblemError(f"damping is {damping!r}; expected 0 or more and below 1")
+    if not 0.0 < bound <= 1.0:
+        raise ProblemError(f"bound is {bound!r}; expected above 0 and at most 1")
+    if not tolerance >= 0.0:
+        raise ProblemError(f"tolerance is {tolerance!r}; expected 0 or more")
+    if start is not None and (start.log_actions.shape != (chains.stages, chains.log_prior.size)):
+        raise ProblemError(
+            f"start has messages of {start.log_actions.shape} stages and actions; expected"
+            f" ({chains.stages}, {chains.log_prior.size})"
+        )
