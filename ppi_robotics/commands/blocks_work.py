@@ -12,7 +12,7 @@ from ppi_robotics.errors import ProblemError
 
 SEPARATE, CVM = "separate", "cvm"
 APPROXIMATE = {"bp": SEPARATE, "cvm": CVM, "merged": "merged", "double_loop": "double_loop"}
-LATER = {"max_outer": 4, "max_sweeps": 100}  # at later stages of a plan, where messages change little
+LATER = {"max_outer": 15, "tolerance": 1e-2}  # of a double loop that goes on from the messages of the stage before
 LABELS = {
     "exact": "exact",
     "bp": "BP (k and l apart)",
@@ -213,7 +213,7 @@ def receding_inference(world, method, options):
     chains, way = world.chains(), APPROXIMATE[method]
     if way == CVM and not chain_beliefs(chains, "merged", **options).status.solved:
         way = "double_loop"  # or belief propagation would be tried in vain at every stage
-    later = LATER if way in (CVM, "double_loop") else {}
+    later = LATER if way == "double_loop" else {}
     return receding(chains, way, first=options, **options | later)
 
 
