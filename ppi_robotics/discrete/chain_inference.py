@@ -28,9 +28,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ppi_robotics.discrete.chain_sweeps import ChainMessages, ChainSweeps
-from ppi_robotics.discrete.coupled_chains import frozen
 from ppi_robotics.discrete.inference import Inference
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.gaussian import frozen
 from ppi_robotics.rollouts import check_count
 from ppi_robotics.solution import Status
 
@@ -133,8 +133,8 @@ def _infer(chains, method, tolerance, limits, start):
     status = Status.CONVERGED if change < tolerance else Status.MAX_ITERATIONS
     common |= {"log_partition": -trace[-1], "status": status, "trace": tuple(trace)}
     return ChainBeliefs(
-        actions=frozen(run.actions(), float, "actions"),
-        levels=frozen(levels, float, "levels"),
+        actions=frozen(run.actions()),
+        levels=frozen(levels),
         messages=run.messages(),
         change=float(change),
         inconsistency=inconsistency,

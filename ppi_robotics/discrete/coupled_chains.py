@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.gaussian import frozen
 from ppi_robotics.rollouts import check_count
 
 
@@ -32,10 +33,10 @@ class CoupledChains:
     parts: tuple | None = None
 
     def __post_init__(self):
-        for name, kind in (("start", int), ("shifts", int), ("log_prior", float), ("log_weights", float)):
-            object.__setattr__(self, name, frozen(getattr(self, name), kind, name))
-        if self.goal is not None:
-            object.__setattr__(self, "goal", frozen(self.goal, int, "goal"))
+        for name in ("log_prior", "log_weights"):
+            object.__setattr__(self, name, frozen(getattr(self, name)))
+        for name in ("start", "shifts") if self.goal is None else ("start", "shifts", "goal"):
+            object.__setattr__(self, name, _whole(getattr(self, name), name))
         self._check_shapes()
         self._check_values()
 
@@ -85,12 +86,9 @@ class CoupledChains:
         return replace(self, start=start, log_weights=self.log_weights[self.stages - stages :])
 
 
-def frozen(values, kind, name):
-    """A read-only copy of floats, or of whole numbers."""
-    array = np.array(values, dtype=float)
-    if kind is int:
-        if not np.array_equal(array, np.round(array)):
-            raise ProblemError(f"{name} is {values!r}; expected whole numbers")
-        array = array.astype(np.int64)
-    array.setflags(write=False)
-    return array
+def _whole(values, name):
+    """A read-only copy as whole numbers."""
+    array = np.asarray(values, dtype=float)
+    if not np.array_equal(array, np.round(array)):
+        raise ProblemError(f"{name} is {values!r}; expected whole numbers")
+    return frozen(array, np.int64)
