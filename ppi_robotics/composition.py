@@ -16,8 +16,8 @@ import numpy as np
 
 from ppi_robotics.distribution import as_table, with_error
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_finite, frozen
-from ppi_robotics.mixture import MixturePolicy, log, log_sum
+from ppi_robotics.gaussian import as_finite, frozen, log_sum
+from ppi_robotics.mixture import MixturePolicy, log
 from ppi_robotics.path_integrals import Forward, PathIntegral, check_weight
 from ppi_robotics.problem import Problem
 from ppi_robotics.rollouts import rollout

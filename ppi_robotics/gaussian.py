@@ -28,6 +28,14 @@ def entries(array):
     return np.column_stack((where, array[tuple(where.T)]))
 
 
+def log_sum(terms, axis=-1):
+    """log sum exp(terms) over an axis or several; -inf where all terms are."""
+    top = terms.max(axis=axis, keepdims=True)
+    top = np.where(top > -np.inf, top, 0.0)
+    with np.errstate(divide="ignore"):
+        return np.log(np.exp(terms - top).sum(axis=axis)) + top.squeeze(axis=axis)
+
+
 def as_finite(value, name, shape=None):
     """Array of finite floats, of the given shape if one is given (None in it allows any length).
 

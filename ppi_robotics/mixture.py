@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_finite, covariance_factor
+from ppi_robotics.gaussian import as_finite, covariance_factor, log_sum
 from ppi_robotics.rollouts import Rollouts, check_count
 
 
@@ -115,9 +115,3 @@ def log(weights):
     """Logarithms of weights, -inf for 0."""
     with np.errstate(divide="ignore"):
         return np.log(weights)
-
-
-def log_sum(terms):
-    """log sum exp over the last axis."""
-    top = terms.max(axis=-1)
-    return top + np.log(np.exp(terms - top[..., None]).sum(axis=-1))

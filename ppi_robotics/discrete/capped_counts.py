@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppi_robotics.discrete.inference import Inference
+from ppi_robotics.discrete.inference import Inference, check_messages
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.kernels import capped_counts as kernels
+from ppi_robotics.rollouts import check_count
 from ppi_robotics.solution import Status
 
 MOST_NUMBERS = 30_000_000  # of the exact program's table, of 8 bytes: 12 places for 55 agents
@@ -114,12 +115,8 @@ class CappedCounts:
           ProblemError: if an option is out of range, or the messages to start from have another shape.
         """
         M, S = len(self.weights), len(self.gains)
-        if not 0.0 <= damping < 1.0 or not tolerance >= 0.0:
-            raise ProblemError(
-                f"damping is {damping!r} and tolerance {tolerance!r}; expected at least 0, and damping below 1"
-            )
-        if not isinstance(max_sweeps, int | np.integer) or max_sweeps < 1:
-            raise ProblemError(f"max_sweeps is {max_sweeps!r}; expected a whole number from 1")
+        check_messages(tolerance, damping)
+        check_count(max_sweeps, "max_sweeps", 1)
         ratios = np.zeros((S, M)) if start is None else np.array(start, dtype=float)
         if ratios.shape != (S, M) or not np.isfinite(ratios).all():
             raise ProblemError(f"start has shape {ratios.shape}; expected finite messages {(S, M)}")

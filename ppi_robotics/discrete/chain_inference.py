@@ -28,7 +28,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ppi_robotics.discrete.chain_sweeps import ChainMessages, ChainSweeps
-from ppi_robotics.discrete.inference import Inference
+from ppi_robotics.discrete.inference import Inference, check_messages
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.rollouts import check_count
@@ -147,12 +147,9 @@ def _check_options(chains, method, damping, tolerance, bound, start):
         raise ProblemError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
     if method == "separate" and chains.parts is None:
         raise ProblemError("the actions have no parts, which method 'separate' needs; give parts or another method")
-    if not 0.0 <= damping < 1.0:
-        raise ProblemError(f"damping is {damping!r}; expected 0 or more and below 1")
+    check_messages(tolerance, damping)
     if not 0.0 < bound <= 1.0:
         raise ProblemError(f"bound is {bound!r}; expected above 0 and at most 1")
-    if not tolerance >= 0.0:
-        raise ProblemError(f"tolerance is {tolerance!r}; expected 0 or more")
     if start is not None and (start.log_actions.shape != (chains.stages, chains.log_prior.size)):
         raise ProblemError(
             f"start has messages of {start.log_actions.shape} stages and actions; expected"

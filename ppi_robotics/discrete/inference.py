@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ppi_robotics.errors import ProblemError
 from ppi_robotics.solution import Status
 
 
@@ -28,3 +29,11 @@ class Inference:
     inconsistency: float = 0.0
     trace: tuple = ()
     schedule: str = ""
+
+
+def check_messages(tolerance, damping=0.0):
+    """Raise `ProblemError` unless messages can be damped so, and end at such a change."""
+    if not 0.0 <= damping < 1.0:
+        raise ProblemError(f"damping is {damping!r}; expected a number from 0 to below 1")
+    if not tolerance >= 0.0:
+        raise ProblemError(f"tolerance is {tolerance!r}; expected a number from 0")

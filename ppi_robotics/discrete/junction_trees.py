@@ -10,6 +10,7 @@ import numpy as np
 
 from ppi_robotics.discrete.elimination import LARGEST, affordable_tree
 from ppi_robotics.discrete.graph_beliefs import GraphBeliefs
+from ppi_robotics.gaussian import log_sum
 from ppi_robotics.solution import Status
 
 
@@ -28,7 +29,7 @@ def junction_tree(graph, largest=LARGEST):
     """
     tree = affordable_tree(graph, largest)
     tables, constant = _tables(graph, tree)
-    up, log_z = _collect(tree, tables, constant, _log_sum)
+    up, log_z = _collect(tree, tables, constant, log_sum)
     if log_z > -np.inf:
         _distribute(tree, tables, up)
     beliefs, joints = _marginals(graph, tree, tables, log_z > -np.inf)
@@ -114,7 +115,7 @@ def _distribute(tree, tables, up):
     """Pass back to every clique what the rest of the tree says of its separator."""
     for c, parent in enumerate(tree.parents):
         if parent >= 0:
-            known = _log_sum(tables[parent], _others(tree.cliques[parent], tree.separators[c]))
+            known = log_sum(tables[parent], _others(tree.cliques[parent], tree.separators[c]))
             seen = up[c] > -np.inf
             known[seen] -= up[c][seen]
             tables[c] += _spread(known, tree, c, c)
@@ -129,14 +130,6 @@ def _spread(message, tree, c, onto):
 
 def _others(clique, kept):
     return tuple(j for j, v in enumerate(clique) if v not in set(kept))
-
-
-def _log_sum(table, axes):
-    """Logarithm of the sum of exponentials over axes; -inf of zeros alone."""
-    top = table.max(axis=axes, keepdims=True)
-    top = np.where(top > -np.inf, top, 0.0)
-    with np.errstate(divide="ignore"):
-        return np.log(np.exp(table - top).sum(axis=axes)) + top.squeeze(axis=axes)
 
 
 def _marginals(graph, tree, tables, possible):

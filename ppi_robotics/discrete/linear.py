@@ -18,7 +18,7 @@ import numpy as np
 from ppi_robotics.discrete.central import TableSolution, as_baseline, check_horizon, plain
 from ppi_robotics.distribution import with_error
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_finite, frozen
+from ppi_robotics.gaussian import as_finite, frozen, log_sum
 from ppi_robotics.kernels import linear
 from ppi_robotics.path_integrals import RELIABLE, Sums, check_weight, joined, sums_of
 from ppi_robotics.rollouts import check_count, in_threads
@@ -74,7 +74,7 @@ def soft_minimum(costs, weights, weight):
       ProblemError: if the weights w_i do not fit, or one is negative.
     """
     costs, log_w = np.asarray(costs, dtype=float), _log_weights(weights, len(costs))
-    return -_log_sum(log_w, -check_weight(weight) * costs) / weight
+    return -_log_mixed(log_w, -check_weight(weight) * costs) / weight
 
 
 def compose_tables(solutions, weights):
@@ -111,8 +111,8 @@ def compose_tables(solutions, weights):
 
 
 def _composed(solutions, log_w, weight):
-    log_z = _log_sum(log_w, np.stack([-weight * one.value for one in solutions]))
-    log_y = _log_sum(log_w, np.stack([-weight * one.action_value for one in solutions]))
+    log_z = _log_mixed(log_w, np.stack([-weight * one.value for one in solutions]))
+    log_y = _log_mixed(log_w, np.stack([-weight * one.action_value for one in solutions]))
     baselines = np.stack([_baseline(one) for one in solutions])
     known = np.isfinite(baselines)
     log_rho = np.max(np.where(known, baselines, -np.inf), axis=0)
@@ -129,13 +129,9 @@ def _baseline(solution):
     return np.where(np.isfinite(log_pi), log_rho, np.nan)
 
 
-def _log_sum(log_w, terms):
+def _log_mixed(log_w, terms):
     """log sum_i exp(log_w_i + terms_i) of terms (n, ...)."""
-    terms = terms + log_w.reshape(-1, *[1] * (terms.ndim - 1))
-    top = terms.max(axis=0)
-    unit = np.where(np.isneginf(top), 0.0, top)
-    with np.errstate(divide="ignore"):
-        return unit + np.log(np.exp(terms - unit).sum(axis=0))
+    return log_sum(terms + log_w.reshape(-1, *[1] * (terms.ndim - 1)), axis=0)
 
 
 def _log_weights(weights, count):

@@ -13,11 +13,14 @@ or that messages grew without bound, a ratio in one falling below exp(-1e8); dam
 import numpy as np
 
 from ppi_robotics.discrete.graph_beliefs import GraphBeliefs
+from ppi_robotics.discrete.inference import check_messages
 from ppi_robotics.discrete.message_net import first_messages, lay_out, pieces, workspace
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import graph_messages as kernel
+from ppi_robotics.rollouts import check_count
 from ppi_robotics.solution import Status
 
+MOST_SWEEPS = "the largest number of sweeps"  # in messages
 SCHEDULES = ("sequential", "flood", "random", "residual")
 
 
@@ -42,7 +45,10 @@ def belief_propagation(graph, schedule="sequential", damping=0.0, tolerance=1e-9
     Raises:
       ProblemError: if an option is out of range, or start belongs to another structure.
     """
-    check_options(schedule, damping, tolerance, max_sweeps)
+    if schedule not in SCHEDULES:
+        raise ProblemError(f"schedule is {schedule!r}; expected one of {', '.join(SCHEDULES)}")
+    check_messages(tolerance, damping)
+    check_count(max_sweeps, MOST_SWEEPS, 1)
     scopes = tuple(factor.variables for factor in graph.factors)
     net = lay_out(graph.sizes, scopes, graph.entries)
     messages, work = first_messages(net.offset, graph, scopes, start, SCHEDULES), workspace(net)
@@ -83,18 +89,6 @@ def belief_propagation(graph, schedule="sequential", damping=0.0, tolerance=1e-9
         joints=pieces(joint, net.entry),
         messages=pieces(messages, (0, len(messages)))[0],
     )
-
-
-def check_options(schedule, damping, tolerance, max_sweeps, known=SCHEDULES):
-    """Raise a ProblemError about options out of range."""
-    if schedule not in known:
-        raise ProblemError(f"schedule is {schedule!r}; expected one of {', '.join(known)}")
-    if not 0.0 <= damping < 1.0:
-        raise ProblemError(f"damping is {damping!r}; expected a number from 0 to below 1")
-    if not tolerance >= 0.0:
-        raise ProblemError(f"tolerance is {tolerance!r}; expected a number from 0")
-    if not isinstance(max_sweeps, int | np.integer) or max_sweeps < 1:
-        raise ProblemError(f"the largest number of sweeps is {max_sweeps!r}; expected a whole number from 1")
 
 
 def _sweepers(schedule, net, messages, damping, into, work, seed):

@@ -14,12 +14,14 @@ import numpy as np
 from scipy.special import softmax
 
 from ppi_robotics.discrete.graph_beliefs import GraphBeliefs
-from ppi_robotics.discrete.loopy_propagation import check_options
+from ppi_robotics.discrete.inference import check_messages
+from ppi_robotics.discrete.loopy_propagation import MOST_SWEEPS
 from ppi_robotics.discrete.message_net import first_messages, pieces, workspace
 from ppi_robotics.discrete.regions import RegionGraph, minimal_regions
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import region_messages as kernel
 from ppi_robotics.kernels.graph_messages import disagreement
+from ppi_robotics.rollouts import check_count
 from ppi_robotics.solution import Status
 
 
@@ -46,8 +48,9 @@ def double_loop(
     """
     inner_tolerance = 0.1 * tolerance if inner_tolerance is None else inner_tolerance
     regions = _as_regions(regions)
-    check_options("double loop", 0.0, tolerance, max_outer, ("double loop",))
-    check_options("double loop", 0.0, inner_tolerance, inner_sweeps, ("double loop",))
+    for number, change in ((max_outer, tolerance), (inner_sweeps, inner_tolerance)):
+        check_messages(change)
+        check_count(number, MOST_SWEEPS, 1)
     counts = np.array(regions.counts, dtype=float)
     options = (tolerance, max_outer, inner_sweeps, inner_tolerance, start, progress)
     return _run(regions, counts, np.maximum(counts, 0.0), "double loop", *options)
@@ -69,7 +72,8 @@ def single_loop(regions, tolerance=1e-6, max_sweeps=10_000, start=None, progress
         around it, for which the update has no value.
     """
     regions = _as_regions(regions)
-    check_options("single loop", 0.0, tolerance, max_sweeps, ("single loop",))
+    check_messages(tolerance)
+    check_count(max_sweeps, MOST_SWEEPS, 1)
     counts = np.array(regions.counts, dtype=float)
     undefined = np.flatnonzero(counts + np.diff(regions.net.incident) == 0.0)
     if len(undefined):

@@ -20,6 +20,7 @@ from ppi_robotics.discrete.capped_counts import CappedCounts, CountBeliefs
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.kernels import walks
+from ppi_robotics.rollouts import check_count
 
 METHODS = ("exact", "bp")
 
@@ -122,8 +123,7 @@ class Rendezvous:
             raise ProblemError(
                 "alone, shared or temperature is out of range; expected finite costs, and a positive one"
             )
-        if not isinstance(self.stages, int | np.integer) or self.stages < 0:
-            raise ProblemError(f"stages is {self.stages!r}; expected a whole number from 0")
+        check_count(self.stages, "stages", 0)
         if self.moved.shape != self.start.shape or self.stages < self.moved.any():
             raise ProblemError(
                 f"moved is {self.moved.tolist()} of {self.stages} stages; expected a truth value for each walker, "
