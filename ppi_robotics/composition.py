@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.checks import as_finite
 from ppi_robotics.distribution import as_table, with_error
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_finite, frozen, log_sum
+from ppi_robotics.gaussian import frozen, log_sum
 from ppi_robotics.mixture import MixturePolicy, log
 from ppi_robotics.path_integrals import Forward, PathIntegral, check_weight
 from ppi_robotics.problem import Problem

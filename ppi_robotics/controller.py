@@ -11,8 +11,8 @@ import types
 import mujoco
 import numpy as np
 
+from ppi_robotics.checks import as_finite
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_finite
 from ppi_robotics.policy import LinearGaussianPolicy
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import casadi as ca
 import numpy as np
 
+from ppi_robotics.checks import as_covariance, as_finite
 from ppi_robotics.errors import PlantError, ProblemError
-from ppi_robotics.gaussian import as_covariance, as_finite, covariance_factor, frozen
+from ppi_robotics.gaussian import covariance_factor, frozen
 from ppi_robotics.kernels.compiler import STAGE_LANES, build
 from ppi_robotics.kernels.translate import lane_function, trace
 from ppi_robotics.manifold import retract_jacobian, unit

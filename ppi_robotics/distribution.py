@@ -16,11 +16,12 @@ from statistics import NormalDist
 
 import numpy as np
 
+from ppi_robotics.checks import as_finite, check_count
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_finite, frozen
+from ppi_robotics.gaussian import frozen
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
-from ppi_robotics.rollouts import check_count, rollout
+from ppi_robotics.rollouts import rollout
 
 
 @dataclass(frozen=True, eq=False)

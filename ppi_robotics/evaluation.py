@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.checks import check_count
 from ppi_robotics.distribution import Evaluation, as_booleans, as_table, notes, with_error
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels.compiler import ROLLOUT_LANES
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
-from ppi_robotics.rollouts import check_count, closed_loop, in_threads
+from ppi_robotics.rollouts import closed_loop, in_threads
 
 
 def evaluate(problem, policy, samples=1000, seed=0, stochastic=False, threads=None, progress=None, first=0):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.checks import as_covariance, as_finite
 from ppi_robotics.errors import ProblemError
 
 
@@ -34,49 +35,6 @@ def log_sum(terms, axis=-1):
     top = np.where(top > -np.inf, top, 0.0)
     with np.errstate(divide="ignore"):
         return np.log(np.exp(terms - top).sum(axis=axis)) + top.squeeze(axis=axis)
-
-
-def as_finite(value, name, shape=None):
-    """Array of finite floats, of the given shape if one is given (None in it allows any length).
-
-    Raises:
-      ProblemError: with the name of the argument, what it was and what it should be.
-    """
-    try:
-        array = np.asarray(value, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise ProblemError(f"{name} is {value!r}; expected an array of numbers") from error
-    fits = shape is None or (
-        array.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape, array.shape, strict=True))
-    )
-    if not fits:
-        expected = tuple("any" if n is None else n for n in shape)
-        raise ProblemError(f"{name} has shape {array.shape}; expected {expected}".replace("'", ""))
-    if not np.all(np.isfinite(array)):
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise ProblemError(f"{name} has a non-finite entry at index {where}; give finite numbers")
-    return array
-
-
-def as_covariance(value, name, size):
-    """Symmetric positive semidefinite matrix (size, size); a vector is taken as its diagonal.
-
-    Raises:
-      ProblemError: if the shape, the symmetry or the definiteness is wrong.
-    """
-    array = as_finite(value, name)
-    matrix = np.diag(array) if array.ndim == 1 else array
-    if matrix.shape != (size, size):
-        raise ProblemError(
-            f"{name} has shape {array.shape}; expected ({size},) for a diagonal or ({size}, {size}) for a matrix"
-        )
-    scale = np.abs(matrix).max(initial=0.0)
-    if np.abs(matrix - matrix.T).max(initial=0.0) > 1e-12 * scale:
-        raise ProblemError(f"{name} is not symmetric; give (M + M.T) / 2")
-    smallest = np.linalg.eigvalsh(matrix)[0] if size else 0.0
-    if smallest < -1e-12 * scale:
-        raise ProblemError(f"{name} is indefinite (smallest eigenvalue {smallest:.3g}); expected no eigenvalue below 0")
-    return (matrix + matrix.T) / 2
 
 
 def covariance_factor(cov):

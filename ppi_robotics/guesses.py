@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
+from ppi_robotics.checks import as_finite
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_finite
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.rollouts import nominal_rollout, shooting
 

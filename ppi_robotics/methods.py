@@ -18,8 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.checks import check_choice, check_number
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.plans import BASELINES, Plan, check_choice, check_common, check_number, is_limited, soft_plan
+from ppi_robotics.plans import BASELINES, Plan, check_common, is_limited, soft_plan
 from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.steps.adaptive import AdaptiveSteps
 from ppi_robotics.steps.belief import BeliefSteps
@@ -56,9 +57,9 @@ class ILQG:
     name = "ilqg"
 
     def __post_init__(self):
-        check_choice("hessian", self.hessian, ("auto", "gauss_newton", "exact"))
-        check_choice("limits", self.limits, ("auto", "interior_point", "box"))
-        check_number("damping", self.damping)
+        check_choice(self.hessian, "hessian", ("auto", "gauss_newton", "exact"))
+        check_choice(self.limits, "limits", ("auto", "interior_point", "box"))
+        check_number(self.damping, "damping")
         if self.damping < 0:
             raise ProblemError(f"damping is {self.damping!r}; expected a number, 0 or more")
         check_common(self)
@@ -103,7 +104,7 @@ class LEQG:
     name = "leqg"
 
     def __post_init__(self):
-        check_number("theta", self.theta)
+        check_number(self.theta, "theta")
         check_common(self)
 
     lambda_policy = math.inf
@@ -162,16 +163,16 @@ class PPI:
     name = "ppi"
 
     def __post_init__(self):
-        check_number("eta", self.eta)
-        check_choice("baseline", self.baseline, BASELINES)
-        check_choice("about", self.about, ("belief", "rollout"))
+        check_number(self.eta, "eta")
+        check_choice(self.baseline, "baseline", BASELINES)
+        check_choice(self.about, "about", ("belief", "rollout"))
         if self.expansion != "taylor" and not isinstance(self.expansion, SigmaPoints):
             raise ProblemError(f"expansion is {self.expansion!r}; choose 'taylor' or SigmaPoints('cubature')")
         if self.baseline != "flat" and (self.expansion, self.about) != ("taylor", "belief"):
             raise ProblemError(f"baseline '{self.baseline}' has an expansion of its own; leave expansion and about out")
         if self.baseline != "flat" and self.eta == 0:
             raise ProblemError(f"eta is 0 and baseline '{self.baseline}'; choose 'flat', or eta other than 0")
-        check_choice("temperature", self.temperature, ("fixed", "adaptive"))
+        check_choice(self.temperature, "temperature", ("fixed", "adaptive"))
         if self.temperature == "adaptive" and (self.eta <= 0 or (self.baseline, self.about) != ("flat", "belief")):
             raise ProblemError(
                 f"temperature is 'adaptive' with eta {self.eta!r}, baseline '{self.baseline}', about '{self.about}'; "

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.checks import as_finite, check_count
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_finite, covariance_factor, log_sum
-from ppi_robotics.rollouts import Rollouts, check_count
+from ppi_robotics.gaussian import covariance_factor, log_sum
+from ppi_robotics.rollouts import Rollouts
 
 
 @dataclass(frozen=True, eq=False)

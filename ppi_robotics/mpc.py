@@ -18,12 +18,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from ppi_robotics.checks import as_finite, check_count, check_number
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_finite, frozen
-from ppi_robotics.plans import check_number
+from ppi_robotics.gaussian import frozen
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.replanning import Planned, PlanningReport, Request, Stopwatch, improved, refusal, started_at
-from ppi_robotics.rollouts import check_count
 from ppi_robotics.solution import Status
 from ppi_robotics.solver import check_task, solve
 
@@ -64,7 +63,7 @@ class RecedingHorizon:
         check_count(replan_every, "replan_every", 1, problem.horizon)
         check_count(seed, "seed", 0)
         if budget_ms is not None:
-            check_number("budget_ms", budget_ms)
+            check_number(budget_ms, "budget_ms")
             if budget_ms <= 0:
                 raise ProblemError(f"budget_ms is {budget_ms!r}; expected a positive number of milliseconds, or None")
         if policy is not None:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
+from ppi_robotics.checks import as_finite
 from ppi_robotics.errors import ProblemError, SimulationError
-from ppi_robotics.gaussian import as_finite, frozen
+from ppi_robotics.gaussian import frozen
 
 REPORTS = 100  # calls of `progress` a run
 REFRESH = 1 / 60  # seconds between pictures in the window

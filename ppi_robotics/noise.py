@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ppi_robotics.checks import as_covariance, as_finite
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_covariance, as_finite, covariance_factor, frozen
+from ppi_robotics.gaussian import covariance_factor, frozen
 
 
 @dataclass(frozen=True, eq=False)

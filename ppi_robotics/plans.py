@@ -1,10 +1,10 @@
 """What a method amounts to on a problem: its phases; and the checks that methods share."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.checks import check_count, check_number
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.steps.damped import DampedShooting
 from ppi_robotics.steps.soft import SoftSteps
@@ -50,21 +50,7 @@ def is_limited(plant):
     return bool(np.isfinite(plant.control_limits).any() or np.isfinite(plant.state_limits).any())
 
 
-def check_choice(name, value, choices):
-    if value not in choices:
-        raise ProblemError(f"{name} is {value!r}; choose from {', '.join(choices)}")
-
-
-def check_number(name, value):
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not number or not math.isfinite(value):
-        raise ProblemError(f"{name} is {value!r}; expected a finite number")
-
-
 def check_common(method):
-    count = method.max_iterations
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise ProblemError(f"max_iterations is {count!r}; expected a whole number, at least 1")
-    check_number("tolerance", method.tolerance)
-    if method.tolerance <= 0:
-        raise ProblemError(f"tolerance is {method.tolerance!r}; expected a positive number")
+    """Check the arguments that all methods share."""
+    check_count(method.max_iterations, "max_iterations", 1)
+    check_number(method.tolerance, "tolerance", above=0)

@@ -11,9 +11,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from ppi_robotics.checks import as_finite
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.files import write_whole
-from ppi_robotics.gaussian import as_finite, frozen
+from ppi_robotics.gaussian import frozen
 from ppi_robotics.manifold import difference, retract, tangent_size
 
 FORMAT = "ppi_robotics.LinearGaussianPolicy"

@@ -9,8 +9,9 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from ppi_robotics.checks import as_finite
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import Gaussian, as_finite
+from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.manifold import unit
 from ppi_robotics.noise import Noise
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from ppi_robotics.checks import as_finite
 from ppi_robotics.distribution import Evaluation, as_table, notes, with_error
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.evaluation import Difference, compare, difference_of
-from ppi_robotics.gaussian import as_finite
 from ppi_robotics.solution import Solution
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.checks import as_finite
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_finite, entries
+from ppi_robotics.gaussian import entries
 from ppi_robotics.manifold import add_to_squares, difference, difference_jacobian, retract
 
 STEP = 1e-6  # of the differences of functions that come without derivatives

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.checks import check_count
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.policy import LinearGaussianPolicy
@@ -164,11 +165,3 @@ def in_threads(function, items, threads=None):
 def workers(threads, process):  # noqa: ARG001  (threads do not survive a fork)
     """Threads that stay: starting some takes as long as many a round of rollouts."""
     return ThreadPoolExecutor(threads, thread_name_prefix=WORKER)
-
-
-def check_count(value, name, least, most=None):
-    """Raise `ProblemError` unless value is a whole number in range."""
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or value < least or (most is not None and value > most):
-        upper = "" if most is None else f" and at most {most}"
-        raise ProblemError(f"{name} is {value!r}; expected a whole number, at least {least}{upper}")

@@ -17,8 +17,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from ppi_robotics.checks import as_finite
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_finite, frozen
+from ppi_robotics.gaussian import frozen
 
 OPTIONS = {"cubature": (), "unscented": ("alpha", "beta", "kappa"), "gauss_hermite": ("order",)}
 LARGEST_GRID, LARGEST_ORDER = 4096, 100  # numpy's nodes are tested up to 100

@@ -8,10 +8,10 @@
 
 from dataclasses import dataclass
 
+from ppi_robotics.checks import as_finite, check_choice, check_number
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_finite
 from ppi_robotics.methods import PPI
-from ppi_robotics.plans import BASELINES, check_choice, check_common, check_number, soft_plan
+from ppi_robotics.plans import BASELINES, check_common, soft_plan
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class KLControl:
     name = "kl"
 
     def __post_init__(self):
-        check_number("lambda_policy", self.lambda_policy)
+        check_number(self.lambda_policy, "lambda_policy")
         if self.lambda_policy <= 0:
             raise ProblemError(
                 f"lambda_policy is {self.lambda_policy!r}; expected a positive number (a negative one would maximize)"
             )
-        check_number("lambda_transition", self.lambda_transition)
-        check_choice("baseline", self.baseline, BASELINES)
+        check_number(self.lambda_transition, "lambda_transition")
+        check_choice(self.baseline, "baseline", BASELINES)
         if self.spread is not None:
             spread = as_finite(self.spread, "spread")
             if spread.ndim > 1 or (spread <= 0).any():
@@ -86,7 +86,7 @@ class PsiIteration:
     name = "psi"
 
     def __post_init__(self):
-        check_number("eta", self.eta)
+        check_number(self.eta, "eta")
         if self.eta <= 0:
             raise ProblemError(f"eta is {self.eta!r}; expected a positive number")
         self._scheme()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ppi_robotics.checks import check_count
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.guesses import cold_guess, warm_guess
@@ -13,7 +14,7 @@ from ppi_robotics.messages import Breakdown, LocalModel, Sweep
 from ppi_robotics.methods import AICO, ILQG, LEQG, PPI
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
-from ppi_robotics.rollouts import check_count, nominal_rollout
+from ppi_robotics.rollouts import nominal_rollout
 from ppi_robotics.sampling.methods import MPPI
 from ppi_robotics.soft_methods import KLControl, PsiIteration
 from ppi_robotics.solution import Gains, Solution, Start, Status, WeightedSamples

@@ -14,8 +14,9 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 
+from ppi_robotics.checks import as_finite
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import Gaussian, as_finite
+from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.manifold import unit
 from ppi_robotics.multibody.plant import MujocoPlant
 from ppi_robotics.multibody.terms import Effort, Residual, SitePosition, StateDeviation, TaskCost

@@ -18,6 +18,7 @@ import ppi_robotics.plotting
 PACKAGE, PLANTS = Path(ppi.__file__).parent, Path(plants.__file__).parent
 LAYERS = [  # from the bottom; a module imports from its own layer and those above it in this list
     {"errors"},
+    {"checks"},
     {"gaussian", "files", "kernels", "manifold"},
     {"noise", "problem", "policy", "residuals", "costs", "sigma_points"},
     {
@@ -166,7 +167,7 @@ def test_unknown_names_raise_attribute_errors():
         ppi.slove  # noqa: B018
 
 
-@pytest.mark.parametrize("module", ["errors", "files", "gaussian", "noise", "problem", "policy"])
+@pytest.mark.parametrize("module", ["errors", "checks", "files", "gaussian", "noise", "problem", "policy"])
 def test_light_modules_stand_alone(module):
     assert loaded(f"import ppi_robotics.{module}") == set()
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.checks import check_count
 from ppi_robotics.discrete.inference import Inference, check_messages
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.kernels import capped_counts as kernels
-from ppi_robotics.rollouts import check_count
 from ppi_robotics.solution import Status
 
 MOST_NUMBERS = 30_000_000  # of the exact program's table, of 8 bytes: 12 places for 55 agents

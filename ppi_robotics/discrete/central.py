@@ -24,10 +24,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from ppi_robotics.checks import check_count
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import tabular
-from ppi_robotics.rollouts import check_count, in_threads, processors
+from ppi_robotics.rollouts import in_threads, processors
 from ppi_robotics.solution import Status
 
 TIES = 1e-12  # relative differences of Q between actions that a hard minimum takes alike

@@ -27,11 +27,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ppi_robotics.checks import check_count
 from ppi_robotics.discrete.chain_sweeps import ChainMessages, ChainSweeps
 from ppi_robotics.discrete.inference import Inference, check_messages
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
-from ppi_robotics.rollouts import check_count
 from ppi_robotics.solution import Status
 
 METHODS = ("cvm", "merged", "double_loop", "separate")

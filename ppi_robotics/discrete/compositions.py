@@ -17,13 +17,13 @@ from functools import cached_property
 
 import numpy as np
 
+from ppi_robotics.checks import check_count
 from ppi_robotics.discrete.composition_messages import History, backward, kept_in_full
 from ppi_robotics.discrete.inference import Inference
 from ppi_robotics.discrete.kl_control import play
 from ppi_robotics.discrete.ring import ALONE, KEY_BITS, Space, count_orbits, symmetries
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import compositions as kernels
-from ppi_robotics.rollouts import check_count
 from ppi_robotics.solution import Status
 
 MOST_NATS = 150_000.0  # of cost over all stages that wide numbers hold

@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ppi_robotics.checks import check_count
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
-from ppi_robotics.rollouts import check_count
 
 
 @dataclass(frozen=True, eq=False)

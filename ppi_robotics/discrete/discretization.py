@@ -17,12 +17,12 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse, special
 
+from ppi_robotics.checks import as_finite, check_count
 from ppi_robotics.discrete.central import as_baseline, check_weights, sweep
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_finite, frozen
+from ppi_robotics.gaussian import frozen
 from ppi_robotics.problem import Problem
-from ppi_robotics.rollouts import check_count
 
 MOST_ENTRIES = 3e8  # of a transition matrix, 3.6 GB
 OUTSIDE = ("clamp", "forbid")

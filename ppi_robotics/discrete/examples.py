@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ppi_robotics.checks import check_count
 from ppi_robotics.discrete.mdp import FiniteMDP
-from ppi_robotics.rollouts import check_count
 
 
 def random_problem(seed=0, states=5, actions=3, stages=6):

@@ -12,10 +12,10 @@ import numpy as np
 from scipy import sparse
 from scipy.special import logsumexp
 
+from ppi_robotics.checks import check_count
 from ppi_robotics.discrete.iterations import check_eta, log_softmax
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.rollouts import check_count
 
 
 @dataclass(frozen=True, eq=False)

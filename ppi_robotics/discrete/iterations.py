@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp
 
+from ppi_robotics.checks import check_count
 from ppi_robotics.discrete import central
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.rollouts import check_count
 
 AVERAGES = ("log_sum_exp", "boltzmann")
 

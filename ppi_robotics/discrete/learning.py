@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.checks import check_count
 from ppi_robotics.discrete import central
 from ppi_robotics.discrete.iterations import check_eta, log_softmax
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import learning as kernels
-from ppi_robotics.rollouts import check_count, in_threads
+from ppi_robotics.rollouts import in_threads
 
 KINDS = {"q": kernels.Q, "psi": kernels.PSI, "dpp": kernels.DPP}
 BEHAVIORS = ("uniform", "online")

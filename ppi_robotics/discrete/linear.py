@@ -15,13 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.checks import as_finite, check_count
 from ppi_robotics.discrete.central import TableSolution, as_baseline, check_horizon, plain
 from ppi_robotics.distribution import with_error
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_finite, frozen, log_sum
+from ppi_robotics.gaussian import frozen, log_sum
 from ppi_robotics.kernels import linear
 from ppi_robotics.path_integrals import RELIABLE, Sums, check_weight, joined, sums_of
-from ppi_robotics.rollouts import check_count, in_threads
+from ppi_robotics.rollouts import in_threads
 
 CHUNK = 2**16  # sampled trajectories a task
 SAME = 1e-8  # difference of baselines, beyond rounding, from which on components do not have the same

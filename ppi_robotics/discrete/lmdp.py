@@ -23,10 +23,11 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph, linalg
 
+from ppi_robotics.checks import as_finite
 from ppi_robotics.discrete.central import approach, iterate, plain, rows_of, solve
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_finite, frozen
+from ppi_robotics.gaussian import frozen
 from ppi_robotics.kernels import tabular
 from ppi_robotics.solution import Status
 

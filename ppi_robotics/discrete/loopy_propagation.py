@@ -12,12 +12,12 @@ or that messages grew without bound, a ratio in one falling below exp(-1e8); dam
 
 import numpy as np
 
+from ppi_robotics.checks import check_count
 from ppi_robotics.discrete.graph_beliefs import GraphBeliefs
 from ppi_robotics.discrete.inference import check_messages
 from ppi_robotics.discrete.message_net import first_messages, lay_out, pieces, workspace
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import graph_messages as kernel
-from ppi_robotics.rollouts import check_count
 from ppi_robotics.solution import Status
 
 MOST_SWEEPS = "the largest number of sweeps"  # in messages

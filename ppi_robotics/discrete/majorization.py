@@ -28,6 +28,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.checks import as_finite, check_count
 from ppi_robotics.discrete.central import (
     TableSolution,
     as_baseline,
@@ -37,8 +38,7 @@ from ppi_robotics.discrete.central import (
     solve,
 )
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_finite, frozen
-from ppi_robotics.rollouts import check_count
+from ppi_robotics.gaussian import frozen
 from ppi_robotics.solution import Status
 
 HALVINGS = 200  # of the interval of a weight; its digits end sooner

@@ -13,6 +13,7 @@ import itertools
 import numpy as np
 from scipy.special import softmax
 
+from ppi_robotics.checks import check_count
 from ppi_robotics.discrete.graph_beliefs import GraphBeliefs
 from ppi_robotics.discrete.inference import check_messages
 from ppi_robotics.discrete.loopy_propagation import MOST_SWEEPS
@@ -21,7 +22,6 @@ from ppi_robotics.discrete.regions import RegionGraph, minimal_regions
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import region_messages as kernel
 from ppi_robotics.kernels.graph_messages import disagreement
-from ppi_robotics.rollouts import check_count
 from ppi_robotics.solution import Status
 
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from ppi_robotics.checks import check_count
 from ppi_robotics.discrete.capped_counts import CappedCounts, CountBeliefs
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.kernels import walks
-from ppi_robotics.rollouts import check_count
 
 METHODS = ("exact", "bp")
 

@@ -3,9 +3,10 @@
 import gymnasium
 import numpy as np
 
+from ppi_robotics.checks import as_finite
 from ppi_robotics.distribution import as_booleans
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_finite, covariance_factor
+from ppi_robotics.gaussian import covariance_factor
 from ppi_robotics.gym.pictures import pictures_of
 from ppi_robotics.kernels.closed_loop import DIVERGED
 from ppi_robotics.manifold import unit

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from ppi_robotics.gaussian import as_finite
+from ppi_robotics.checks import as_finite
 from ppi_robotics.multibody import loading, portable
 
 STEP = 1e-5  # ten times that of the derivatives, so that what depends on the step size shows

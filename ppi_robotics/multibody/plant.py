@@ -7,6 +7,7 @@ import mujoco
 import numpy as np
 
 from ppi_robotics import manifold
+from ppi_robotics.checks import check_count
 from ppi_robotics.errors import PlantError, ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.kernels.lanes import normals_of
@@ -14,7 +15,6 @@ from ppi_robotics.multibody import checking, loading, portable, rollouts
 from ppi_robotics.multibody.simulation import EXECUTORS, Simulations
 from ppi_robotics.noise import Noise
 from ppi_robotics.problem import as_rows
-from ppi_robotics.rollouts import check_count
 
 SENSOR = np.uint64(5)  # random stream, after those of rollouts
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
+from ppi_robotics.checks import as_finite
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_finite
 from ppi_robotics.kernels.manifold import quaternion_log
 from ppi_robotics.manifold import unit
 from ppi_robotics.multibody.plant import MujocoPlant

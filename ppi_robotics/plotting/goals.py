@@ -9,10 +9,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from ppi_robotics.checks import as_finite, check_count
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_finite
 from ppi_robotics.plotting.pages import COLORS, OTHER_COLORS, style
-from ppi_robotics.rollouts import check_count
 
 SHADES = (*COLORS.values(), *OTHER_COLORS)
 PALE = 0.55  # of the full colors, so that dots stand out from the plane

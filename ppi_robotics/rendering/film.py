@@ -6,8 +6,8 @@ import logging
 import mujoco
 import numpy as np
 
+from ppi_robotics.checks import as_finite
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_finite
 from ppi_robotics.rendering import video
 from ppi_robotics.rendering.appearance import for_a_light_page
 from ppi_robotics.rendering.framing import View

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ppi_robotics.checks import as_finite
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.files import write_whole
-from ppi_robotics.gaussian import as_finite
 
 KINDS = (".mp4", ".gif")
 PALETTE_FRAMES = 8  # that a GIF's common colors are taken from

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ppi_robotics.checks import as_covariance, as_finite, check_choice, check_count, check_number
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_covariance, as_finite, covariance_factor, frozen
+from ppi_robotics.gaussian import covariance_factor, frozen
 from ppi_robotics.guesses import control_range
-from ppi_robotics.plans import Plan, check_choice, check_common, check_number
+from ppi_robotics.plans import Plan, check_common
 from ppi_robotics.policy import LinearGaussianPolicy
-from ppi_robotics.rollouts import check_count
 from ppi_robotics.sampling.proposal import DRAWS, MOST_SOBOL, Proposal
 from ppi_robotics.sampling.smoothing import AR1, Colored, Kernel, Splines, White
 from ppi_robotics.sampling.steps import SamplingSteps
@@ -117,15 +117,15 @@ class MPPI:
         self._check_shares()
         check_count(self.noise_draws, "noise_draws", 0)
         check_count(self.renewal, "renewal", 0)
-        check_number("lambda_transition", self.lambda_transition)
+        check_number(self.lambda_transition, "lambda_transition")
         if self.lambda_transition and self.noise_draws < 2:
             raise ProblemError(
                 f"lambda_transition is {self.lambda_transition!r} and noise_draws {self.noise_draws}; risk over the "
                 "noise takes two draws or more"
             )
-        check_choice("draws", self.draws, DRAWS)
-        check_choice("feedback", self.feedback, ("sweep", "samples", "none"))
-        check_choice("covariance", self.covariance, ("fixed", "diagonal", "time"))
+        check_choice(self.draws, "draws", DRAWS)
+        check_choice(self.feedback, "feedback", ("sweep", "samples", "none"))
+        check_choice(self.covariance, "covariance", ("fixed", "diagonal", "time"))
         if self.proposal is not None and not isinstance(self.proposal, LinearGaussianPolicy):
             kind = type(self.proposal).__name__
             raise ProblemError(f"proposal is of type {kind}; expected a LinearGaussianPolicy, or None")
@@ -149,12 +149,12 @@ class MPPI:
 
     def _check_shares(self):
         if isinstance(self.baseline, str):
-            check_choice("baseline", self.baseline, BASELINES)
+            check_choice(self.baseline, "baseline", BASELINES)
         for name in ("baseline", "exploration", "rate", "anneal"):
             value = getattr(self, name)
             if isinstance(value, str) and name == "baseline":
                 continue
-            check_number(name, value)
+            check_number(value, name)
             if not 0.0 <= value <= 1.0 or (name == "exploration" and value == 1.0):
                 raise ProblemError(f"{name} is {value!r}; expected a share from 0 to 1")
 

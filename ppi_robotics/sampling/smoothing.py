@@ -17,9 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.checks import as_finite, check_count
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_finite
-from ppi_robotics.rollouts import check_count
 
 CLOSED_FORMS = {  # correlation over distance / length
     "squared_exponential": lambda s: np.exp(-0.5 * s**2),

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.checks import as_finite
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import as_finite, frozen
+from ppi_robotics.gaussian import frozen
 
 BOUNDS = (1e-5, 5e2)  # of alpha
 HALVINGS = 40  # of the bounds' logarithm, to 1 part in 10^11

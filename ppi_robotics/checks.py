@@ -1,0 +1,232 @@
+"""The one door through which arguments come in: each check returns the value in plain form or raises `ProblemError`.
+
+`as_...` gives arrays, `check_...` plain Python values. All of them take the value, the argument's name for the
+message, and what is expected of it.
+"""
+
+import math
+import reprlib
+
+import numpy as np
+
+from ppi_robotics.errors import ProblemError
+
+MOST_COUNT = 2**63 - 1  # what a 64-bit integer of compiled code holds
+MOST_SEED = 2**64 - 1
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
+_SHORT.maxlevel, _SHORT.maxtuple, _SHORT.maxlist, _SHORT.maxdict = 2, 4, 4, 2
+
+
+def shown(value):
+    """A short text of a value for a message, in one line; arrays are named by type and shape."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        return f"an array of shape {value.shape} and type {value.dtype}"
+    if type(value).__repr__ is object.__repr__:
+        return f"a {type(value).__name__}"
+    try:
+        text = str(value) if isinstance(value, float | np.number) else _SHORT.repr(value)
+    except Exception:  # noqa: BLE001  (a foreign __repr__ may raise anything)
+        text = f"a {type(value).__name__}"
+    text = " ".join(text.split())
+    return text if len(text) <= 100 else f"{text[:60]}...{text[-37:]}"
+
+
+# -- arrays ------------------------------------------------------------------------------------------------------------
+
+
+def as_finite(value, name, shape=None):
+    """Array of finite floats, of the given shape if one is given (None in it allows any length).
+
+    Raises:
+      ProblemError: with the name of the argument, what it was and what it should be.
+    """
+    array = as_floats(value, name)
+    fits = shape is None or (
+        array.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape, array.shape, strict=True))
+    )
+    if not fits:
+        expected = tuple("any" if n is None else n for n in shape)
+        raise ProblemError(f"{name} has shape {array.shape}; expected {expected}".replace("'", ""))
+    if not np.all(np.isfinite(array)):
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ProblemError(f"{name} has a non-finite entry at index {where}; give finite numbers")
+    return array
+
+
+def as_floats(value, name):
+    """Array of floats, which may be infinite or nan.
+
+    Raises:
+      ProblemError: if the value is no array of real numbers: texts, complex numbers, ragged lists, other objects.
+    """
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "buifO" or (array.dtype.kind == "O" and not _all_real(array)):
+            raise TypeError
+        with np.errstate(over="ignore"):  # of longer floats: infinite then
+            return np.asarray(array, dtype=float)
+    except Exception as error:  # noqa: BLE001  (a foreign __array__ or __float__ may raise anything)
+        raise ProblemError(f"{name} is {shown(value)}; expected an array of numbers") from error
+
+
+def _all_real(array):
+    """Whether all objects of an array are numbers, such as whole ones beyond 64 bits."""
+    return all(isinstance(entry, int | float | np.number) for entry in array.flat)
+
+
+def as_covariance(value, name, size):
+    """Symmetric positive semidefinite matrix (size, size); a vector is taken as its diagonal.
+
+    Raises:
+      ProblemError: if the shape, the symmetry or the definiteness is wrong.
+    """
+    array = as_finite(value, name)
+    matrix = np.diag(array) if array.ndim == 1 else array
+    if matrix.shape != (size, size):
+        raise ProblemError(
+            f"{name} has shape {array.shape}; expected ({size},) for a diagonal or ({size}, {size}) for a matrix"
+        )
+    scale = np.abs(matrix).max(initial=0.0)
+    if np.abs(matrix - matrix.T).max(initial=0.0) > 1e-12 * scale:
+        raise ProblemError(f"{name} is not symmetric; give (M + M.T) / 2")
+    smallest = np.linalg.eigvalsh(matrix)[0] if size else 0.0
+    if smallest < -1e-12 * scale:
+        raise ProblemError(f"{name} is indefinite (smallest eigenvalue {smallest:.3g}); expected no eigenvalue below 0")
+    return (matrix + matrix.T) / 2
+
+
+# -- numbers -----------------------------------------------------------------------------------------------------------
+
+
+def check_number(value, name, least=None, above=None, most=None, below=None):
+    """The number as a float within bounds, `least` and `most` included, `above` and `below` excluded.
+
+    It is finite, unless `least` or `most` is an infinite number, which is allowed then.
+
+    Raises:
+      ProblemError: if it is no real number (bools and arrays are none) or out of bounds.
+    """
+    value = _scalar(value)
+    fits = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if fits:
+        try:
+            with np.errstate(over="ignore"):
+                number = float(value)
+        except OverflowError:  # a whole number beyond floats
+            number = math.nan
+        fits = not math.isnan(number) and (math.isfinite(number) or number in (least, most))
+    fits = (
+        fits
+        and (least is None or number >= least)
+        and (above is None or number > above)
+        and (most is None or number <= most)
+        and (below is None or number < below)
+    )
+    if not fits:
+        raise ProblemError(f"{name} is {shown(value)}; expected a {_range_of(least, above, most, below)}")
+    return number
+
+
+def _scalar(value):
+    """The entry of an array without axes; any other value as it is."""
+    return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
+
+
+def _range_of(least, above, most, below):
+    """What number is expected, in words."""
+    infinite = math.inf in (most, -(least or 0))
+    bounds = [
+        f"{word} {bound:g}"
+        for word, bound in (("at least", least), ("above", above), ("at most", most), ("below", below))
+        if bound is not None and math.isfinite(bound)
+    ]
+    if bounds == ["above 0"]:
+        return f"positive {'' if infinite else 'finite '}number"
+    return f"{'' if infinite else 'finite '}number" + f" {' and '.join(bounds)}" * bool(bounds)
+
+
+def check_count(value, name, least, most=None):
+    """The whole number as an int, from least to most (at most what 64 bits hold).
+
+    Raises:
+      ProblemError: if it is no whole number (bools and floats are none) or out of range.
+    """
+    value = _scalar(value)
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < least or value > (MOST_COUNT if most is None else most):
+        upper = "" if most is None else f" and at most {most}"
+        raise ProblemError(f"{name} is {shown(value)}; expected a whole number, at least {least}{upper}")
+    return int(value)
+
+
+def check_seed(value, name="seed"):
+    """The seed as an int, from 0 to 2^64 - 1."""
+    return check_count(value, name, 0, MOST_SEED)
+
+
+def check_counts(values, name, least, most=None, size=None):
+    """Whole numbers as a tuple of ints, each in range, `size` of them if that is given."""
+    values = check_sequence(values, name, "whole numbers", size)
+    return tuple(check_count(value, f"{name}[{i}]", least, most) for i, value in enumerate(values))
+
+
+# -- other kinds -------------------------------------------------------------------------------------------------------
+
+
+def check_flag(value, name):
+    """The flag as a bool; numbers, texts and arrays are none."""
+    if not isinstance(value, bool | np.bool_):
+        raise ProblemError(f"{name} is {shown(value)}; expected True or False")
+    return bool(value)
+
+
+def check_text(value, name):
+    """The text, which holds characters that can be printed alone."""
+    if not isinstance(value, str):
+        raise ProblemError(f"{name} is {shown(value)}; expected a text")
+    if not value.isprintable():
+        raise ProblemError(f"{name} is {shown(value)}; expected a text without control characters")
+    return str(value)
+
+
+def check_names(values, name, size=None):
+    """Names as a tuple of texts, `size` of them if that is given."""
+    values = check_sequence(values, name, "names", size)
+    return tuple(check_text(value, f"{name}[{i}]") for i, value in enumerate(values))
+
+
+def check_sequence(values, name, of="items", size=None):
+    """The items of a list, a tuple or an array as a tuple, `size` of them if that is given."""
+    if isinstance(values, str | bytes | dict | set | frozenset) or (isinstance(values, np.ndarray) and not values.ndim):
+        raise ProblemError(f"{name} is {shown(values)}; expected a list of {of}")
+    try:
+        items = tuple(values)
+    except Exception as error:  # noqa: BLE001  (a foreign __iter__ may raise anything)
+        raise ProblemError(f"{name} is {shown(values)}; expected a list of {of}") from error
+    if size is not None and len(items) != size:
+        raise ProblemError(f"{name} has {len(items)} entries; expected {size} {of}")
+    return items
+
+
+def check_choice(value, name, choices):
+    """The text, which is one of the choices."""
+    if not isinstance(value, str) or value not in choices:
+        raise ProblemError(f"{name} is {shown(value)}; choose from {', '.join(choices)}")
+    return value
+
+
+def check_instance(value, name, kinds, hint=""):
+    """The object, which is of a class or of one of several; `hint` says where to get one."""
+    if not isinstance(value, kinds):
+        expected = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+        raise ProblemError(f"{name} is {shown(value)}; expected a {expected}" + f", {hint}" * bool(hint))
+    return value
+
+
+def check_function(value, name, of=""):
+    """The function, or None; `of` says what it takes."""
+    if value is not None and not callable(value):
+        raise ProblemError(f"{name} is {shown(value)}; expected None or a function" + f" of {of}" * bool(of))
+    return value
