@@ -41,7 +41,7 @@ from ppi_robotics.kernels.algebra import (
     semidefinite_roots,
 )
 from ppi_robotics.kernels.lanes import add_product, load, normals
-from ppi_robotics.kernels.scalar import cos, sin, use_widest_vectors
+from ppi_robotics.kernels.scalar import cos, remainder, sin, use_widest_vectors
 from ppi_robotics.kernels.tiles import (
     matrix,
     new_matrix,

@@ -1,19 +1,22 @@
 """Elementary functions that vectorize over lanes: no calls, no branches, the same bits on every machine.
 
 Polynomials and argument reduction after W. J. Cody and W. Waite, *Software Manual for the Elementary Functions*
-(1980), with the minimax coefficients of FreeBSD's msun (e_log.c, k_sin.c, k_cos.c). Errors stay below 1e-14 for |x| up
-to 1e5, beyond which a rollout counts as diverged.
+(1980), with the minimax coefficients of FreeBSD's msun (e_log.c, k_sin.c, k_cos.c). Errors of sine and cosine are below
+1e-14 for |x| up to 1e8; beyond they are not a number, so that a rollout that asks for them counts as diverged.
 """
 
 import math
 
+import numpy as np
 from llvmlite import ir
 from numba import float64, njit, types, uint64
 from numba.extending import intrinsic
 
 MAGIC = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to an integer, held in the low bits
 TWO_OVER_PI = 0.6366197723675814
-PIO2_HIGH, PIO2_MIDDLE, PIO2_LOW = 1.5707963267341256e00, 6.0771005063039660e-11, 2.0222662487959506e-21
+# pi / 2 in parts, the first two of 27 and 25 bits: their products with up to 2**26 quarter turns are exact
+PIO2_HIGH, PIO2_MIDDLE, PIO2_LOW = 1.570796325802803, 9.920935739593517e-10, 5.721188726109832e-18
+LARGEST_ANGLE = 1e8
 LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 
 
@@ -45,7 +48,7 @@ def use_widest_vectors(typingctx):
 
 @njit(forceinline=True, error_model="numpy")
 def sin_cos(x):
-    """Sine and cosine."""
+    """Sine and cosine, for |x| up to LARGEST_ANGLE."""
     shifted = x * TWO_OVER_PI + MAGIC
     quadrant = bits_of(shifted)
     n = shifted - MAGIC
@@ -74,14 +77,26 @@ def sin_cos(x):
 
 @njit(forceinline=True, error_model="numpy")
 def sin(x):
-    """Sine."""
-    return sin_cos(x)[0]
+    """Sine; not a number for |x| above LARGEST_ANGLE."""
+    return sin_cos(x if abs(x) <= LARGEST_ANGLE else math.nan)[0]
 
 
 @njit(forceinline=True, error_model="numpy")
 def cos(x):
-    """Cosine."""
-    return sin_cos(x)[1]
+    """Cosine; not a number for |x| above LARGEST_ANGLE."""
+    return sin_cos(x if abs(x) <= LARGEST_ANGLE else math.nan)[1]
+
+
+@njit(forceinline=True, error_model="numpy")
+def remainder(x, y):
+    """IEEE remainder: x minus the multiple of y that is nearest to it, the even one of two."""
+    size = abs(y)
+    rest = np.fmod(abs(x), 2.0 * size)
+    if rest + rest > size:
+        rest -= size
+        if rest + rest >= size:
+            rest -= size
+    return -rest if x < 0.0 else rest
 
 
 @njit(forceinline=True, error_model="numpy")

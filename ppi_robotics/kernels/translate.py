@@ -12,13 +12,13 @@ LITERALS = {0.0, 1.0, -1.0, 2.0, 0.5}
 
 BINARY = {
     ca.OP_ADD: "{} + {}", ca.OP_SUB: "{} - {}", ca.OP_MUL: "{} * {}", ca.OP_DIV: "{} / {}",
-    ca.OP_POW: "{} ** {}", ca.OP_CONSTPOW: "{} ** {}", ca.OP_FMIN: "min({}, {})", ca.OP_FMAX: "max({}, {})",
+    ca.OP_POW: "{} ** {}", ca.OP_CONSTPOW: "{} ** {}", ca.OP_FMIN: "np.fmin({}, {})", ca.OP_FMAX: "np.fmax({}, {})",
     ca.OP_LT: "(1.0 if {} < {} else 0.0)", ca.OP_LE: "(1.0 if {} <= {} else 0.0)",
     ca.OP_EQ: "(1.0 if {} == {} else 0.0)", ca.OP_NE: "(1.0 if {} != {} else 0.0)",
     ca.OP_AND: "(1.0 if {} != 0.0 and {} != 0.0 else 0.0)", ca.OP_OR: "(1.0 if {} != 0.0 or {} != 0.0 else 0.0)",
     ca.OP_IF_ELSE_ZERO: "({1} if {0} != 0.0 else 0.0)", ca.OP_FMOD: "np.fmod({}, {})",
     ca.OP_COPYSIGN: "math.copysign({}, {})", ca.OP_ATAN2: "math.atan2({}, {})", ca.OP_HYPOT: "math.hypot({}, {})",
-    ca.OP_REMAINDER: "({0} - {1} * np.rint({0} / {1}))",
+    ca.OP_REMAINDER: "remainder({}, {})",
 }  # fmt: skip
 UNARY = {
     ca.OP_ASSIGN: "{}", ca.OP_NEG: "-{}", ca.OP_SQ: "{0} * {0}", ca.OP_TWICE: "2.0 * {}", ca.OP_INV: "1.0 / {}",
@@ -27,9 +27,9 @@ UNARY = {
     ca.OP_ASIN: "math.asin({})", ca.OP_ACOS: "math.acos({})", ca.OP_ATAN: "math.atan({})",
     ca.OP_SINH: "math.sinh({})", ca.OP_COSH: "math.cosh({})", ca.OP_TANH: "math.tanh({})",
     ca.OP_ASINH: "math.asinh({})", ca.OP_ACOSH: "math.acosh({})", ca.OP_ATANH: "math.atanh({})",
-    ca.OP_FLOOR: "math.floor({})", ca.OP_CEIL: "math.ceil({})", ca.OP_ERF: "math.erf({})",
+    ca.OP_FLOOR: "np.floor({})", ca.OP_CEIL: "np.ceil({})", ca.OP_ERF: "math.erf({})",
     ca.OP_LOG1P: "math.log1p({})", ca.OP_EXPM1: "math.expm1({})",
-    ca.OP_SIGN: "((1.0 if {0} > 0.0 else 0.0) - (1.0 if {0} < 0.0 else 0.0))",
+    ca.OP_SIGN: "(-1.0 if {0} < 0.0 else 1.0 if {0} > 0.0 else {0})",
     ca.OP_NOT: "(1.0 if {} == 0.0 else 0.0)",
 }  # fmt: skip
 
