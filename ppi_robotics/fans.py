@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ppi_robotics.checks import check_count
+from ppi_robotics.checks import check_count, check_seed
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.sampling.steps import applied
@@ -40,7 +40,7 @@ def fan(problem, solution, samples=256, seed=0):
       ProblemError: if the method does not sample, or a number is out of range.
     """
     check_count(samples, "samples", 2)
-    check_count(seed, "seed", 0, 2**64 - 1)
+    check_seed(seed)
     method, kept = solution.method, solution.samples
     if not hasattr(method, "first_proposal") or solution.proposal is None:
         raise ProblemError(f"the solution's method is {method!r}, which does not sample; choose MPPI, CEM or the like")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppi_robotics.checks import as_finite, check_count
+from ppi_robotics.checks import as_finite, check_count, check_seed
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import covariance_factor, log_sum
 from ppi_robotics.rollouts import Rollouts
@@ -79,7 +79,7 @@ class MixturePolicy:
         for policy in self.policies:
             policy.check(problem)
         check_count(samples, "samples", 1)
-        check_count(seed, "seed", 0, 2**64 - 1)
+        check_seed(seed)
         plant, T, noise = problem.plant, problem.horizon, problem.plant.noise
         if noise.growing:
             raise ProblemError(f"plant '{plant.name}' has noise that grows; give one with additive noise alone")

@@ -18,7 +18,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ppi_robotics.checks import as_finite, check_count, check_number
+from ppi_robotics.checks import as_finite, check_count, check_number, check_seed
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.policy import LinearGaussianPolicy
@@ -61,7 +61,7 @@ class RecedingHorizon:
     def __init__(self, problem, method, replan_every=1, budget_ms=None, seed=0, threaded=False, policy=None):
         check_task(problem, method)
         check_count(replan_every, "replan_every", 1, problem.horizon)
-        check_count(seed, "seed", 0)
+        check_seed(seed)
         if budget_ms is not None:
             check_number(budget_ms, "budget_ms")
             if budget_ms <= 0:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppi_robotics.checks import check_count
+from ppi_robotics.checks import check_count, check_seed
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.policy import LinearGaussianPolicy
@@ -108,7 +108,7 @@ def closed_loop(problem, policy, seed=0, stochastic=False, noisy=True, repeats=1
     Raises:
       ProblemError: if the policy does not fit the problem, or the seed is out of range.
     """
-    check_count(seed, "seed", 0, 2**64 - 1)
+    check_seed(seed)
     if not isinstance(problem, Problem):
         raise ProblemError(f"problem is {problem!r}; expected a Problem(plant, cost, initial, horizon)")
     if not isinstance(policy, LinearGaussianPolicy):

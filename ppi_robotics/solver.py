@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ppi_robotics.checks import check_count
+from ppi_robotics.checks import check_count, check_seed
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.guesses import cold_guess, warm_guess
@@ -50,7 +50,7 @@ def solve(problem, method, seed=0, starts=None, policy=None, trajectory=None, ca
     """
     began = time.perf_counter()
     check_task(problem, method)
-    check_count(seed, "seed", 0)
+    check_seed(seed)
     warm = policy is not None or trajectory is not None
     if starts is not None:
         check_count(starts, "starts", 1)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ppi_robotics.checks import check_count
+from ppi_robotics.checks import check_count, check_seed
 from ppi_robotics.discrete.mdp import FiniteMDP
 
 
@@ -20,7 +20,7 @@ def random_problem(seed=0, states=5, actions=3, stages=6):
     """
     for name, value in (("states", states), ("actions", actions), ("stages", stages)):
         check_count(value, name, 1)
-    check_count(seed, "seed", 0)
+    check_seed(seed)
     rng = np.random.default_rng(seed)
     P = rng.dirichlet(np.ones(states), (stages, states, actions))
     rho = rng.dirichlet(np.ones(actions), (stages, states))

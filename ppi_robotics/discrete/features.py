@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 from scipy.special import logsumexp
 
-from ppi_robotics.checks import check_count
+from ppi_robotics.checks import check_count, check_seed
 from ppi_robotics.discrete.iterations import check_eta, log_softmax
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
@@ -79,7 +79,7 @@ def sample_transitions(mdp, count, seed=0):
     if not isinstance(mdp, FiniteMDP) or mdp.stages is not None or mdp.terminal[mdp.absorbing].any():
         raise ProblemError("mdp is no stationary FiniteMDP with ends of cost 0; transitions are stored of these alone")
     check_count(count, "count", 1)
-    check_count(seed, "seed", 0, 2**64 - 1)
+    check_seed(seed)
     rng, (matrix, cost) = np.random.default_rng(seed), mdp.at(0)
     pairs = np.flatnonzero((mdp.allowed & ~mdp.absorbing[:, None]).ravel())
     row = rng.choice(pairs, count)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppi_robotics.checks import check_count
+from ppi_robotics.checks import check_count, check_seed
 from ppi_robotics.discrete import central
 from ppi_robotics.discrete.iterations import check_eta, log_softmax
 from ppi_robotics.discrete.mdp import FiniteMDP
@@ -106,7 +106,7 @@ def learn(
     for name, value, least in (("every", every, 1), ("trials", trials, 1), ("patience", patience, 1)):
         check_count(value, name, least)
     check_count(transitions, "transitions", every)
-    check_count(seed, "seed", 0, 2**64 - 1)
+    check_seed(seed)
     if transitions % every:
         raise ProblemError(f"transitions is {transitions}, no multiple of every, {every}; give one")
     truth = central.iterate(mdp).value if truth is None else np.array(truth, dtype=float)

@@ -8,7 +8,7 @@ import gymnasium
 import mujoco
 import numpy as np
 
-from ppi_robotics.checks import as_finite, check_count
+from ppi_robotics.checks import as_finite, check_count, check_seed
 from ppi_robotics.distribution import with_error
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
@@ -96,7 +96,7 @@ def evaluate(env, policy, plant, episodes=10, seed=0, horizon=None, initial=None
     simulation = simulation_of(env)
     _check(env, simulation, plant, horizon, problem)
     check_count(episodes, "episodes", 1)
-    check_count(seed, "seed", 0)
+    check_seed(seed)
     law, states = _law(policy, plant), _states(initial, episodes, plant)
     runs = []
     for i in range(episodes):

@@ -7,7 +7,7 @@ import mujoco
 import numpy as np
 
 from ppi_robotics import manifold
-from ppi_robotics.checks import check_count
+from ppi_robotics.checks import check_count, check_seed
 from ppi_robotics.errors import PlantError, ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.kernels.lanes import normals_of
@@ -201,7 +201,7 @@ class MujocoPlant:
         have as their `noise`. A number depends on (seed, sample, stage, entry) alone.
         """
         y = self.sense(x, u)
-        check_count(seed, "seed", 0, 2**64 - 1)
+        check_seed(seed)
         check_count(first, "first", 0)
         check_count(stage, "stage", 0)
         factor, e = self._sensor_factor, np.empty(y.shape[1])
