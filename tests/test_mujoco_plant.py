@@ -128,6 +128,45 @@ def test_names_and_units_of_joints_actuators_and_activations():
     assert ppi.MujocoPlant(bodies.PENDULUM).units == ("rad", "rad/s", "N m")
 
 
+TWO = "<body><joint name='a' axis='0 1 0'/><geom size='.1' pos='.2 0 0'/></body>"
+TWO += "<body pos='0 1 0'><joint name='b' axis='0 1 0' damping='1'/><geom size='.1' pos='.2 0 0'/></body>"
+PASSIVE = "<dcmotor name='brake' joint='a' input='none' resistance='1' motorconst='.5 .5'/>"
+INPUTS = {  # actuators to the names of their controls, and on which joint each acts
+    "<pid name='p' joint='a' kp='50' kv='2' input='pos vel ff'/>": ("p pos a", "p vel a", "p ff a"),
+    "<motor name='m' joint='b'/><pid name='p' joint='a' kp='5' kv='2' input='pos vel'/>": ("m b", "p pos a", "p vel a"),
+    "<pid name='p' joint='a' kp='5' kv='2' input='vel'/><motor name='m' joint='b'/>": ("p a", "m b"),
+    f"{PASSIVE}<motor name='m' joint='b'/>": ("m b",),
+    f"<motor name='m' joint='b'/>{PASSIVE}<motor name='n' joint='a'/>": ("m b", "n a"),
+    "<dcmotor name='d' joint='b' input='pos vel ff' resistance='1' motorconst='.5 .5'/><motor name='m' joint='a'/>": (
+        "d pos b",
+        "d vel b",
+        "d ff b",
+        "m a",
+    ),
+}
+
+
+@pytest.mark.parametrize(("actuators", "expected"), INPUTS.items(), ids=range(len(INPUTS)))
+def test_controls_have_the_names_of_what_they_act_on(actuators, expected):
+    plant = ppi.MujocoPlant(bodies.mjcf(TWO, actuators))
+    assert plant.control_names == tuple(name.rpartition(" ")[0] for name in expected)
+    assert plant.nu == len(expected) == len(plant.units) - plant.nx
+    _, B = plant.linearize(np.full((1, plant.nx), 0.1), np.zeros((1, plant.nu)))
+    for column, name in zip(B[0, 2:4].T, expected, strict=True):
+        moved = np.abs(column) > 1e-9
+        assert not moved["ab".index(name[-1]) - 1]
+        assert moved.any() or name in ("d pos b", "d vel b")  # its own controller has no gains here
+
+
+def test_activations_have_the_names_of_their_actuators():
+    act = "<motor name='m' joint='b'/><general name='f' joint='a' dyntype='filter' dynprm='.1'/>"
+    act += "<pid name='p' joint='b' kp='5' ki='2' input='pos vel'/><intvelocity name='v' joint='a' kp='3'/>"
+    plant = ppi.MujocoPlant(bodies.mjcf(TWO, act))
+    assert plant.state_names[4:] == ("f activation", "p activation", "v activation")
+    assert plant.control_names == ("m", "f", "p pos", "p vel", "v")
+    assert plant.units[plant.nx :] == ("N m", "", "rad", "rad/s", "")
+
+
 def test_keyframes_by_name_and_number():
     plant = ppi.MujocoPlant(bodies.ARM)
     close(plant.state("bent"), [0.3, 1.2, 0.1, -0.2], 0.0)
@@ -333,8 +372,21 @@ def test_executors_agree_on_what_diverges(tmp_path, monkeypatch):
 # -- wrong definitions -------------------------------------------------------------------------------------------------
 
 
+SLEEP = "<option><flag sleep='enable'/></option><worldbody>"
+YIELDS = "<tendon><fixed stiffness='10' springyield='0.1'><joint joint='swing' coef='1'/></fixed></tendon>"
 WRONG = {
     "no actuators": (bodies.mjcf(bodies.SWING.format(""), ""), {}, "has no actuators"),
+    "sleep": (bodies.PENDULUM.replace("<worldbody>", SLEEP), {}, "has the flag sleep enabled.*leave <flag sleep"),
+    "a delay": (
+        bodies.mjcf(bodies.SWING.format(""), "<motor joint='swing' delay='.02' nsample='4'/>"),
+        {},
+        "delays.*no part of the state",
+    ),
+    "a tendon that yields": (
+        bodies.mjcf(bodies.SWING.format(""), "<motor joint='swing'/>", more=YIELDS),
+        {},
+        "plastic.*no part of the state",
+    ),
     "no joints": (
         bodies.mjcf("<body name='b'><geom size='1'/><site name='s'/></body>", "<motor site='s'/>"),
         {},

@@ -7,6 +7,14 @@ import numpy as np
 
 from ppi_robotics.errors import PlantError
 
+INPUTS = {  # bits of an actuator's signature, in the order of its controls
+    int(mujoco.mjtCtrlInput.mjINPUT_POS): "pos",
+    int(mujoco.mjtCtrlInput.mjINPUT_VEL): "vel",
+    int(mujoco.mjtCtrlInput.mjINPUT_FF): "ff",
+    int(mujoco.mjtCtrlInput.mjINPUT_VOLTAGE): "voltage",
+    int(mujoco.mjtCtrlInput.mjINPUT_PRESSURE): "pressure",
+}
+
 
 def load(source, assets=None):
     """A compiled model and, unless the model came compiled, the specification that it was compiled from.
@@ -56,12 +64,25 @@ def read(function, what):
 
 def check(model, label):
     """Raise `PlantError` for a model whose state is more than positions, velocities and activations, or none."""
+    refuse_sleep(model, label)
     if model.nu == 0:
         raise PlantError(f"{label} has no actuators, so there is nothing to control; add an <actuator> section")
     if model.nv == 0:
         raise PlantError(f"{label} has no joints, so nothing can move; add joints")
-    if model.npluginstate or getattr(model, "nhistory", 0):
-        raise PlantError(f"{label} has plugins with a state or delays, which are no part of the state; remove them")
+    if mujoco.mj_stateSize(model, int(mujoco.mjtState.mjSTATE_FULLPHYSICS)) != 1 + model.nq + model.nv + model.na:
+        raise PlantError(
+            f"{label} has delays, plastic parts or plugins with a state, which are no part of the state; remove them"
+        )
+
+
+def refuse_sleep(model, label):
+    """Raise `PlantError` for options under which a step depends on more than the state: on the steps before it."""
+    for name, what in (("mjENBL_SLEEP", "sleep"), ("mjENBL_IPC", "ipc")):
+        if model.opt.enableflags & int(getattr(mujoco.mjtEnableBit, name, 0)):
+            raise PlantError(
+                f"{label} has the flag {what} enabled, with which a step depends on more than the state; "
+                f'leave <flag {what}="enable"/> out'
+            )
 
 
 def names_of(model):
@@ -79,13 +100,35 @@ def names_of(model):
         else:
             positions.append(joint)
             velocities.append(f"{joint} velocity")
-    actuators = [model.actuator(i).name or f"actuator {i}" for i in range(model.nu)]
-    activations = [
-        f"{actuators[i]} activation" + (f" {n}" if model.actuator_actnum[i] > 1 else "")
-        for i in range(model.nu)
-        for n in range(max(model.actuator_actnum[i], 0))
-    ]
-    return (*positions, *velocities, *activations), tuple(actuators)
+    actuators = [model.actuator(i).name or f"actuator {i}" for i in range(model.nactuator)]
+    return (*positions, *velocities, *activations_of(model, actuators)), controls_of(model, actuators)
+
+
+def activations_of(model, actuators):
+    """Names of the activations, by their addresses."""
+    names = {}
+    for name, start, count in zip(actuators, model.actuator_actadr, model.actuator_actnum, strict=True):
+        names |= {start + n: f"{name} activation" + (f" {n}" if count > 1 else "") for n in range(count)}
+    return tuple(names[address] for address in sorted(names))
+
+
+def controls_of(model, actuators):
+    """Names of the controls, by their addresses: actuators have none, one, or several, which are named, too."""
+    names = {}
+    for i, name in enumerate(actuators):
+        start, inputs = model.actuator_ctrladr[i], inputs_of(model, i)
+        names |= {start + n: f"{name} {kind}" if len(inputs) > 1 else name for n, kind in enumerate(inputs)}
+    return tuple(names[address] for address in sorted(names))
+
+
+def inputs_of(model, i):
+    """What the controls of an actuator are."""
+    count, signature = int(model.actuator_ctrlnum[i]), int(model.actuator_ctrlspec[i])
+    if mujoco.mjtGain(model.actuator_gaintype[i]) == mujoco.mjtGain.mjGAIN_SO3:
+        names = ("x", "y", "z") if count == 3 else ("qw", "qx", "qy", "qz")
+    else:
+        names = tuple(name for bit, name in INPUTS.items() if signature & bit)
+    return names if len(names) == count else tuple(map(str, range(count)))
 
 
 def units_of(model):
@@ -103,28 +146,36 @@ def units_of(model):
             slides = kind == mujoco.mjtJoint.mjJNT_SLIDE
             positions.append("m" if slides else "rad")
             velocities.append("m/s" if slides else "rad/s")
-    return (*positions, *velocities, *[""] * model.na, *(control_unit(model, i) for i in range(model.nu)))
+    controls = [""] * model.nu
+    for i in range(model.nactuator):
+        for n, kind in enumerate(inputs_of(model, i)):
+            controls[model.actuator_ctrladr[i] + n] = control_unit(model, i, kind)
+    return (*positions, *velocities, *[""] * model.na, *controls)
 
 
-def control_unit(model, i):
-    """Unit of a control: of a joint's force for a plain motor, of what a servo follows."""
+def control_unit(model, i, kind):
+    """Unit of a control of an actuator: of a joint's force for a plain motor, of what a servo follows."""
     on_joint = mujoco.mjtTrn(model.actuator_trntype[i]) in (
         mujoco.mjtTrn.mjTRN_JOINT,
         mujoco.mjtTrn.mjTRN_JOINTINPARENT,
     )
-    if not on_joint or mujoco.mjtDyn(model.actuator_dyntype[i]) != mujoco.mjtDyn.mjDYN_NONE:
+    joint = mujoco.mjtJoint(model.jnt_type[model.actuator_trnid[i, 0]]) if on_joint else None
+    if joint not in (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE):
         return ""
-    kind = mujoco.mjtJoint(model.jnt_type[model.actuator_trnid[i, 0]])
-    if kind not in (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE):
+    slides, gear = joint == mujoco.mjtJoint.mjJNT_SLIDE, model.actuator_gear[model.actuator_outadr[i], 0]
+    force, position, rate = ("N", "m", "m/s") if slides else ("N m", "rad", "rad/s")
+    if mujoco.mjtGain(model.actuator_gaintype[i]) in (mujoco.mjtGain.mjGAIN_PID, mujoco.mjtGain.mjGAIN_DCMOTOR):
+        of_inputs = {"pos": position, "vel": rate, "ff": force} if gear == 1.0 else {}
+        return (of_inputs | {"voltage": "V"}).get(kind, "")
+    if mujoco.mjtDyn(model.actuator_dyntype[i]) != mujoco.mjtDyn.mjDYN_NONE or model.actuator_plugin[i] >= 0:
         return ""
-    slides, gear = kind == mujoco.mjtJoint.mjJNT_SLIDE, model.actuator_gear[i, 0]
     gain, bias = model.actuator_gainprm[i, 0], model.actuator_biasprm[i]
     if mujoco.mjtBias(model.actuator_biastype[i]) == mujoco.mjtBias.mjBIAS_NONE:
-        return ("N" if slides else "N m") if gain * gear == 1.0 else ""
+        return force if gain * gear == 1.0 else ""
     if gear == 1.0 and bias[1] == -gain:
-        return "m" if slides else "rad"
+        return position
     if gear == 1.0 and bias[1] == 0.0 and bias[2] == -gain:
-        return "m/s" if slides else "rad/s"
+        return rate
     return ""
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from ppi_robotics import manifold
 from ppi_robotics.checks import check_count, check_seed
 from ppi_robotics.errors import PlantError, ProblemError
-from ppi_robotics.gaussian import frozen
+from ppi_robotics.gaussian import as_finite, frozen
 from ppi_robotics.kernels.lanes import normals_of
-from ppi_robotics.multibody import checking, loading, portable, rollouts
+from ppi_robotics.multibody import checking, holding, loading, portable, rollouts
 from ppi_robotics.multibody.simulation import EXECUTORS, Simulations
 from ppi_robotics.noise import Noise
 from ppi_robotics.problem import as_rows
@@ -174,7 +174,7 @@ class MujocoPlant:
 
         Returns:
           xn (T, nx), y (T, ns), A (T, ndx, ndx), B (T, ndx, nu), C (T, ns, ndx) and D (T, ns, nu): differences through
-          `mjd_transitionFD` chained over the substeps, or of whole stages where MuJoCo refuses (RK4, sleeping islands).
+          `mjd_transitionFD` chained over the substeps, or of whole stages where MuJoCo refuses (RK4).
         """
         x, u = as_rows(self, x, u)
         centered = self.differences == "centered"
@@ -255,6 +255,19 @@ class MujocoPlant:
             return int(given)
         raise ProblemError(f"'{self.name}' has no keyframe {given!r}; it has {', '.join(names) or 'none'}")
 
+    def hold_controls(self, x):
+        """Controls (nu,) within the limits that keep the positions of a state (nx,) at rest as well as they can.
+
+        None where nothing has to be held or a keyframe with these positions has them; else targets of servos and
+        forces of motors that carry the weight, see `holding.hold`.
+        """
+        x = as_finite(x, "x", (self.nx,))
+        return holding.hold(self.model, self._unclamped, x, self.control_limits)
+
+    @functools.cached_property
+    def _unclamped(self):
+        return holding.unclamped(self.model)
+
     def read(self, data):
         """State (nx,) of an MjData."""
         return np.concatenate((data.qpos, data.qvel, data.act))
@@ -277,9 +290,7 @@ class MujocoPlant:
     @functools.cached_property
     def has_transition_derivatives(self):
         """Whether `mjd_transitionFD` differentiates this model."""
-        option, sleeps = self.model.opt, getattr(mujoco.mjtEnableBit, "mjENBL_SLEEP", 0)
-        stepped = mujoco.mjtIntegrator(option.integrator) != mujoco.mjtIntegrator.mjINT_RK4
-        return stepped and not option.enableflags & int(sleeps)
+        return mujoco.mjtIntegrator(self.model.opt.integrator) != mujoco.mjtIntegrator.mjINT_RK4
 
     @functools.cached_property
     def simulations(self):
