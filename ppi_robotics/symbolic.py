@@ -16,6 +16,8 @@ import casadi as ca
 import numpy as np
 
 from ppi_robotics import symbolic_rollouts
+from ppi_robotics.checks import as_finite
+from ppi_robotics.equilibrium import equilibrium_controls
 from ppi_robotics.errors import PlantError, ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.kernels.compiler import STAGE_LANES, build
@@ -173,6 +175,10 @@ class SymbolicPlant(metaclass=Sealing):
     def retract(self, x, dx):
         """x + dx."""
         return np.asarray(x) + np.asarray(dx)
+
+    def hold_controls(self, x):
+        """Controls (nu,) within the limits that keep a state (nx,) as it is; none where no control does."""
+        return equilibrium_controls(self, as_finite(x, "x", (self.nx,)))
 
     def closed_loop(self, problem, policy, *how):
         """The compiled loop of a policy, see `rollouts.closed_loop`."""

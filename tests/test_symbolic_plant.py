@@ -339,3 +339,42 @@ def test_infinite_and_missing_limits_are_the_same():
     given = defined(control_limits=[(-np.inf, np.inf)], state_limits=[None, (0.0, np.inf)])()
     np.testing.assert_array_equal(given.control_limits, defined()().control_limits)
     np.testing.assert_array_equal(given.state_limits, [[-np.inf, np.inf], [0.0, np.inf]])
+
+
+# -- holding ---------------------------------------------------------------------------------------------------------
+
+
+class Spring(ppi.SymbolicPlant):
+    """A mass on a spring of its third power, in units of length and force of one's own choice."""
+
+    state_names = ("position", "velocity")
+    control_names = ("pull", "twice")
+    dt = 0.05
+    meter, newton = 1.0, 1.0
+
+    def derivative(self, x, u):
+        force = (u[0] + 2 * u[1]) / self.newton
+        return ppi.vertcat(x[1], (force - (x[0] / self.meter) ** 3) * self.meter)
+
+
+class Foreign(Spring):
+    meter, newton = 2.0**20, 2.0**-20
+
+
+def test_controls_that_hold_a_plant_keep_its_state():
+    plant, x = Spring(), np.array([0.7, 0.0])
+    u = plant.hold_controls(x)
+    close(plant.step(x[None], u[None])[0], x, 1e-12)
+    close(u[0] + 2 * u[1], 0.7**3, 1e-12)
+    close(plant.hold_controls([0.0, 0.0]), [0.0, 0.0], 0.0)
+    close(plant.hold_controls([0.7, 0.3]), [0.0, 0.0], 0.0)  # nothing holds what moves
+    other = Foreign()
+    close(other.hold_controls(x * other.meter), u * other.newton, 1e-15)
+    with pytest.raises(ppi.ProblemError, match="x has a non-finite"):
+        plant.hold_controls([0.0, np.inf])
+
+
+def test_controls_that_hold_a_cart_with_a_pole_are_none():
+    plant = plants.CartPole()
+    for x in (plant.hanging, np.zeros(4), [0.3, 1.0, 0.0, 0.0]):  # at rest, at rest, and where no force holds it
+        close(plant.hold_controls(x), [0.0], 1e-12)

@@ -7,9 +7,9 @@ import mujoco
 import numpy as np
 
 from ppi_robotics import manifold
-from ppi_robotics.checks import check_count, check_seed
+from ppi_robotics.checks import as_finite, check_count, check_seed
 from ppi_robotics.errors import PlantError, ProblemError
-from ppi_robotics.gaussian import as_finite, frozen
+from ppi_robotics.gaussian import frozen
 from ppi_robotics.kernels.lanes import normals_of
 from ppi_robotics.multibody import checking, holding, loading, portable, rollouts
 from ppi_robotics.multibody.simulation import EXECUTORS, Simulations
