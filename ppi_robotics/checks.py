@@ -13,6 +13,7 @@ from ppi_robotics.errors import ProblemError
 
 MOST_COUNT = 2**63 - 1  # what a 64-bit integer of compiled code holds
 MOST_SEED = 2**64 - 1
+ROUNDING = 1e-9  # of correlations
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
@@ -95,6 +96,22 @@ def as_covariance(value, name, size):
     if smallest < -1e-12 * scale:
         raise ProblemError(f"{name} is indefinite (smallest eigenvalue {smallest:.3g}); expected no eigenvalue below 0")
     return (matrix + matrix.T) / 2
+
+
+def check_covariances(cov, name):
+    """Raise `ProblemError` unless covariances (..., n, n) are symmetric and positive semidefinite, up to rounding.
+
+    They are compared as correlations, so that units do not count.
+    """
+    n, scale = cov.shape[-1], np.sqrt(np.maximum(np.diagonal(cov, axis1=-2, axis2=-1), 0.0))
+    scale = np.where(scale > 0.0, scale, 1.0)
+    correlation = cov / scale[..., :, None] / scale[..., None, :]
+    if np.abs(correlation - correlation.swapaxes(-1, -2)).max(initial=0.0) > ROUNDING:
+        raise ProblemError(f"{name} is not symmetric; give (M + M.T) / 2")
+    try:
+        np.linalg.cholesky(correlation + 2 * n * ROUNDING * np.eye(n))
+    except np.linalg.LinAlgError:
+        raise ProblemError(f"{name} is indefinite; expected no eigenvalue below 0") from None
 
 
 # -- numbers -----------------------------------------------------------------------------------------------------------
@@ -230,3 +247,20 @@ def check_function(value, name, of=""):
     if value is not None and not callable(value):
         raise ProblemError(f"{name} is {shown(value)}; expected None or a function" + f" of {of}" * bool(of))
     return value
+
+
+def check_quaternions(values, nx):
+    """Indices at which the unit quaternions of a state (nx,) start, in rising order; they lie within it side by side.
+
+    Raises:
+      ProblemError: if they are no whole numbers, overlap, or reach out of the state.
+    """
+    if type(values) is tuple and not values:
+        return values
+    starts = sorted(check_counts(values, "quaternions", 0))
+    for start, following in zip(starts, [*starts[1:], nx], strict=False):
+        if start + 4 > following:
+            raise ProblemError(
+                f"quaternions start at {shown(starts)}; expected four entries each, apart, in a state of {nx}"
+            )
+    return tuple(starts)

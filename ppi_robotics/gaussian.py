@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppi_robotics.checks import as_covariance, as_finite
+from ppi_robotics.checks import as_covariance, as_finite, check_quaternions
 from ppi_robotics.errors import ProblemError
 
 
@@ -64,7 +64,9 @@ class Gaussian:
     def __post_init__(self):
         mean = as_finite(self.mean, "mean")
         cov = as_finite(self.cov, "cov")
-        n = mean.shape[-1] - len(self.quaternions) if mean.ndim else 1
+        nx = mean.shape[-1] if mean.ndim else 0
+        quaternions = check_quaternions(self.quaternions, nx)
+        n = nx - len(quaternions)
         if mean.ndim < 1 or cov.shape != (*mean.shape[:-1], n, n):
             raise ProblemError(
                 f"a Gaussian with mean of shape {mean.shape} needs a cov of shape {(*mean.shape[:-1], n, n)}; "
@@ -74,4 +76,4 @@ class Gaussian:
             cov = as_covariance(cov, "cov", n)
         object.__setattr__(self, "mean", frozen(mean))
         object.__setattr__(self, "cov", frozen(cov))
-        object.__setattr__(self, "quaternions", tuple(self.quaternions))
+        object.__setattr__(self, "quaternions", quaternions)

@@ -5,8 +5,11 @@ A state (nx,) holds scalars and unit quaternions (w, x, y, z), which start at th
 are the same flat space.
 """
 
+import functools
+
 import numpy as np
 
+from ppi_robotics.checks import as_floats, check_quaternions
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import writable
 
@@ -19,17 +22,21 @@ def tangent_size(nx, quaternions):
 
 
 def difference(x, y, quaternions=NONE):
-    """Tangents (..., ndx) that lead from states y to states x (..., nx), which broadcast."""
-    if not len(quaternions):
-        return np.asarray(x, dtype=float) - np.asarray(y, dtype=float)
+    """Tangents (..., ndx) that lead from states y to states x (..., nx), which broadcast.
+
+    Raises:
+      ProblemError: if the shapes do not fit each other, or the states do not hold the quaternions.
+    """
+    x, y, starts = _checked(x, y, quaternions)
+    if not len(starts):
+        return x - y
     from ppi_robotics.kernels.manifold import subtract_rows
 
-    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if y.ndim > 1:
         shape = np.broadcast_shapes(x.shape, y.shape)
         x, y = np.broadcast_to(x, shape), np.broadcast_to(y, shape)
-    out = np.empty((x.size // x.shape[-1], tangent_size(x.shape[-1], quaternions)))
-    subtract_rows(rows(x), rows(y), np.asarray(quaternions, dtype=np.int64), out)
+    out = np.empty((x.size // x.shape[-1], tangent_size(x.shape[-1], starts)))
+    subtract_rows(rows(x), rows(y), starts, out)
     return out.reshape(*x.shape[:-1], out.shape[1])
 
 
@@ -37,21 +44,49 @@ def add_to_squares(total, factor, x, goal, quaternions=NONE):
     """Add |F (x - goal)|^2 of states x (N, nx) to total (N,); `factor` are the `entries` of F."""
     from ppi_robotics.kernels.manifold import add_squares
 
-    add_squares(rows(x), writable(goal), np.asarray(quaternions, dtype=np.int64), factor, total)
+    x, goal, starts = _checked(x, goal, quaternions)
+    add_squares(rows(x), writable(goal), starts, factor, total)
 
 
 def retract(x, dx, quaternions=NONE):
-    """States (..., nx) reached from states x (..., nx) along tangents dx (..., ndx), which broadcast."""
-    if not len(quaternions):
-        return np.asarray(x, dtype=float) + np.asarray(dx, dtype=float)
+    """States (..., nx) reached from states x (..., nx) along tangents dx (..., ndx), which broadcast.
+
+    Raises:
+      ProblemError: if the shapes do not fit each other, or the states do not hold the quaternions.
+    """
+    x, dx, starts = _checked(x, dx, quaternions, tangent=True)
+    if not len(starts):
+        return x + dx
     from ppi_robotics.kernels.manifold import add_rows
 
-    x, dx = np.asarray(x, dtype=float), np.asarray(dx, dtype=float)
     leading = np.broadcast_shapes(x.shape[:-1], dx.shape[:-1])
     x, dx = np.broadcast_to(x, (*leading, x.shape[-1])), np.broadcast_to(dx, (*leading, dx.shape[-1]))
     out = np.empty((x.size // x.shape[-1], x.shape[-1]))
-    add_rows(rows(x), rows(dx), np.asarray(quaternions, dtype=np.int64), out)
+    add_rows(rows(x), rows(dx), starts, out)
     return out.reshape(*leading, x.shape[-1])
+
+
+def _checked(x, other, quaternions, tangent=False):
+    """States, the other states or tangents, and where quaternions start, as the arrays that compiled code relies on."""
+    x, other = as_floats(x, "x"), as_floats(other, "dx" if tangent else "y")
+    nx = x.shape[-1] if x.ndim else 0
+    starts = _indices(check_quaternions(quaternions, nx))
+    size = tangent_size(nx, starts) if tangent else nx
+    try:
+        if not other.ndim or other.shape[-1] != size:
+            raise ValueError
+        np.broadcast_shapes(x.shape[:-1], other.shape[:-1])
+    except ValueError:
+        raise ProblemError(
+            f"states have shape {x.shape} and what they are moved along or compared with {other.shape}; "
+            f"expected (..., nx) and (..., {size})"
+        ) from None
+    return x, other, starts
+
+
+@functools.lru_cache(64)
+def _indices(quaternions):
+    return np.array(quaternions, dtype=np.int64)
 
 
 def unit(x, quaternions):
@@ -61,7 +96,7 @@ def unit(x, quaternions):
       ProblemError: if one is zero.
     """
     x = np.array(x, dtype=float)
-    for i in quaternions:
+    for i in check_quaternions(quaternions, len(x)):
         length = np.linalg.norm(x[i : i + 4])
         if length < 1e-6:
             raise ProblemError(f"entries {i} to {i + 3} of the state are a quaternion of length 0; give (1, 0, 0, 0)")
@@ -71,9 +106,9 @@ def unit(x, quaternions):
 
 def retract_jacobian(x, quaternions=NONE):
     """Derivative (..., nx, ndx) of `retract(x, dx)` at dx = 0."""
-    nx, ndx = x.shape[-1], tangent_size(x.shape[-1], quaternions)
-    J = np.zeros((*x.shape[:-1], nx, ndx))
-    starts, i, j = set(quaternions), 0, 0
+    nx = x.shape[-1]
+    starts, i, j = check_quaternions(quaternions, nx), 0, 0
+    J = np.zeros((*x.shape[:-1], nx, tangent_size(nx, starts)))
     while i < nx:
         if i in starts:
             w, a, b, c = (x[..., i + n] / 2 for n in range(4))
@@ -91,7 +126,7 @@ def difference_jacobian(x, y, quaternions=NONE):
     e = difference(x, y, quaternions)
     J = np.zeros((*e.shape, e.shape[-1]))
     J[..., range(e.shape[-1]), range(e.shape[-1])] = 1.0
-    for count, start in enumerate(quaternions):
+    for count, start in enumerate(sorted(quaternions)):
         part = slice(start - count, start - count + 3)
         J[..., part, part] = inverse_right_jacobian(e[..., part])
     return J

@@ -3,26 +3,17 @@
 u_t ~ N( u_ref_t + K_t (x_t - x_ref_t), cov_t ),   clipped to the control limits where it is applied
 """
 
-import io
-import zipfile
-import zlib
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import numpy as np
 
-from ppi_robotics.checks import as_finite
+from ppi_robotics import policy_file
+from ppi_robotics.checks import as_finite, check_covariances, check_names, check_quaternions, check_text
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.files import write_whole
+from ppi_robotics.files import check_path, named
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.manifold import difference, retract, tangent_size
-
-FORMAT = "ppi_robotics.LinearGaussianPolicy"
-FORMAT_VERSION = 1
-FIELDS = ("x_ref", "u_ref", "K", "cov", "dt", "plant", "state_names", "control_names", "quaternions")
-# what numpy and zipfile raise on damaged, encrypted or oversized archives; a zipfile error is no OSError
-UNREADABLE = (OSError, ValueError, EOFError, KeyError, TypeError, RuntimeError, MemoryError)
-UNREADABLE += (zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,14 +24,15 @@ class LinearGaussianPolicy:
       x_ref: (T, nx) reference states.
       u_ref: (T, nu) controls at the reference.
       K: (T, nu, ndx) gains.
-      cov: (T, nu, nu) covariances of the control.
+      cov: (T, nu, nu) covariances of the control, positive semidefinite.
       dt: seconds a stage.
       plant: name of the plant that it was made for.
-      state_names, control_names: names of the entries, for checks and figures.
+      state_names, control_names: names of the entries, for checks and figures; or none.
       quaternions: indices at which unit quaternions start in the state; gains act on the tangent, see `manifold`.
 
     Raises:
-      ProblemError: if the shapes do not fit each other or an entry is not finite.
+      ProblemError: if the shapes do not fit each other, an entry is not finite, a covariance is indefinite, quaternions
+        lie outside the state or overlap, or a name is no text that can be printed.
     """
 
     x_ref: np.ndarray
@@ -56,9 +48,9 @@ class LinearGaussianPolicy:
     def __post_init__(self):
         x_ref = as_finite(self.x_ref, "x_ref", (None, None))
         u_ref = as_finite(self.u_ref, "u_ref", (len(x_ref), None))
-        nu = u_ref.shape[1]
-        quaternions = tuple(int(i) for i in self.quaternions)
-        ndx = tangent_size(x_ref.shape[1], quaternions)
+        nx, nu = x_ref.shape[1], u_ref.shape[1]
+        quaternions = check_quaternions(self.quaternions, nx)
+        ndx = tangent_size(nx, quaternions)
         K = as_finite(self.K, "K", (len(x_ref), nu, ndx))
         cov = as_finite(self.cov, "cov", (len(x_ref), nu, nu))
         dt = as_finite(self.dt, "dt", ())
@@ -66,11 +58,16 @@ class LinearGaussianPolicy:
             raise ProblemError(
                 f"a policy with {len(x_ref)} stages of {dt:g} s; expected at least one of positive length"
             )
+        check_covariances(cov, "cov")
         for name, value in (("x_ref", x_ref), ("u_ref", u_ref), ("K", K), ("cov", cov)):
             object.__setattr__(self, name, frozen(value))
         object.__setattr__(self, "dt", float(dt))
-        object.__setattr__(self, "state_names", tuple(self.state_names))
-        object.__setattr__(self, "control_names", tuple(self.control_names))
+        object.__setattr__(self, "plant", check_text(self.plant, "plant"))
+        for name, size in (("state_names", nx), ("control_names", nu)):
+            names = check_names(getattr(self, name), name)
+            if len(names) not in (0, size):
+                raise ProblemError(f"{name} has {len(names)} entries; expected {size}, or none")
+            object.__setattr__(self, name, names)
         object.__setattr__(self, "quaternions", quaternions)
 
     @property
@@ -155,76 +152,24 @@ class LinearGaussianPolicy:
         Raises:
           ProblemError: if the file cannot be written.
         """
-        buffer = io.BytesIO()
-        np.savez(buffer, **self._arrays())
-        write_whole(path, buffer.getvalue())
+        policy_file.write(path, self._arrays())
 
     def _arrays(self):
-        return {
-            "format": np.array(FORMAT),
-            "version": np.array(FORMAT_VERSION),
-            "x_ref": self.x_ref,
-            "u_ref": self.u_ref,
-            "K": self.K,
-            "cov": self.cov,
-            "dt": np.array(self.dt),
-            "plant": np.array(self.plant),
-            "state_names": np.array(self.state_names, dtype=str),
-            "control_names": np.array(self.control_names, dtype=str),
-            "quaternions": np.array(self.quaternions, dtype=np.int64),
-        }
+        return policy_file.arrays({name: getattr(self, name) for name in policy_file.FIELDS})
 
     @classmethod
     def load(cls, path):
         """Read a policy written by `save`; nothing in the file is executed.
 
         Raises:
-          ProblemError: if the file is missing, damaged, of another kind or of a later format version.
+          ProblemError: if the file is missing, damaged, of another kind or of another format version.
         """
-        data = _read(path)
-        missing = [name for name in FIELDS if name not in data]
-        if missing:
-            raise ProblemError(f"'{path}' lacks {', '.join(missing)}; expected a .npz written by policy.save")
+        path = check_path(path)
+        fields = {name: array.tolist() if array.ndim < 2 else array for name, array in policy_file.read(path).items()}
         try:
-            return cls(
-                *(data[name] for name in FIELDS[:4]),
-                dt=float(data["dt"]),
-                plant=str(data["plant"].item()),
-                state_names=tuple(str(name) for name in data["state_names"]),
-                control_names=tuple(str(name) for name in data["control_names"]),
-                quaternions=tuple(int(i) for i in data["quaternions"]),
-            )
-        except (TypeError, ValueError, AttributeError) as error:
-            raise ProblemError(f"'{path}' is damaged ({_one_line(error)}); save the policy again") from error
-
-
-def _read(path):
-    """Arrays of a policy file by name, its format and version checked."""
-    foreign = f"'{path}' holds no policy of this package; expected a .npz written by policy.save"
-    try:
-        with open(path, "rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile) or str(archive.get("format", "")) != FORMAT:
-                raise ProblemError(foreign)
-            data = {name: archive[name] for name in ("version", *FIELDS) if name in archive}
-    except FileNotFoundError as error:
-        raise ProblemError(f"no policy file '{path}'; give the path of a file written by policy.save") from error
-    except ProblemError:
-        raise
-    except UNREADABLE as error:
-        # their texts advise what would run code from the file, so only those of the system are passed on
-        reason = getattr(error, "strerror", None) or "it is damaged or of another kind"
-        raise ProblemError(f"cannot read '{path}' ({reason}); expected a .npz written by policy.save") from error
-    if str(data.get("version", "")) != str(FORMAT_VERSION):
-        version = _one_line(data.get("version", "none"))
-        raise ProblemError(
-            f"'{path}' has format version {version}; this release reads {FORMAT_VERSION}: solve again, or upgrade"
-        )
-    return data
-
-
-def _one_line(text):
-    return " ".join(str(text).split())
+            return cls(**fields)
+        except ProblemError as error:
+            raise ProblemError(f"{named(path)} is damaged ({str(error)[:100]}); save the policy again") from error
 
 
 def control_factors(cov):

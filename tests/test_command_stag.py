@@ -170,7 +170,7 @@ def test_phase_finds_the_peaks(capsys):
         (("phase", "--lam", "2,1"), "rising order"),
         (("exact", "--file", "none.json"), "cannot be read"),
         (("exact", "--file", "text.json"), "which is no JSON text"),
-        (("exact", "--file", "bytes.json"), "which is no JSON text"),
+        (("exact", "--file", "bytes.json"), "not a text file"),
         (("exact", "--file", "deep.json"), "which is no JSON text"),
         (("exact", "--file", "list.json"), "has no x1, hares, stags"),
         (("exact", "--file", "part.json"), "has no stags"),

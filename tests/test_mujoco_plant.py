@@ -167,6 +167,15 @@ def test_activations_have_the_names_of_their_actuators():
     assert plant.units[plant.nx :] == ("N m", "", "rad", "rad/s", "")
 
 
+def test_control_characters_in_names_are_replaced():
+    """Files and tables refuse them."""
+    joint = "<joint name='a&#10;b' type='slide'/>"
+    text = bodies.mjcf(f"<body>{joint}<geom size='1'/></body>", "<motor name='c&#9;' joint='a&#10;b'/>")
+    plant = ppi.MujocoPlant(text)
+    assert plant.state_names == ("a?b", "a?b velocity")
+    assert plant.control_names == ("c?",)
+
+
 def test_keyframes_by_name_and_number():
     plant = ppi.MujocoPlant(bodies.ARM)
     close(plant.state("bent"), [0.3, 1.2, 0.1, -0.2], 0.0)

@@ -4,13 +4,16 @@ import io
 import os
 import pickle
 import stat
+import tracemalloc
+import warnings
 import zipfile
 
 import numpy as np
 import pytest
 
 import ppi_robotics as ppi
-from ppi_robotics.policy import FORMAT, FORMAT_VERSION
+from ppi_robotics import manifold
+from ppi_robotics.policy_file import FORMAT, FORMAT_VERSION
 
 NX, NU, T = 3, 2, 5
 
@@ -160,11 +163,64 @@ def test_a_policy_is_immutable_and_does_not_share_memory():
         ("dt", 0.0),
         ("dt", -0.1),
         ("dt", [0.1, 0.2]),
+        ("cov", np.tile([[1.0, 2.0], [2.0, 1.0]], (T, 1, 1))),
+        ("cov", np.tile([[1.0, 0.5], [0.0, 1.0]], (T, 1, 1))),
+        ("cov", np.tile(np.diag([1e12, -1.0]), (T, 1, 1))),
+        ("plant", None),
+        ("plant", "a\nb"),
+        ("state_names", ("a", "b")),
+        ("state_names", ("a", "b", 3)),
+        ("control_names", "fg"),
+        ("control_names", ("f", "\x1b[2J")),
+        ("quaternions", (0,)),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(name, value):
     with pytest.raises(ppi.ProblemError):
         make_policy(**{name: value})
+
+
+@pytest.mark.parametrize("quaternions", [(5,), (-1,), (0, 3), (0, 0), (10**30,), (0.0,), (True,), 3, None, "0", [[0]]])
+def test_quaternions_outside_the_state_are_refused_everywhere(quaternions):
+    """Compiled code takes their indices as they are."""
+    x, tangent = np.ones(8), np.ones(7)
+    policy = {"x_ref": np.ones((T, 8)), "K": np.zeros((T, NU, 7)), "state_names": ()}
+    for make in (
+        lambda: make_policy(**policy, quaternions=quaternions),
+        lambda: ppi.Gaussian(x, np.eye(7), quaternions),
+        lambda: manifold.difference(x, x, quaternions),
+        lambda: manifold.retract(x, tangent, quaternions),
+        lambda: manifold.add_to_squares(np.zeros(1), np.zeros((0, 3)), x[None], x, quaternions),
+        lambda: manifold.retract_jacobian(x, quaternions),
+        lambda: manifold.difference_jacobian(x, x, quaternions),
+        lambda: manifold.unit(x, quaternions),
+    ):
+        with pytest.raises(ppi.ProblemError, match="quaternions"):
+            make()
+
+
+def test_quaternions_count_in_any_order():
+    x = np.arange(1.0, 10.0)
+    for starts in ([5, 1], np.array([1, 5])):
+        assert ppi.Gaussian(x, np.eye(7), starts).quaternions == (1, 5)
+        np.testing.assert_array_equal(manifold.difference(x, x[::-1], starts), manifold.difference(x, x[::-1], (1, 5)))
+
+
+@pytest.mark.parametrize(("x", "other"), [((8,), (3,)), ((2, 8), (3, 8)), ((), ()), ((8,), ())])
+def test_states_of_other_shapes_are_refused(x, other):
+    for quaternions in ((), (4,)):
+        for function in (manifold.difference, manifold.retract):
+            with pytest.raises(ppi.ProblemError):
+                function(np.ones(x), np.ones(other), quaternions)
+
+
+def test_definiteness_does_not_depend_on_units():
+    """Rounding of either sign passes, whatever the units of the controls are."""
+    unit = np.diag([1e-9, 1e9])
+    singular = unit @ np.array([[1.0, 1.0], [1.0, 1.0 - 1e-12]]) @ unit
+    make_policy(cov=np.tile(singular, (T, 1, 1)))
+    with pytest.raises(ppi.ProblemError, match="indefinite"):
+        make_policy(cov=np.tile(unit @ np.array([[1.0, 1.0], [1.0, 0.99]]) @ unit, (T, 1, 1)))
 
 
 # -- fitting a problem -------------------------------------------------------------------------------------------------
@@ -384,9 +440,102 @@ def test_a_missing_entry_is_named(tmp_path, name):
         ("dt", np.array("fast")),
         ("dt", np.array([0.1, 0.2])),
         ("dt", np.array(-1.0)),
+        ("dt", np.array(np.nan)),
+        ("x_ref", np.zeros((T, NX), dtype=complex)),
+        ("x_ref", np.zeros((T, NX), dtype=np.float32)),
+        ("x_ref", np.zeros((T, NX), dtype=np.longdouble)),
+        ("u_ref", np.zeros((T, NU), dtype=bool)),
+        ("K", np.zeros((T, NU, NX), dtype="datetime64[s]")),
+        ("K", np.zeros((T, NU, NX + 1))),
+        ("cov", np.zeros((T, NU, NU), dtype=[("a", float)])),
+        ("cov", np.tile(-np.eye(NU), (T, 1, 1))),
         ("plant", np.array(["a", "b"])),
+        ("plant", np.array(b"Point")),
+        ("plant", np.array("a\x00\x1b[31mb")),
         ("state_names", np.array("abc")),
+        ("state_names", np.array(["a", "b"])),
+        ("state_names", np.array(["a", "b", "c\n"])),
+        ("control_names", np.array([1.0, 2.0])),
+        ("quaternions", np.array([0])),
+        ("quaternions", np.array([2**62])),
+        ("quaternions", np.array([0.0])),
+        ("quaternions", np.zeros((0, 2), dtype=int)),
     ],
 )
 def test_damaged_entries_are_refused(tmp_path, name, value):
     assert "damaged" in load_error(tmp_path / "policy.npz", archive(**{name: value}))
+
+
+def packed(path, entries):
+    """An archive of entries (name, dtype, shape) that are all zero, packed as closely as it goes."""
+    block = b"\0" * 2**22
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, value in make_policy()._arrays().items():
+            if name not in {entry[0] for entry in entries}:
+                buffer = io.BytesIO()
+                np.save(buffer, value)
+                file.writestr(f"{name}.npy", buffer.getvalue())
+        for name, dtype, shape in entries:
+            with file.open(f"{name}.npy", "w") as entry:
+                about = {"descr": dtype, "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(entry, about)
+                left = np.dtype(dtype).itemsize * int(np.prod(shape))
+                while left:
+                    left -= entry.write(block[:left])
+
+
+LONG = 2**20
+BOMBS = {
+    "one array": [("x_ref", "<f8", (16 * LONG, 1))],
+    "all arrays": [
+        ("x_ref", "<f8", (5 * LONG, 1)),
+        ("u_ref", "<f8", (5 * LONG, 1)),
+        ("K", "<f8", (5 * LONG, 1, 1)),
+        ("cov", "<f8", (5 * LONG, 1, 1)),
+    ],
+    "one name": [("state_names", f"<U{32 * LONG}", (1,))],
+    "the format": [("format", f"<U{32 * LONG}", ())],
+    "something else": [("more", "<f8", (16 * LONG,))],
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_files_that_unpack_to_very_much_are_refused_unread(tmp_path, kind):
+    path = tmp_path / "policy.npz"
+    packed(path, BOMBS[kind])
+    assert path.stat().st_size < 500_000
+    tracemalloc.start()
+    try:
+        assert "damaged" in load_error(path)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_compressed_file_of_a_policy_is_read(tmp_path):
+    np.savez_compressed(tmp_path / "policy.npz", **make_policy()._arrays())
+    assert_equal(ppi.LinearGaussianPolicy.load(tmp_path / "policy.npz"), make_policy())
+
+
+@pytest.mark.parametrize("shape", [(T, NX + 1), (T - 1, NX), (2**62, 2**62), (-T, -NX), (T, -1)])
+def test_headers_that_do_not_tell_the_size_are_refused(tmp_path, shape):
+    """Here the header of x_ref lies; its data are those of (T, NX)."""
+    path, header = tmp_path / "policy.npz", io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    with zipfile.ZipFile(path, "w") as file:
+        for name, value in make_policy()._arrays().items():
+            buffer = io.BytesIO()
+            np.save(buffer, value)
+            content = header.getvalue() + value.tobytes() if name == "x_ref" else buffer.getvalue()
+            file.writestr(f"{name}.npy", content)
+    assert "damaged" in load_error(path)
+
+
+def test_entries_of_one_name_are_refused(tmp_path):
+    path = tmp_path / "policy.npz"
+    path.write_bytes(archive())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zipfile's own, of the name
+        with zipfile.ZipFile(path, "a") as file:
+            file.writestr("x_ref.npy", b"")
+    assert "damaged" in load_error(path)

@@ -1,7 +1,7 @@
 """The commands `grid show | vi | psi | learn`: walks over a map by value iteration, Psi-iteration and learning."""
 
 import math
-from pathlib import Path
+import os
 from typing import Annotated
 
 import typer
@@ -9,7 +9,7 @@ import typer
 from ppi_robotics.commands.arguments import Json, Out, check_choice, check_counts, check_range, option, real, whole
 from ppi_robotics.commands.output import OUTPUT, progress, remark, show_json, show_rows
 from ppi_robotics.commands.work import Files, write_figure
-from ppi_robotics.errors import ProblemError
+from ppi_robotics.files import check_path, read_text
 
 LEVELS = (0.1, 0.05, 0.02)  # errors that learning is to get below
 METHODS = {  # method, behavior, eta and c: tuned on the map rooms by 60 trials of seed 1000 to reach 0.02 soonest
@@ -202,17 +202,12 @@ def make_world(name, slip, success, discount=1.0):
     from plants.gridworld import MAPS, SLIPS, GridWorld
 
     check_choice("slip", slip, SLIPS)
-    path, text = Path(name), name
+    text = name
     if name not in MAPS:
-        if not path.exists() and not path.suffix:
+        path = check_path(name, "--map")
+        if not os.path.exists(path) and not path.suffix:
             check_choice("map", name, MAPS)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ProblemError(
-                f"--map is '{name}', which cannot be read ({getattr(error, 'strerror', None) or 'not a text file'}); "
-                f"give a text file, or one of {', '.join(MAPS)}"
-            ) from error
+        text = read_text(name, "--map")
     return GridWorld(text, slip, success, discount=discount)
 
 

@@ -1,5 +1,6 @@
 """What the command `mujoco` is asked to do, as a problem: a task of a ready-made body, or of any MJCF file."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def make_task(source, wish):
     check_noise(wish.noise, "the noise of the controls relative to their size")
     if source in bodies().BODIES:
         return source, *body_task(source, wish)
-    if not Path(source).suffix and not Path(source).exists():
+    if not Path(source).suffix and not os.path.exists(source):
         check_choice("body", source, (*bodies().BODIES, "FILE.xml"))
     return Path(source).stem, *file_task(source, wish)
 

@@ -4,13 +4,13 @@ import json
 
 from ppi_robotics.commands.arguments import check_choice, check_range
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.files import read_text
 
 METHODS = ("exact", "bp")
 CASES = {  # side, hunters, hares, stags, and the moves that are tried
     "5x5": (5, [(2, 0), (1, 4)], [(0, 0), (0, 4), (4, 0), (4, 4)], [(2, 2)], (3, 4)),
 }
 KEYS = ("x1", "hares", "stags")
-MOST_BYTES = 10_000_000
 
 
 def make_hunts(case, side, hunters, file, moves, seed, temperatures):
@@ -54,11 +54,9 @@ def read_cells(path, side):
       ProblemError: if the file cannot be read, is no such object, or gives another side than asked for.
     """
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise ProblemError(f"--file is '{path}', of more than {MOST_BYTES} bytes; give a file of one hunt")
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ProblemError(f"--file is '{path}', which cannot be read ({error.strerror}); give a file") from error
+        facts = json.loads(read_text(path, "--file"))
+    except ProblemError:
+        raise
     except (ValueError, RecursionError) as error:
         raise ProblemError(f"--file is '{path}', which is no JSON text ({error}); give cells as JSON") from error
     missing = [key for key in KEYS if key not in facts] if isinstance(facts, dict) else KEYS

@@ -101,7 +101,13 @@ def names_of(model):
             positions.append(joint)
             velocities.append(f"{joint} velocity")
     actuators = [model.actuator(i).name or f"actuator {i}" for i in range(model.nactuator)]
-    return (*positions, *velocities, *activations_of(model, actuators)), controls_of(model, actuators)
+    states, controls = (*positions, *velocities, *activations_of(model, actuators)), controls_of(model, actuators)
+    return tuple(map(printable, states)), tuple(map(printable, controls))
+
+
+def printable(name):
+    """A name of a model with ? for control characters."""
+    return "".join(c if c.isprintable() else "?" for c in name)
 
 
 def activations_of(model, actuators):

@@ -301,7 +301,7 @@ class MujocoPlant:
 def _name(model):
     """Name of a model: the first word of its table of names."""
     given = model.names[: model.names.index(b"\0")].decode(errors="replace")
-    return "".join(c if c.isprintable() else "?" for c in given) or "mujoco"
+    return loading.printable(given) or "mujoco"
 
 
 def _substeps(model, substeps, dt):

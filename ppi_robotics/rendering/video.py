@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ppi_robotics import files
 from ppi_robotics.checks import as_finite
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.files import write_whole
 
 KINDS = (".mp4", ".gif")
 PALETTE_FRAMES = 8  # that a GIF's common colors are taken from
@@ -20,7 +20,7 @@ def check_path(path, fps=30.0):
       ProblemError: if no video of this name can be written.
     """
     check_rate(fps)
-    path = Path(path)
+    path = files.check_path(path, "video")
     kind = path.suffix.lower()
     if kind not in KINDS:
         raise ProblemError(f"video '{path}' is neither .mp4 nor .gif; end its name in one of them")
@@ -88,7 +88,7 @@ def _write_mp4(path, film, fps):
             raise ProblemError(f"ffmpeg could not write '{path}': {reason}; write a .gif") from error
         finally:
             writer.close()
-        write_whole(path, partial.read_bytes())
+        files.write_whole(path, partial.read_bytes())
 
 
 def _ffmpeg():
