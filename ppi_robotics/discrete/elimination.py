@@ -5,13 +5,16 @@ is the one whose neighbors lack the fewest connections: Kjaerulff, *Triangulatio
 """
 
 import heapq
-import itertools
 import math
 from dataclasses import dataclass
 
 from ppi_robotics.errors import ProblemError
 
 LARGEST = 1e8  # numbers in all tables
+ADDRESSABLE = 2.0**59  # of them at most, whatever is asked for: 2^62 bytes
+FEW = 20_000  # connections that are made beyond what can be had, to say what would be needed
+PIECE = 1 << 15  # entries of a table whose exponentials are taken at once
+OF_CLIQUE, OF_FACTOR = 1000, 1100  # bytes of their objects, as CPython takes them
 
 
 @dataclass(frozen=True)
@@ -19,21 +22,18 @@ class TreeSize:
     """What exact inference in a junction tree takes.
 
     Attributes:
-      variables: in the largest clique; one more than the width of the tree.
+      variables: in the largest clique, but for those of one value; one more than the width of the tree.
       largest: entries of the table of the clique that has the most.
       entries: of the tables of all cliques together.
       cliques: how many there are.
+      bytes: memory that is taken at the peak: tables, messages, what is found, and the configurations of the factors.
     """
 
     variables: int
     largest: int
     entries: int
     cliques: int
-
-    @property
-    def bytes(self):
-        """What the tables of all cliques take together."""
-        return 8 * self.entries
+    bytes: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +47,7 @@ class CliqueTree:
       separators: variables that a clique shares with its parent.
       homes: number of the clique in which a variable is eliminated, with all of its neighbors that are left.
       ranks: place of every variable in the order of elimination.
+      complete: whether all variables are eliminated; else the cliques are those of the first of them.
     """
 
     fixed: dict
@@ -55,20 +56,30 @@ class CliqueTree:
     separators: tuple
     homes: dict
     ranks: dict
+    complete: bool = True
 
     def home(self, variables):
         """Number of a clique that has all of some connected variables."""
         return self.homes[min(variables, key=self.ranks.get)]
 
-    def size(self, sizes):
-        """`TreeSize` with variables of these sizes."""
-        entries = [math.prod(sizes[v] for v in clique) for clique in self.cliques]
-        return TreeSize(max(map(len, self.cliques), default=0), max(entries, default=1), sum(entries), len(entries))
+    def size(self, graph):
+        """`TreeSize` of inference in the graph of the tree."""
+        entries = [math.prod(graph.sizes[v] for v in clique) for clique in self.cliques]
+        messages = [math.prod(graph.sizes[v] for v in separator) for separator in self.separators]
+        room = 2 * max(messages, default=0) + min(PIECE, max(entries, default=0))  # of a message that is made
+        numbers = sum(entries) + sum(messages) + sum(graph.sizes) + room
+        return TreeSize(
+            variables=max(map(len, self.cliques), default=0),
+            largest=max(entries, default=1),
+            entries=sum(entries),
+            cliques=len(entries),
+            bytes=8 * numbers + OF_CLIQUE * len(entries) + sum(map(_bytes_of, graph.factors)),
+        )
 
 
 def tree_size(graph):
     """`TreeSize` of exact inference in a `FactorGraph`, without doing any."""
-    return clique_tree(graph).size(graph.sizes)
+    return clique_tree(graph).size(graph)
 
 
 def affordable_tree(graph, largest=LARGEST):
@@ -79,32 +90,38 @@ def affordable_tree(graph, largest=LARGEST):
     """
     if not largest >= 1:
         raise ProblemError(f"largest is {largest!r}; expected a number of entries from 1")
-    tree = clique_tree(graph)
-    size = tree.size(graph.sizes)
-    if size.entries > largest:
+    most = min(largest, ADDRESSABLE)
+    tree = clique_tree(graph, most)
+    size = tree.size(graph)
+    if size.entries > most:
+        least = "" if tree.complete else "more than "
+        limit = f"largest={largest:.3g}" if largest <= most else "can be addressed"
         raise ProblemError(
-            f"a junction tree needs {size.bytes / 1e9:.3g} GB: {size.entries:.3g} entries in {size.cliques} cliques of "
-            f"up to {size.variables} variables, more than largest={largest:.3g}; use belief_propagation or "
+            f"a junction tree needs {least}{size.bytes / 1e9:.3g} GB: {size.entries:.3g} entries in {size.cliques} "
+            f"cliques of up to {size.variables} variables, more than {limit}; use belief_propagation or "
             "double_loop, or an exact solver of the problem behind the graph"
         )
     return tree
 
 
-def clique_tree(graph):
-    """`CliqueTree` of a `FactorGraph`."""
+def clique_tree(graph, most=math.inf):
+    """`CliqueTree` of a `FactorGraph`; its elimination may end early if a clique has more entries than `most`."""
     fixed = _fixed(graph)
     neighbors = {v: set() for v in range(len(graph.sizes)) if v not in fixed}
     for factor in graph.factors:
         scope = [v for v in factor.variables if v not in fixed]
-        for a, b in itertools.permutations(scope, 2):
-            neighbors[a].add(b)
-    order, later = _min_fill(neighbors, graph.sizes)
+        for v in scope:
+            neighbors[v].update(scope)
+    for v, near in neighbors.items():
+        near.discard(v)
+    free = len(neighbors)
+    order, later = _min_fill(neighbors, graph.sizes, most)
     rank = {v: i for i, v in enumerate(order)}
     cliques, parents, separators, home = [], [], [], {}
     for v in reversed(order):
         rest = later[v]
-        parent = home[min(rest, key=rank.get)] if rest else -1
-        if rest and cliques[parent] == rest:
+        parent = home.get(min(rest, key=lambda other: rank.get(other, len(order))), -1) if rest else -1
+        if parent >= 0 and cliques[parent] == rest:
             cliques[parent] = rest | {v}
             home[v] = parent
             continue
@@ -113,48 +130,80 @@ def clique_tree(graph):
         parents.append(parent)
         separators.append(tuple(sorted(rest)))
     cliques = tuple(tuple(sorted(clique)) for clique in cliques)
-    return CliqueTree(fixed, cliques, tuple(parents), tuple(separators), home, rank)
+    complete = len(order) == free
+    return CliqueTree(fixed, cliques, tuple(parents), tuple(separators), home, rank, complete)
+
+
+def _bytes_of(factor):
+    """Memory that a factor's configurations take, their weights and probabilities."""
+    return 8 * factor.count * (len(factor.variables) + 2) + OF_FACTOR
 
 
 def _fixed(graph):
-    """Values of the variables that have one only by the factors that are theirs alone."""
-    possible = {}
-    for factor, (states, _) in zip(graph.factors, graph.entries, strict=True):
+    """Values of the variables that have one only, of themselves or by the factors that are theirs alone."""
+    possible = {v: {0} for v, size in enumerate(graph.sizes) if size == 1}
+    for factor in graph.factors:
         if len(factor.variables) == 1:
             left = possible.get(factor.variables[0], set(range(graph.sizes[factor.variables[0]])))
-            possible[factor.variables[0]] = left & set(map(int, states[:, 0]))
+            possible[factor.variables[0]] = left & set(map(int, factor.entries()[0][:, 0]))
     return {v: next(iter(left)) for v, left in possible.items() if len(left) == 1}
 
 
-def _min_fill(neighbors, sizes):
-    """Order of elimination, and every variable's neighbors when its turn comes; ties go to the smaller table."""
-    neighbors = {v: set(near) for v, near in neighbors.items()}
+def _min_fill(neighbors, sizes, most):
+    """Order of elimination, and every variable's neighbors when its turn comes; ties go to the smaller table.
 
-    def price(v):
-        near = neighbors[v]
-        present = sum(len(neighbors[a] & near) for a in near) // 2
-        return len(near) * (len(near) - 1) // 2 - present, math.prod(sizes[a] for a in near) * sizes[v], v
-
-    prices = {v: price(v) for v in neighbors}
-    heap, order, later = list(prices.values()), [], {}
+    How many connections a variable's neighbors lack is counted on, so that a variable of many neighbors costs no more
+    than these. Once a clique has more than `most` entries, only FEW more connections are made.
+    """
+    digits = {v: round(math.log2(sizes[v]) * 2**32) for v in neighbors}  # whole numbers add up in any order
+    lacking = {v: _lacking(v, neighbors) for v in neighbors}
+    width = {v: digits[v] + sum(digits[a] for a in near) for v, near in neighbors.items()}
+    prices = {v: (lacking[v], width[v], v) for v in neighbors}
+    heap, order, later, left = list(prices.values()), [], {}, FEW
+    limit = math.log2(most) * 2**32 + 2**16
     heapq.heapify(heap)
-    while heap:
+    while heap and left > 0:
         found = heapq.heappop(heap)
         v = found[-1]
         if prices.get(v) != found:
             continue
-        near = neighbors.pop(v)
-        del prices[v]
+        near = neighbors[v]
+        if width[v] > limit or left < FEW:
+            left -= 1 + found[0]
+        touched = _connect(near, neighbors, lacking, width, digits) if found[0] else near
+        for a in near:
+            neighbors[a].discard(v)
+            lacking[a] -= len(neighbors[a]) - len(near) + 1  # v had no connection with the others of them
+            width[a] -= digits[v]
+        del neighbors[v], prices[v]
         order.append(v)
         later[v] = near
-        touched = set(near)
-        for a in near:
-            touched |= neighbors[a] if found[0] else set()
-            neighbors[a] |= near
-            neighbors[a] -= {a, v}
-        for a in touched - {v}:
-            fresh = price(a)
-            if fresh != prices[a]:
-                prices[a] = fresh
-                heapq.heappush(heap, fresh)
+        for a in touched:
+            if a in prices and prices[a] != (lacking[a], width[a], a):
+                prices[a] = lacking[a], width[a], a
+                heapq.heappush(heap, prices[a])
     return order, later
+
+
+def _lacking(v, neighbors):
+    """Number of pairs of neighbors that are not connected."""
+    near = neighbors[v]
+    return len(near) * (len(near) - 1) // 2 - sum(len(neighbors[a] & near) for a in near) // 2
+
+
+def _connect(near, neighbors, lacking, width, digits):
+    """Connect some variables with each other, and count on; all variables whose counts changed."""
+    touched = set(near)
+    for a in near:
+        for b in near - neighbors[a] - {a}:
+            common = neighbors[a] & neighbors[b]
+            for c in common:
+                lacking[c] -= 1
+            lacking[a] += len(neighbors[a]) - len(common)
+            lacking[b] += len(neighbors[b]) - len(common)
+            neighbors[a].add(b)
+            neighbors[b].add(a)
+            width[a] += digits[b]
+            width[b] += digits[a]
+            touched |= common
+    return touched

@@ -76,10 +76,15 @@ class Table:
         """Sizes of the variables."""
         return self.log_values.shape
 
+    @property
+    def count(self):
+        """Number E of configurations that have weight."""
+        return int(np.count_nonzero(self.log_values > -np.inf))
+
     def entries(self):
         """Configurations (E, d) that have weight, and its logarithm (E,)."""
-        states = np.argwhere(self.log_values > -np.inf)
-        return states, self.log_values[tuple(states.T)]
+        states, where = _places(self.log_values > -np.inf)
+        return states, self.log_values.ravel()[where]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,11 +133,16 @@ class IndexMap:
         """Sizes of the parents, and one more than the largest value of the child."""
         return (*self.index.shape, int(self.index.max()) + 1)
 
+    @property
+    def count(self):
+        """Number E of configurations that have weight."""
+        return int(np.count_nonzero((self.index > NO_VALUE) & (self.log_weight > -np.inf)))
+
     def entries(self):
         """Configurations (E, d) that have weight, and its logarithm (E,)."""
-        parents = np.argwhere((self.index > NO_VALUE) & (self.log_weight > -np.inf))
-        where = tuple(parents.T)
-        return np.column_stack((parents, self.index[where])), self.log_weight[where]
+        parents, where = _places((self.index > NO_VALUE) & (self.log_weight > -np.inf), room=1)
+        parents[:, -1] = self.index.ravel()[where]
+        return parents, self.log_weight.ravel()[where]
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,6 +235,19 @@ class FactorGraph:
     def entries(self):
         """`entries` of every factor."""
         return tuple(factor.entries() for factor in self.factors)
+
+
+def _places(chosen, room=0):
+    """Indices (E, d + room) of what is chosen in an array of d axes, and as numbers (E,) of the flat array.
+
+    `np.argwhere` takes twice the memory.
+    """
+    flat = np.flatnonzero(chosen)
+    places, left = np.empty((len(flat), chosen.ndim + room), np.int64), flat.copy()
+    for axis in reversed(range(chosen.ndim)):
+        np.remainder(left, chosen.shape[axis], out=places[:, axis])
+        left //= chosen.shape[axis]
+    return places, flat
 
 
 def _scope(variables, name):

@@ -8,9 +8,9 @@ probable configuration: Dawid, *Applications of a general propagation algorithm*
 
 import numpy as np
 
-from ppi_robotics.discrete.elimination import LARGEST, affordable_tree
+from ppi_robotics.discrete.elimination import LARGEST, PIECE, affordable_tree
 from ppi_robotics.discrete.graph_beliefs import GraphBeliefs
-from ppi_robotics.gaussian import log_sum
+from ppi_robotics.errors import ProblemError
 from ppi_robotics.solution import Status
 
 
@@ -28,8 +28,8 @@ def junction_tree(graph, largest=LARGEST):
       ProblemError: before any table is made, if they need more entries.
     """
     tree = affordable_tree(graph, largest)
-    tables, constant = _tables(graph, tree)
-    up, log_z = _collect(tree, tables, constant, log_sum)
+    tables, constant = _build(graph, tree)
+    up, log_z = _collect(tree, tables, constant, _log_sum)
     if log_z > -np.inf:
         _distribute(tree, tables, up)
     beliefs, joints = _marginals(graph, tree, tables, log_z > -np.inf)
@@ -60,8 +60,8 @@ def most_probable(graph, largest=LARGEST):
       ProblemError: as `junction_tree`.
     """
     tree = affordable_tree(graph, largest)
-    tables, constant = _tables(graph, tree)
-    _, best = _collect(tree, tables, constant, lambda table, axes: table.max(axis=axes))
+    tables, constant = _build(graph, tree)
+    _, best = _collect(tree, tables, constant, lambda table, axes: np.asarray(table.max(axis=axes)))
     if best == -np.inf:
         return None, best
     found = dict(tree.fixed)
@@ -72,9 +72,15 @@ def most_probable(graph, largest=LARGEST):
     return np.array([found[v] for v in range(len(graph.sizes))]), best
 
 
-def _tables(graph, tree):
+def _build(graph, tree):
     """Products of the factors of every clique, and the logarithm of those that have no variable left."""
-    tables = [np.zeros([graph.sizes[v] for v in clique]) for clique in tree.cliques]
+    try:
+        tables = [np.zeros([graph.sizes[v] for v in clique]) for clique in tree.cliques]
+    except MemoryError as error:
+        needed = tree.size(graph).bytes / 1e9
+        raise ProblemError(
+            f"a junction tree needs {needed:.3g} GB, which are not to be had; use belief_propagation or double_loop"
+        ) from error
     constant = 0.0
     for factor, (states, log_weight) in zip(graph.factors, graph.entries, strict=True):
         free, rows, possible = _free_part(factor.variables, states, tree.fixed)
@@ -82,21 +88,35 @@ def _tables(graph, tree):
             constant += log_weight[possible].sum() if possible.any() else -np.inf
             continue
         number = tree.home(free)
-        order = sorted(range(len(free)), key=free.__getitem__)
-        table = np.full([graph.sizes[free[j]] for j in order], -np.inf)
-        table[tuple(rows[possible][:, order].T)] = log_weight[possible]
-        tables[number] += table.reshape([graph.sizes[v] if v in free else 1 for v in tree.cliques[number]])
+        clique = tree.cliques[number]
+        seen = np.moveaxis(tables[number], [clique.index(v) for v in free], range(len(free)))
+        _multiply(seen, rows, log_weight[possible])
     return tables, constant
 
 
+def _multiply(table, states, log_weight):
+    """Add logarithms at the states (E, d) of the first axes to a table, in place, and -inf at all others."""
+    where, rest = tuple(states.T), (1,) * (table.ndim - states.shape[1])
+    if len(states) == np.prod(table.shape[: states.shape[1]], dtype=float):
+        dense = np.empty(table.shape[: states.shape[1]])
+        dense[where] = log_weight
+        table += dense.reshape(dense.shape + rest)
+        return
+    kept = table[where] + log_weight.reshape(-1, *rest)
+    table[...] = -np.inf
+    table[where] = kept
+
+
 def _free_part(scope, states, fixed):
-    """Variables of a factor that are not fixed, its configurations of these, and which agree with the fixed ones."""
+    """Variables of a factor that are not fixed, its configurations of these that agree, and which these are."""
+    columns = [j for j, v in enumerate(scope) if v not in fixed]
     possible = np.ones(len(states), bool)
+    if len(columns) == len(scope):
+        return scope, states, possible
     for j, v in enumerate(scope):
         if v in fixed:
             possible &= states[:, j] == fixed[v]
-    columns = [j for j, v in enumerate(scope) if v not in fixed]
-    return [scope[j] for j in columns], states[:, columns], possible
+    return [scope[j] for j in columns], states[possible][:, columns], possible
 
 
 def _collect(tree, tables, constant, reduce):
@@ -107,7 +127,7 @@ def _collect(tree, tables, constant, reduce):
         if tree.parents[c] < 0:
             total += float(up[c])
         else:
-            tables[tree.parents[c]] += _spread(up[c], tree, c, tree.parents[c])
+            tables[tree.parents[c]] += _aligned(up[c], tree, c, tree.parents[c])
     return up, float(total)
 
 
@@ -115,13 +135,39 @@ def _distribute(tree, tables, up):
     """Pass back to every clique what the rest of the tree says of its separator."""
     for c, parent in enumerate(tree.parents):
         if parent >= 0:
-            known = log_sum(tables[parent], _others(tree.cliques[parent], tree.separators[c]))
-            seen = up[c] > -np.inf
-            known[seen] -= up[c][seen]
-            tables[c] += _spread(known, tree, c, c)
+            known = _log_sum(tables[parent], _others(tree.cliques[parent], tree.separators[c]))
+            np.subtract(known, up[c], out=known, where=up[c] > -np.inf)
+            tables[c] += _aligned(known, tree, c, c)
 
 
-def _spread(message, tree, c, onto):
+def _log_sum(table, axes):
+    """`log_sum` over axes of a table, without a copy of it."""
+    top = np.asarray(table.max(axis=axes, keepdims=True))
+    top[top == -np.inf] = 0.0
+    total = np.zeros_like(top)
+    _add_exponentials(table, top, total)
+    with np.errstate(divide="ignore"):
+        np.log(total, out=total)
+    total += top
+    return total.squeeze(axis=axes)
+
+
+def _add_exponentials(table, top, total):
+    """Add exp(table - top) to total, in pieces; top and total have length 1 along the axes that are summed over."""
+    if table.size <= PIECE:
+        axes = tuple(j for j, size in enumerate(total.shape) if size < table.shape[j])
+        powers = table - top
+        total += np.exp(powers, out=powers).sum(axis=axes, keepdims=True)
+        return
+    longest = int(np.argmax(table.shape))
+    middle, whole = table.shape[longest] // 2, slice(None)
+    for part in (slice(0, middle), slice(middle, None)):
+        where = (whole,) * longest + (part,)
+        kept = where if total.shape[longest] > 1 else (whole,)
+        _add_exponentials(table[where], top[kept], total[kept])
+
+
+def _aligned(message, tree, c, onto):
     """A message over the separator of clique c with axes for the variables of the clique that it is put onto."""
     inside = set(tree.separators[c])
     sizes = iter(message.shape)
@@ -129,11 +175,15 @@ def _spread(message, tree, c, onto):
 
 
 def _others(clique, kept):
-    return tuple(j for j, v in enumerate(clique) if v not in set(kept))
+    kept = set(kept)
+    return tuple(j for j, v in enumerate(clique) if v not in kept)
 
 
 def _marginals(graph, tree, tables, possible):
-    """Probabilities of every variable and of the configurations of every factor; 0 where nothing is possible."""
+    """Probabilities of every variable and of the configurations of every factor; 0 where nothing is possible.
+
+    The tables are used up.
+    """
     beliefs = [np.zeros(size) for size in graph.sizes]
     joints = [np.zeros(len(states)) for states, _ in graph.entries]
     if possible:
@@ -147,14 +197,15 @@ def _marginals(graph, tree, tables, possible):
             else:
                 joints[number][agrees] = 1.0
         for v, c in tree.homes.items():
-            owned[c].append((beliefs[v], np.ones(graph.sizes[v], bool), [v], np.arange(graph.sizes[v])[:, None]))
-        for clique, table, wanted in zip(tree.cliques, tables, owned, strict=True):
-            p = np.exp(table - table.max())
+            owned[c].append((beliefs[v], slice(None), [v], np.arange(graph.sizes[v])[:, None]))
+        for clique, p, wanted in zip(tree.cliques, tables, owned, strict=True):
+            p -= p.max()
+            np.exp(p, out=p)
             p /= p.sum()
             for out, agrees, free, rows in wanted:
-                order = sorted(range(len(free)), key=free.__getitem__)
-                marginal = p.sum(axis=_others(clique, free))
-                out[agrees] = marginal[tuple(rows[agrees][:, order].T)]
+                others = _others(clique, free)
+                marginal = p.sum(axis=others) if others else p
+                out[agrees] = marginal[tuple(rows[:, j] for j in np.argsort(free))]
     for array in (*beliefs, *joints):
         array.setflags(write=False)
     return tuple(beliefs), tuple(joints)
