@@ -17,7 +17,7 @@ from ppi_robotics.errors import PlantError, ProblemError
 from ppi_robotics.gaussian import covariance_factor, frozen
 from ppi_robotics.kernels.compiler import STAGE_LANES, build
 from ppi_robotics.kernels.translate import lane_function, trace
-from ppi_robotics.manifold import retract_jacobian, unit
+from ppi_robotics.manifold import origin, retract_jacobian, unit
 from ppi_robotics.residuals import BoundResiduals, ControlError, StateError
 
 HESSIANS = ("gauss_newton", "exact", "project")
@@ -52,7 +52,7 @@ class Quadratic:
             )
         terminal = np.zeros(plant.ndx) if self.terminal is None else self.terminal
         QT = as_covariance(terminal, f"`terminal` weights (plant states {plant.state_names})", plant.ndx)
-        goal = as_finite(origin(plant) if self.goal is None else self.goal, "goal", (plant.nx,))
+        goal = as_finite(origin(plant.nx, plant.quaternions) if self.goal is None else self.goal, "goal", (plant.nx,))
         if plant.quaternions:
             goal = unit(goal, plant.quaternions)
             stage = StateError(goal, covariance_factor(Q).T), ControlError(covariance_factor(R).T)
@@ -227,13 +227,6 @@ class BoundCost:
         if self.project:
             project(*out[3:])
         return out
-
-
-def origin(plant):
-    """The state (nx,) of zeros, with quaternions at (1, 0, 0, 0)."""
-    x = np.zeros(plant.nx)
-    x[list(plant.quaternions)] = 1.0
-    return x
 
 
 def _form(M, weights, e):

@@ -10,6 +10,8 @@ from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.rollouts import nominal_rollout, shooting
 
 CANDIDATES = 1024  # swings tried for a guess
+SMALL = 0.02  # scales of small random controls
+FAR = 1e4  # scales of a state beyond which a guess is of no use
 
 
 def cold_guess(problem, seed, index):
@@ -23,7 +25,7 @@ def cold_guess(problem, seed, index):
     """
     rng = np.random.default_rng([seed, index])
     T, plant = problem.horizon, problem.plant
-    small = 0.1 * rng.standard_normal((T, plant.nu))
+    small = SMALL * problem.scales.control * rng.standard_normal((T, plant.nu))
     return from_controls(problem, small + cheapest_swing(problem, rng) if index % 2 else small)
 
 
@@ -32,7 +34,7 @@ def cheapest_swing(problem, rng):
     T, plant, N = problem.horizon, problem.plant, CANDIDATES
     rhythm = rng.choice(eigenfrequencies(problem), (N, 1)) * rng.uniform(0.4, 1.1, (N, 1))
     phase = rng.uniform(0.0, 2 * np.pi, (N, plant.nu))
-    strength = control_range(plant) * rng.uniform(0.05, 1.0, (N, 1))
+    strength = problem.scales.control * rng.uniform(0.05, 1.0, (N, 1))
     last = T * rng.uniform(0.3, 1.0, (N, 1))
     limits = plant.control_limits
 
@@ -60,19 +62,13 @@ def eigenfrequencies(problem):
     return rhythms if len(rhythms) else np.array([2 * slowest])
 
 
-def control_range(plant):
-    """Half the range of every control (nu,), 10 where it is not limited on both sides."""
-    width = np.diff(plant.control_limits)[:, 0] / 2
-    return np.where(np.isfinite(width), width, 10.0)
-
-
 def from_controls(problem, u):
     """Rollout of controls u (T, nu), clipped to the limits; where it diverges, states stay at the start."""
     plant = problem.plant
     still = np.zeros((problem.horizon, plant.nx))
     u = np.clip(u, plant.control_limits[:, 0], plant.control_limits[:, 1])
     x, _, cost = shooting(problem, plant.control_limits).rollout(still, u)
-    if not math.isfinite(cost) or np.abs(x).max() > 1e4:
+    if not math.isfinite(cost) or problem.scales.far(plant, x, FAR):
         x = np.tile(problem.initial.mean, (problem.horizon + 1, 1))
     return x, u
 

@@ -21,6 +21,13 @@ def tangent_size(nx, quaternions):
     return nx - len(quaternions)
 
 
+def origin(nx, quaternions=NONE):
+    """The state (nx,) of zeros, with quaternions at (1, 0, 0, 0)."""
+    x = np.zeros(nx)
+    x[list(quaternions)] = 1.0
+    return x
+
+
 def difference(x, y, quaternions=NONE):
     """Tangents (..., ndx) that lead from states y to states x (..., nx), which broadcast.
 

@@ -22,7 +22,7 @@ from ppi_robotics.checks import as_finite, check_count, check_number, check_seed
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.policy import LinearGaussianPolicy
-from ppi_robotics.replanning import Planned, PlanningReport, Request, Stopwatch, improved, refusal, started_at
+from ppi_robotics.replanning import Planned, PlanningReport, Request, Stopwatch, improved, refusal
 from ppi_robotics.solution import Status
 from ppi_robotics.solver import check_task, solve
 
@@ -112,7 +112,7 @@ class RecedingHorizon:
         self.reset()
         began = time.perf_counter()
         full = max(self._method.max_iterations, type(self._method).max_iterations)
-        problem, method = started_at(self._problem, x), replace(self._method, max_iterations=full)
+        problem, method = self._problem.starting_at(x), replace(self._method, max_iterations=full)
         solution = solve(problem, method, self._seed, policy=self._first)
         if solution.status is Status.INTERRUPTED:
             raise KeyboardInterrupt

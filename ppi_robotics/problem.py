@@ -3,8 +3,9 @@
 minimize  E[ sum_{t<T} C_t(x_t, u_t) + C_T(x_T) ]   with   x_{t+1} = f(x_t, u_t) + w_t,   x_0 given
 """
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -14,6 +15,7 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.manifold import unit
 from ppi_robotics.noise import Noise
+from ppi_robotics.scales import scales_of
 
 
 @runtime_checkable
@@ -110,6 +112,22 @@ class Problem:
         if hasattr(self.cost, "equip"):
             object.__setattr__(self, "plant", self.cost.equip(self.plant))
         object.__setattr__(self, "cost", self.cost.bind(self.plant))
+
+    @functools.cached_property
+    def scales(self):
+        """`Scales` of states, controls and cost."""
+        return scales_of(self)
+
+    def starting_at(self, x, success=None):
+        """The problem from another mean initial state (nx,), with the same scales.
+
+        Args:
+          x: state (nx,).
+          success: another criterion; None keeps it.
+        """
+        other = replace(self, initial=replace(self.initial, mean=x), success=success or self.success)
+        vars(other)["scales"] = self.scales
+        return other
 
     def _initial_belief(self):
         nx, ndx = self.plant.nx, self.plant.ndx

@@ -96,7 +96,7 @@ class Stopwatch:
 
 def improved(request, method, seed, callback):
     """`Solution` of one warm-started solve, cold from one guess where nothing is left of the last plan."""
-    problem, passed = started_at(request.problem, request.x, any_end), request.stage - request.last.stage
+    problem, passed = request.problem.starting_at(request.x, any_end), request.stage - request.last.stage
     if passed >= problem.horizon:
         return solve(problem, method, seed, starts=1, callback=callback)
     guess = shifted(problem.plant, request.last.solution, passed)
@@ -104,11 +104,6 @@ def improved(request, method, seed, callback):
     if hasattr(method, "moved_on"):
         method = method.moved_on(request.last.solution, passed, guess)
     return solve(problem, method, drawn, starts=1, policy=guess, callback=callback)
-
-
-def started_at(problem, x, success=None):
-    """The problem from a measured state (nx,), with another success criterion if one is given."""
-    return replace(problem, initial=replace(problem.initial, mean=x), success=success or problem.success)
 
 
 def any_end(x):

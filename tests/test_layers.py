@@ -20,7 +20,7 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
     {"errors"},
     {"checks"},
     {"gaussian", "files", "kernels", "manifold", "equilibrium"},
-    {"noise", "problem", "policy", "policy_file", "residuals", "costs", "sigma_points"},
+    {"noise", "scales", "problem", "policy", "policy_file", "residuals", "costs", "sigma_points"},
     {
         "symbolic",
         "symbolic_rollouts",

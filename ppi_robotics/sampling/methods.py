@@ -16,7 +16,6 @@ import numpy as np
 from ppi_robotics.checks import as_covariance, as_finite, check_choice, check_count, check_number
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import covariance_factor, frozen
-from ppi_robotics.guesses import control_range
 from ppi_robotics.plans import Plan, check_common
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.sampling.proposal import DRAWS, MOST_SOBOL, Proposal
@@ -27,7 +26,7 @@ from ppi_robotics.sampling.temperature import LBPS, REPS, Elite, Fixed, TargetES
 RULES = (Fixed, TargetESS, LBPS, REPS, Elite)
 SMOOTHINGS = (White, AR1, Colored, Kernel, Splines)
 BASELINES = {"fixed": 0.0, "moving": 1.0}
-WIDTH = 0.5  # of the half range of a control, the standard deviation of samples
+WIDTH = 0.5  # of the scale of a control, the standard deviation of samples
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class MPPI:
       samples: control sequences a round.
       temperature: of the weights [cost], a number or a rule: `TargetESS`, `REPS`, `LBPS`, `Fixed`, `Elite`.
       spread: standard deviation of the sampled controls, a number or one for each (nu,); by default a quarter of the
-        range of every control, and 5 where it has no limits.
+        range of every control, and of half its scale where it has no limits.
       smoothing: how the samples of different stages hang together: `White`, `AR1`, `Colored`, `Kernel`, `Splines`.
       baseline: "moving" with the mean, whose limit is the optimum; "fixed" at zero controls, or the nearest within
         limits, with the samples' spread, whose limit pays for the divergence from it; or the share of the way that it
@@ -206,7 +205,7 @@ class MPPI:
         plant, T, factor = problem.plant, problem.horizon, self._factor(problem)
         if self.correlation is not None:
             factor = covariance_factor(np.asarray(self.correlation, dtype=float))
-        spread = WIDTH * control_range(plant) if self.spread is None else np.asarray(self.spread, dtype=float)
+        spread = WIDTH * problem.scales.control if self.spread is None else np.asarray(self.spread, dtype=float)
         scale = np.tile(spread * np.ones(plant.nu), (T if factor is None else factor.shape[1], 1))
         prior = np.clip(np.zeros((T, plant.nu)), *plant.control_limits.T)
         K = np.zeros((T, plant.nu, plant.ndx))
