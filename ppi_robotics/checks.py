@@ -9,7 +9,7 @@ import reprlib
 
 import numpy as np
 
-from ppi_robotics.errors import ProblemError
+from ppi_robotics.errors import ProblemError, one_line
 
 MOST_COUNT = 2**63 - 1  # what a 64-bit integer of compiled code holds
 MOST_SEED = 2**64 - 1
@@ -30,8 +30,7 @@ def shown(value):
         text = str(value) if isinstance(value, float | np.number) else _SHORT.repr(value)
     except Exception:  # noqa: BLE001  (a foreign __repr__ may raise anything)
         text = f"a {type(value).__name__}"
-    text = " ".join(text.split())
-    return text if len(text) <= 100 else f"{text[:60]}...{text[-37:]}"
+    return one_line(text, 100)
 
 
 # -- arrays ------------------------------------------------------------------------------------------------------------

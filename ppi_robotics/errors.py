@@ -1,12 +1,28 @@
 """The exceptions of the package, all children of `PPIError`.
 
-Every message says what was given, what was expected and what to do. A solve that does not converge is no
-exception: `Solution.status` tells, and `Solution.raise_for_status` turns it into a `SolveError` on request.
+Every message says what was given, what was expected and what to do, in one line of at most 300 characters.
+A solve that does not converge is no exception: `Solution.status` tells, and `Solution.raise_for_status` turns it into a
+`SolveError` on request.
 """
+
+LONGEST = 300  # characters of a message
 
 
 class PPIError(Exception):
     """Base of every exception that the package raises on purpose."""
+
+    def __init__(self, message=""):
+        super().__init__(one_line(str(message)))
+
+
+def one_line(text, most=LONGEST):
+    """The text in one line of printable characters; a long one keeps both ends, as the last says what to do."""
+    if len(text) > 2 * most:  # what is left out is not looked at
+        text = f"{text[:most]} {text[-most:]}"
+    text = " ".join(text.split())
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    end = most // 3
+    return text if len(text) <= most else f"{text[: most - end - 5]} ... {text[-end:]}"
 
 
 class ProblemError(PPIError, ValueError):
