@@ -1,5 +1,6 @@
 """MuJoCo models from whatever a user has, with a message that helps where there is none."""
 
+import copy
 from pathlib import Path
 
 import mujoco
@@ -17,7 +18,7 @@ INPUTS = {  # bits of an actuator's signature, in the order of its controls
 
 
 def load(source, assets=None):
-    """A compiled model and, unless the model came compiled, the specification that it was compiled from.
+    """A compiled model and, unless the model came compiled, the specification that it was compiled from; both copies.
 
     Args:
       source: path of an MJCF file, MJCF text, MjSpec or MjModel.
@@ -27,7 +28,7 @@ def load(source, assets=None):
       PlantError: with MuJoCo's own message and the file's name.
     """
     if isinstance(source, mujoco.MjModel):
-        return source, None
+        return copy.copy(source), None
     if isinstance(source, mujoco.MjSpec):
         spec, what = source.copy(), "the MjSpec"
     elif isinstance(source, str | bytes) and source[:200].lstrip()[:1] in ("<", b"<"):
@@ -38,7 +39,7 @@ def load(source, assets=None):
         path, what = Path(source), f"'{source}'"
         if not path.is_file():
             raise PlantError(f"no file {what}; give the path of an MJCF file, its text, an MjSpec or an MjModel")
-        spec = read(lambda: mujoco.MjSpec.from_file(str(path)), what)
+        spec = read(lambda: mujoco.MjSpec.from_file(str(path.absolute())), what)
     else:
         raise PlantError(f"the model is {source!r}; expected a path, MJCF text, an MjSpec or an MjModel")
     return read(spec.compile, what), spec

@@ -12,6 +12,7 @@ from ppi_robotics.errors import PlantError, ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.kernels.lanes import normals_of
 from ppi_robotics.multibody import checking, holding, loading, portable, rollouts
+from ppi_robotics.multibody.shown import Shown
 from ppi_robotics.multibody.simulation import EXECUTORS, Simulations
 from ppi_robotics.noise import Noise
 from ppi_robotics.problem import as_rows
@@ -40,7 +41,9 @@ class MujocoPlant:
       assets: dict from file name to bytes, for MJCF text that includes files.
 
     Attributes:
-      model: the MjModel.
+      model: the MjModel, for reading: a plant keeps the physics that it was made with, whatever becomes of the model or
+        specification that it was given. Arrays of this one are read-only, and other edits of it make the plant refuse
+        to go on. `copy.copy(plant.model)` can be edited, to make another plant.
       quaternions: indices in the state at which quaternions start.
       others: as `Plant`.
 
@@ -64,8 +67,8 @@ class MujocoPlant:
         differences="centered",
         assets=None,
     ):
-        self.model, self.spec = loading.load(source, assets)
-        model = self.model
+        self._model, self._spec = loading.load(source, assets)
+        model = self._model
         self.name = str(name or _name(model))
         loading.check(model, f"model '{self.name}'")
         self.substeps = _substeps(model, substeps, dt)
@@ -104,15 +107,16 @@ class MujocoPlant:
         Raises:
           PlantError: if the model was given compiled, so that nothing can be added.
         """
+        self._check_model()
         wanted = {name: what for name, what in sensors.items() if name not in self.sensor_names}
         if not wanted:
             return self
-        if self.spec is None:
+        if self._spec is None:
             raise PlantError(
                 f"model '{self.name}' was given as an MjModel, to which no sensors can be added; give its MJCF or "
                 f"MjSpec, or add them yourself: {', '.join(wanted)}"
             )
-        spec = self.spec.copy()
+        spec = self._spec.copy()
         for name, what in wanted.items():
             spec.add_sensor(name=name, **what)
         noise = self.noise
@@ -137,7 +141,7 @@ class MujocoPlant:
     def _noise(self, given):
         try:
             noise = given if isinstance(given, Noise) else Noise(np.zeros(self.ndx) if given is None else given)
-            noise.check(self.ndx, self.nu, self.model.nsensordata)
+            noise.check(self.ndx, self.nu, self._model.nsensordata)
         except ProblemError as error:
             raise PlantError(f"noise of '{self.name}': {error}") from error
         if len(noise.state):
@@ -214,7 +218,7 @@ class MujocoPlant:
     def _sensor_factor(self):
         """Square root (ns, ns) of the covariance of the sensors' noise."""
         if self.noise.sensor is None:
-            return np.diag(np.repeat(self.model.sensor_noise, self.model.sensor_dim))
+            return np.diag(np.repeat(self._model.sensor_noise, self._model.sensor_dim))
         values, vectors = np.linalg.eigh(self.noise.sensor)
         return vectors * np.sqrt(np.maximum(values, 0.0))
 
@@ -242,13 +246,13 @@ class MujocoPlant:
         Raises:
           ProblemError: if there is no such keyframe.
         """
-        data = mujoco.MjData(self.model)
+        data = mujoco.MjData(self._model)
         if keyframe is not None:
-            mujoco.mj_resetDataKeyframe(self.model, data, self._keyframe(keyframe))
+            mujoco.mj_resetDataKeyframe(self._model, data, self._keyframe(keyframe))
         return self.read(data)
 
     def _keyframe(self, given):
-        names = [self.model.key(i).name or str(i) for i in range(self.model.nkey)]
+        names = [self._model.key(i).name or str(i) for i in range(self._model.nkey)]
         if isinstance(given, str) and given in names:
             return names.index(given)
         if str(given).isdecimal() and int(given) < len(names):
@@ -262,11 +266,12 @@ class MujocoPlant:
         forces of motors that carry the weight, see `holding.hold`.
         """
         x = as_finite(x, "x", (self.nx,))
-        return holding.hold(self.model, self._unclamped, x, self.control_limits)
+        self._check_model()
+        return holding.hold(self._model, self._unclamped, x, self.control_limits)
 
     @functools.cached_property
     def _unclamped(self):
-        return holding.unclamped(self.model)
+        return holding.unclamped(self._model)
 
     def read(self, data):
         """State (nx,) of an MjData."""
@@ -274,12 +279,12 @@ class MujocoPlant:
 
     def write(self, data, x):
         """Set positions, velocities and activations of an MjData to a state (nx,); call mj_forward for the rest."""
-        portable.write(self.model, data, np.asarray(x, dtype=float))
+        portable.write(self._model, data, np.asarray(x, dtype=float))
 
     @functools.cached_property
     def sensor_names(self):
         """Names of the sensors, by which costs refer to them, and where their entries lie, as a dict to slices."""
-        model = self.model
+        model = self._model
         return {
             model.sensor(i).name or f"sensor {i}": slice(
                 int(model.sensor_adr[i]), int(model.sensor_adr[i] + model.sensor_dim[i])
@@ -290,12 +295,34 @@ class MujocoPlant:
     @functools.cached_property
     def has_transition_derivatives(self):
         """Whether `mjd_transitionFD` differentiates this model."""
-        return mujoco.mjtIntegrator(self.model.opt.integrator) != mujoco.mjtIntegrator.mjINT_RK4
+        return mujoco.mjtIntegrator(self._model.opt.integrator) != mujoco.mjtIntegrator.mjINT_RK4
+
+    @property
+    def simulations(self):
+        """Batches of simulations of the model.
+
+        Raises:
+          PlantError: if `model` was edited.
+        """
+        self._check_model()
+        return self._simulations
 
     @functools.cached_property
-    def simulations(self):
-        """Batches of simulations of the model."""
-        return Simulations(self.model, self.substeps, self.quaternions, self.executor)
+    def _simulations(self):
+        return Simulations(self._model, self.substeps, self.quaternions, self.executor)
+
+    @property
+    def model(self):
+        """The MjModel, for reading."""
+        return self._shown.model
+
+    @functools.cached_property
+    def _shown(self):
+        return Shown(self._model)
+
+    def _check_model(self):
+        if "_shown" in self.__dict__:
+            self._shown.check(f"'{self.name}'")
 
 
 def _name(model):
