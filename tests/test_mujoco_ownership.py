@@ -141,3 +141,99 @@ def test_a_model_in_a_folder_is_found_from_another_one(tmp_path, monkeypatch):
     plant = ppi.MujocoPlant("arm.xml")
     monkeypatch.chdir("/")
     assert plant.with_sensors({"p": {"type": mujoco.mjtSensor.mjSENS_CLOCK}}).model.nsensor == 3
+
+
+# -- mocap bodies and switches ----------------------------------------------------------------------------------------
+
+LED = """<mujoco model="led"><worldbody>
+<body name="other" mocap="true" pos="0 3 0" quat="0 2 0 0"/>
+<body name="arm" pos="0 0 .5"><joint name="j" axis="0 1 0"/>
+<geom type="capsule" size=".03" fromto="0 0 0 .3 0 0"/></body>
+<body name="hand" mocap="true" pos=".3 0 .5"/></worldbody>
+<equality><connect name="grip" body1="arm" body2="hand" anchor=".3 0 0"/><joint name="lock" joint1="j" active="false"/>
+</equality><actuator><motor joint="j" ctrlrange="-5 5"/></actuator>
+<keyframe><key name="up" qpos="-1" mpos="0 3 0 0 0 .8"/><key name="turned" mquat="0 1 0 0 1 1 0 0"/>
+<key name="bent" qpos=".1"/></keyframe></mujoco>"""
+
+
+@pytest.fixture(scope="module")
+def led():
+    return ppi.MujocoPlant(LED)
+
+
+def moved(data):
+    data.mocap_pos[1, 2] += 0.1
+
+
+def turned(data):
+    data.mocap_quat[0] = 1, 0, 0, 0
+
+
+def released(data):
+    data.eq_active[0] = False
+
+
+def locked(data):
+    data.eq_active[1] = True
+
+
+EDITS = {
+    moved: "'hand' is elsewhere",
+    turned: "'other' is",
+    released: "'grip' is inactive",
+    locked: "'lock' is act",
+}
+
+
+@pytest.mark.parametrize(("keyframe", "body"), [("up", "hand"), ("turned", "hand")])
+def test_keyframes_that_move_mocap_bodies_are_refused(led, keyframe, body):
+    with pytest.raises(ppi.ProblemError, match=f"mocap body '{body}' is elsewhere.*surroundings=data"):
+        led.state(keyframe)
+    np.testing.assert_array_equal(led.state("bent"), [0.1, 0.0])
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.__name__)
+def test_data_whose_surroundings_differ_from_the_plants_are_refused(led, edit):
+    data = mujoco.MjData(led.model)
+    data.mocap_quat *= -2  # the same rotations
+    problem = ppi.Problem(led, ppi.Quadratic([1, 1], [1]), led.state(), 3)
+    policy = bodies.policy(led, 3)
+    controllers = [ppi.Controller(policy, led), ppi.Controller(ppi.RecedingHorizon(problem, ppi.ILQG()), led)]
+    np.testing.assert_array_equal(led.read(data), led.state())
+    controllers[0](data)
+    edit(data)
+    with pytest.raises(ppi.ProblemError, match=EDITS[edit]):
+        led.read(data)
+    for controller in controllers:
+        with pytest.raises(ppi.ProblemError, match=EDITS[edit]):
+            controller(data)
+        with pytest.raises(ppi.ProblemError, match=EDITS[edit]):
+            ppi.run(controller, led.model, data, seconds=0.01)
+
+
+@pytest.mark.parametrize("form", [str, mujoco.MjSpec.from_string, mujoco.MjModel.from_xml_string])
+@pytest.mark.parametrize("from_data", [False, True])
+def test_a_plant_steps_as_a_simulation_in_the_same_surroundings(form, from_data):
+    model = mujoco.MjModel.from_xml_string(LED)
+    data = mujoco.MjData(model)
+    mujoco.mj_resetDataKeyframe(model, data, 0)
+    if from_data:
+        data.eq_active[:] = False, True
+    plant = ppi.MujocoPlant(form(LED), surroundings=data if from_data else "up")
+    start = plant.read(data)
+    np.testing.assert_array_equal(start, plant.state("up") if not from_data else start)
+    if form is not mujoco.MjModel.from_xml_string:  # to which no sensors can be added
+        plant = plant.with_sensors({"t": {"type": mujoco.mjtSensor.mjSENS_CLOCK}})
+    mujoco.mj_step(model, data)
+    stepped = plant.step(start[None], np.zeros((1, 1)))[0]
+    np.testing.assert_array_equal(stepped, np.concatenate((data.qpos, data.qvel)))
+    np.testing.assert_array_equal(plant.read(mujoco.MjData(plant.model)), plant.state())
+
+
+def test_surroundings_that_do_not_fit_are_refused(led):
+    other = mujoco.MjData(mujoco.MjModel.from_xml_string(bodies.PENDULUM))
+    with pytest.raises(ppi.ProblemError, match="has 0 mocap bodies"):
+        led.read(other)
+    for given, message in ((other, "has 0 mocap bodies"), ("down", "no keyframe 'down'; it has up"), (1.5, "keyframe")):
+        with pytest.raises(ppi.PPIError, match=message):
+            ppi.MujocoPlant(LED, surroundings=given)

@@ -96,7 +96,7 @@ def noisy_plant(path, wish):
     substeps = wish.substeps or max(round(STAGE / quiet.dt), 1)
     level = NOISE if wish.noise is None else wish.noise
     noise = ppi.Noise(np.zeros(quiet.ndx), control=np.full(quiet.nu, level))
-    return ppi.MujocoPlant(path, substeps=substeps, noise=noise)
+    return ppi.MujocoPlant(path, substeps=substeps, noise=noise, surroundings=wish.keyframe)
 
 
 def pose_of(plant, text):

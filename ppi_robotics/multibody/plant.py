@@ -14,6 +14,7 @@ from ppi_robotics.kernels.lanes import normals_of
 from ppi_robotics.multibody import checking, holding, loading, portable, rollouts
 from ppi_robotics.multibody.shown import Shown
 from ppi_robotics.multibody.simulation import EXECUTORS, Simulations
+from ppi_robotics.multibody.surroundings import check_surroundings, keyframe_number, place
 from ppi_robotics.noise import Noise
 from ppi_robotics.problem import as_rows
 
@@ -39,6 +40,8 @@ class MujocoPlant:
       executor: "compiled", "portable" (public interface of MuJoCo's Python package; same numbers), or "auto".
       differences: "centered" or "one_sided" differences for derivatives.
       assets: dict from file name to bytes, for MJCF text that includes files.
+      surroundings: keyframe (name or number) or MjData from which poses of mocap bodies and active equality constraints
+        are taken, to stay so; the model's own by default.
 
     Attributes:
       model: the MjModel, for reading: a plant keeps the physics that it was made with, whatever becomes of the model or
@@ -66,11 +69,14 @@ class MujocoPlant:
         executor="auto",
         differences="centered",
         assets=None,
+        surroundings=None,
     ):
         self._model, self._spec = loading.load(source, assets)
         model = self._model
         self.name = str(name or _name(model))
         loading.check(model, f"model '{self.name}'")
+        if surroundings is not None:
+            place(model, surroundings, f"'{self.name}'")
         self.substeps = _substeps(model, substeps, dt)
         self.dt = self.substeps * model.opt.timestep
         self.nx, self.ndx, self.nu = model.nq + model.nv + model.na, 2 * model.nv + model.na, model.nu
@@ -125,6 +131,7 @@ class MujocoPlant:
             noise = replace(noise, sensor=np.pad(noise.sensor, (0, sizes[0] - sizes[1])))
         options = {"noise": noise, "control_limits": self.control_limits, "executor": self.executor}
         options |= {"name": self.name, "success": self.success, "differences": self.differences}
+        options["surroundings"] = mujoco.MjData(self._model)
         limits = None if self.quaternions else self.state_limits
         return MujocoPlant(spec, substeps=self.substeps, state_limits=limits, **options)
 
@@ -244,20 +251,12 @@ class MujocoPlant:
         """State (nx,) of a keyframe given by name or number, or the model's default.
 
         Raises:
-          ProblemError: if there is no such keyframe.
+          ProblemError: if there is no such keyframe, or mocap bodies stand elsewhere in it than in the model.
         """
         data = mujoco.MjData(self._model)
         if keyframe is not None:
-            mujoco.mj_resetDataKeyframe(self._model, data, self._keyframe(keyframe))
+            mujoco.mj_resetDataKeyframe(self._model, data, keyframe_number(self._model, keyframe, f"'{self.name}'"))
         return self.read(data)
-
-    def _keyframe(self, given):
-        names = [self._model.key(i).name or str(i) for i in range(self._model.nkey)]
-        if isinstance(given, str) and given in names:
-            return names.index(given)
-        if str(given).isdecimal() and int(given) < len(names):
-            return int(given)
-        raise ProblemError(f"'{self.name}' has no keyframe {given!r}; it has {', '.join(names) or 'none'}")
 
     def hold_controls(self, x):
         """Controls (nu,) within the limits that keep the positions of a state (nx,) at rest as well as they can.
@@ -274,7 +273,13 @@ class MujocoPlant:
         return holding.unclamped(self._model)
 
     def read(self, data):
-        """State (nx,) of an MjData."""
+        """State (nx,) of an MjData.
+
+        Raises:
+          ProblemError: if mocap bodies stand elsewhere in it than in the plant's model, or other equality constraints
+            act: they are no part of the state, and the plant would plan with the model's.
+        """
+        check_surroundings(self._model, data, f"'{self.name}'")
         return np.concatenate((data.qpos, data.qvel, data.act))
 
     def write(self, data, x):
