@@ -11,6 +11,7 @@ import numpy as np
 from ppi_robotics.checks import check_count
 from ppi_robotics.distribution import Evaluation, as_booleans, as_table, notes, with_error
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.interruption import Held
 from ppi_robotics.kernels.compiler import ROLLOUT_LANES
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
@@ -38,7 +39,7 @@ def evaluate(problem, policy, samples=1000, seed=0, stochastic=False, threads=No
 
     Raises:
       ProblemError: if the policy does not fit the problem, or a number is out of range.
-      KeyboardInterrupt: if it comes before the first chunk is finished.
+      KeyboardInterrupt: if Ctrl-C is pressed twice before the chunks under way are finished.
     """
     return _evaluate(problem, {"": policy}, samples, seed, stochastic, threads, progress, first)[""]
 
@@ -55,7 +56,7 @@ def compare(problem, policies, samples=1000, seed=0, stochastic=False, threads=N
 
     Raises:
       ProblemError: as `evaluate`, or if `policies` is no dict from names to policies.
-      KeyboardInterrupt: if it comes before every policy has finished its first chunk.
+      KeyboardInterrupt: as `evaluate`.
     """
     if not isinstance(policies, Mapping) or not policies:
         given = "empty" if isinstance(policies, Mapping) else f"a {type(policies).__name__}"
@@ -153,17 +154,21 @@ def _evaluate(problem, policies, samples, seed, stochastic, threads, progress, f
 
     tasks = [(start, which) for start in range(0, samples, chunk) for which in range(len(loops))]
     began, done, interrupted = time.perf_counter(), 0, False
-    try:
-        with closing(in_threads(run, tasks, threads)) as stops:
-            for (_, which), stop in zip(tasks, stops, strict=True):
-                if which == len(loops) - 1:
-                    done = stop
-                    if progress is not None:
-                        progress(done, samples)
-    except KeyboardInterrupt:
-        if done < 2:
-            raise
-        interrupted = done < samples
+    with Held() as hold:
+        try:
+            with closing(in_threads(run, tasks, threads)) as stops:
+                for (_, which), stop in zip(tasks, stops, strict=True):
+                    if which == len(loops) - 1:
+                        done = stop
+                        if progress is not None:
+                            progress(done, samples)
+                        if hold.pressed and done >= 2:
+                            break
+        except KeyboardInterrupt:
+            if done < 2 or hold.insisted:
+                raise
+            interrupted = True
+    interrupted |= hold.pressed
     seconds = time.perf_counter() - began
     how = (int(seed), int(first), bool(stochastic), interrupted, seconds, problem)
     return {

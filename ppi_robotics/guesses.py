@@ -6,6 +6,7 @@ import numpy as np
 
 from ppi_robotics.checks import as_finite
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.interruption import check
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.rollouts import nominal_rollout, shooting
 
@@ -44,6 +45,7 @@ def cheapest_swing(problem, rng):
 
     x, cost = np.tile(problem.initial.mean, (N, 1)), np.zeros(N)
     for t in range(T):
+        check()
         u = controls(t)
         cost += problem.cost.stage(x, u)
         x = plant.step(x, u)
@@ -60,6 +62,11 @@ def eigenfrequencies(problem):
     slowest = 2 * np.pi / problem.horizon
     rhythms = np.unique(rhythms[(rhythms > slowest) & (rhythms < 0.5)].round(9))
     return rhythms if len(rhythms) else np.array([2 * slowest])
+
+
+def still_guess(problem):
+    """The guess without any control, which takes no time to find."""
+    return from_controls(problem, np.zeros((problem.horizon, problem.plant.nu)))
 
 
 def from_controls(problem, u):

@@ -21,9 +21,9 @@ import numpy as np
 from ppi_robotics.checks import as_finite, check_count, check_number, check_seed
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
+from ppi_robotics.interruption import Held
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.replanning import Planned, PlanningReport, Request, Stopwatch, improved, refusal
-from ppi_robotics.solution import Status
 from ppi_robotics.solver import check_task, solve
 
 KEPT = 10_000  # durations of replans that a report knows
@@ -114,7 +114,7 @@ class RecedingHorizon:
         full = max(self._method.max_iterations, type(self._method).max_iterations)
         problem, method = self._problem.starting_at(x), replace(self._method, max_iterations=full)
         solution = solve(problem, method, self._seed, policy=self._first)
-        if solution.status is Status.INTERRUPTED:
+        if solution.interrupted:
             raise KeyboardInterrupt
         if refusal(solution):
             solution.raise_for_status()
@@ -229,12 +229,13 @@ class RecedingHorizon:
         began, solution = time.perf_counter(), None
         stopwatch = Stopwatch(self._budget, lambda: self._closed or request.episode != self._episode)
         try:
-            solution = improved(request, self._later, self._seed, stopwatch)
+            with Held() as hold:
+                solution = improved(request, self._later, self._seed, stopwatch)
             message = refusal(solution)
         except Exception as error:
             message = f"{type(error).__name__}: {error}"
         seconds = time.perf_counter() - began
-        if solution is not None and solution.status is Status.INTERRUPTED and not stopwatch.stopped:
+        if hold.pressed or (solution is not None and solution.interrupted and not stopwatch.stopped):
             raise KeyboardInterrupt  # solve has answered Ctrl-C, which the control loop is to hear of
         with self._changed:
             if self._closed or request.episode != self._episode:

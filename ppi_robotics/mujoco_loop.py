@@ -15,6 +15,7 @@ import numpy as np
 from ppi_robotics.checks import as_finite
 from ppi_robotics.errors import ProblemError, SimulationError
 from ppi_robotics.gaussian import frozen
+from ppi_robotics.interruption import Held
 
 REPORTS = 100  # calls of `progress` a run
 REFRESH = 1 / 60  # seconds between pictures in the window
@@ -190,15 +191,20 @@ class Display:
 
 def _advance(simulation, steps, display, progress):
     """Make the steps; how they ended."""
-    try:
-        for done in range(1, steps + 1):
-            simulation.step()
-            if progress is not None and (done == steps or done % max(steps // REPORTS, 1) == 0):
-                progress(done, steps)
-            if not display.update():
-                return "closed"
-    except KeyboardInterrupt:
-        return "interrupted"
+    with Held() as hold:
+        try:
+            for done in range(1, steps + 1):
+                simulation.step()
+                if progress is not None and (done == steps or done % max(steps // REPORTS, 1) == 0):
+                    progress(done, steps)
+                if not display.update():
+                    return "closed"
+                if hold.pressed and done < steps:
+                    return "interrupted"
+        except KeyboardInterrupt:
+            if hold.insisted:
+                raise
+            return "interrupted"
     return "finished"
 
 

@@ -11,6 +11,7 @@ Source: *Unifying Entropy Regularization in Optimal Control*, arXiv 2512.06109, 
 """
 
 import math
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from ppi_robotics.checks import as_finite, check_count
 from ppi_robotics.distribution import with_error
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
+from ppi_robotics.interruption import Held
 from ppi_robotics.kernels.compiler import ROLLOUT_LANES
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
@@ -47,6 +49,7 @@ class PathIntegral:
       weight: l [1/cost].
       seed: of the noise.
       stage, state: where the rollouts start, t and x (nx,).
+      interrupted: whether Ctrl-C was pressed; the rollouts are those finished by then.
     """
 
     value: float
@@ -61,6 +64,7 @@ class PathIntegral:
     seed: int
     stage: int
     state: np.ndarray
+    interrupted: bool = False
 
     @property
     def reliable(self):
@@ -75,6 +79,8 @@ class PathIntegral:
             f"  {'first control':15s}{', '.join(with_error(*pair) for pair in pairs)}",
             f"  {'ESS':15s}{self.ess:.4g}",
         ]
+        if self.interrupted:
+            lines.append("interrupted: these are the rollouts finished by then")
         if self.diverged:
             lines.append(f"rollouts that diverged, at weight 0: {self.diverged}")
         if not self.reliable:
@@ -160,15 +166,13 @@ class Forward:
             log_weights, features = score(cost, final)
             return sums_of(log_weights, np.hstack((controls[:, 0] - center, features)), int(np.isinf(cost).sum()))
 
-        log, first, second, lost = None, None, None, 0
-        for part in in_threads(run, range(0, self.samples, chunk), self.threads):
-            log, first, second, lost = part if log is None else joined((log, first, second, lost), part)
+        (log, first, second, lost), done, interrupted = gathered(run, self.samples, chunk, self.threads)
         if not (first[:, 0, 0] > 0.0).all():
             raise ProblemError(
-                f"all {self.samples} rollouts diverged from state {problem.initial.mean} at stage {t}; "
+                f"all {done} rollouts diverged from state {problem.initial.mean} at stage {t}; "
                 "give a baseline whose rollouts stay finite"
             )
-        how = self.samples, lost, weight, int(self.seed), int(t), problem.initial.mean
+        how = done, lost, weight, int(self.seed), int(t), problem.initial.mean, interrupted
         return Sums(log, first, second, center, how)
 
     def _remaining(self, x, t):
@@ -188,7 +192,7 @@ class Sums:
       log: (m,) logarithms of the unit of the weights, for m weightings of the same rollouts.
       first, second: sums of e h h' and of e^2 h h', (m, 1 + nu + k, 1 + nu + k).
       center: (nu,), the baseline's mean first control.
-      how: samples, diverged, weight, seed, stage and state, as in `PathIntegral`.
+      how: samples, diverged, weight, seed, stage, state and interrupted, as in `PathIntegral`.
     """
 
     log: np.ndarray
@@ -240,6 +244,17 @@ def sums_of(log_weights, features, lost):
     # one matrix product for each weighting; the products of all at once would be an array of m N (1 + nu + k)^2
     first, second = (np.stack([(w[:, None] * h).T @ h for w in weights.T]) for weights in (e, e**2))
     return log, first, second, lost
+
+
+def gathered(run, samples, chunk, threads):
+    """Sums of `run` over samples in parts of a chunk, of how many, and whether Ctrl-C has ended them."""
+    total, done = None, 0
+    with Held() as hold, closing(in_threads(run, range(0, samples, chunk), threads)) as parts:
+        for part in parts:
+            total, done = part if total is None else joined(total, part), min(done + chunk, samples)
+            if hold.pressed and done >= 2:
+                break
+    return total, done, hold.pressed
 
 
 def joined(one, other):

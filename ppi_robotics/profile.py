@@ -139,7 +139,7 @@ def risk_profile(problem, ilqg, *, eta=None, theta=None, samples=1000, seed=0, t
 
     Raises:
       ProblemError: as `evaluate`, or if there is no weight.
-      KeyboardInterrupt: if it comes before every policy has finished its first chunk.
+      KeyboardInterrupt: as `evaluate`.
     """
     points = [RiskPoint(e, solution, None, None, name) for name, e, solution in _weighed("eta", _by_expansion(eta))]
     expansions = tuple(dict.fromkeys(point.expansion for point in points))

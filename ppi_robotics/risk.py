@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.interruption import Held
 from ppi_robotics.methods import LEQG, PPI
 from ppi_robotics.problem import Problem
 from ppi_robotics.solution import Status
@@ -70,23 +71,19 @@ def sweep_methods(problem, methods, seed, starts, follow):
     for method in methods:
         method.plan(problem)  # refuses what it cannot solve, before any work
     none = {"status": Status.INTERRUPTED, "breakdown": None, "trace": (), "starts": (), "seconds": 0.0}
+    none |= {"cost": math.nan, "interrupted": True}
     solutions, nearest, before = {}, {}, None
-    for method in sorted(methods, key=lambda method: abs(method.lambda_transition)):
-        if before is not None and interrupted(before):
-            before = solutions[method] = replace(before, cost=math.nan, method=method, **none)
-            continue
-        averse = method.lambda_transition < 0
-        warm = {"trajectory": warm_path(nearest[averse], method)} if nearest else {"starts": starts}
-        before = solutions[method] = solve(problem, method, seed, callback=follow(method), **warm)
-        if before.status.solved and before.sweep is not None:
-            nearest = nearest | {averse: before} if nearest else {True: before, False: before}
+    with Held() as stop:
+        for method in sorted(methods, key=lambda method: abs(method.lambda_transition)):
+            if before is not None and (before.interrupted or stop.pressed):
+                before = solutions[method] = replace(before, method=method, **none)
+                continue
+            averse = method.lambda_transition < 0
+            warm = {"trajectory": warm_path(nearest[averse], method)} if nearest else {"starts": starts}
+            before = solutions[method] = solve(problem, method, seed, callback=follow(method), **warm)
+            if before.status.solved and before.sweep is not None:
+                nearest = nearest | {averse: before} if nearest else {True: before, False: before}
     return tuple(solutions[method] for method in methods)
-
-
-def interrupted(solution):
-    """Whether Ctrl-C or a callback stopped a solve, which may have had its answer from an earlier start."""
-    statuses = (solution.status, *(start.status for start in solution.starts))
-    return Status.INTERRUPTED in statuses
 
 
 def warm_path(solution, method):

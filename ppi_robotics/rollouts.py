@@ -10,6 +10,7 @@ import math
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from ppi_robotics.checks import check_count, check_seed
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
+from ppi_robotics.interruption import Held
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
 
@@ -35,6 +37,7 @@ class Rollouts:
       first: index of the first sample.
       seed: of the noise.
       dt: seconds a stage; nan if not given.
+      interrupted: whether Ctrl-C was pressed; the samples are those finished by then.
     """
 
     x: np.ndarray
@@ -43,6 +46,7 @@ class Rollouts:
     first: int
     seed: int
     dt: float = math.nan
+    interrupted: bool = False
 
     def __post_init__(self):
         for array in (self.x, self.u, self.cost):
@@ -64,6 +68,8 @@ class Rollouts:
 def rollout(problem, policy, samples=1, seed=0, first=0, stochastic=False, threads=None):
     """Sample trajectories of a policy, all of them kept.
 
+    Ctrl-C returns the samples finished so far, marked `interrupted`.
+
     Args:
       problem: `Problem`.
       policy: `LinearGaussianPolicy` for the problem's plant and horizon.
@@ -78,6 +84,7 @@ def rollout(problem, policy, samples=1, seed=0, first=0, stochastic=False, threa
 
     Raises:
       ProblemError: if the policy does not fit the problem, or a number is out of range.
+      KeyboardInterrupt: if Ctrl-C is pressed twice before the samples under way are finished.
     """
     loop = closed_loop(problem, policy, seed, stochastic)
     check_count(samples, "samples", 1)
@@ -91,10 +98,15 @@ def rollout(problem, policy, samples=1, seed=0, first=0, stochastic=False, threa
     def run(start):
         part = slice(start, min(start + chunk, samples))
         loop.run(first + start, cost[part], final[part], x[part], u[part])
+        return part.stop
 
-    for _ in in_threads(run, range(0, samples, chunk), threads):
-        pass
-    return Rollouts(x, u, cost, first, seed, plant.dt)
+    done = 0
+    with Held() as hold, closing(in_threads(run, range(0, samples, chunk), threads)) as stops:
+        for stop in stops:
+            done = stop
+            if hold.pressed:
+                break
+    return Rollouts(x[:done], u[:done], cost[:done], first, seed, plant.dt, hold.pressed)
 
 
 def closed_loop(problem, policy, seed=0, stochastic=False, noisy=True, repeats=1):

@@ -147,6 +147,7 @@ class Solution:
       samples: `WeightedSamples` if the gains come from them, else None.
       proposal: what a method that samples would draw from next, else None.
       last_reference: state (nx,) that the model's last deviation is from; the others are the policy's references.
+      interrupted: whether Ctrl-C or a callback ended the search, which may have had its answer from an earlier start.
     """
 
     policy: LinearGaussianPolicy
@@ -166,6 +167,7 @@ class Solution:
     samples: WeightedSamples | None = None
     proposal: object = None
     last_reference: np.ndarray | None = None
+    interrupted: bool = False
 
     @property
     def value(self):
@@ -192,6 +194,8 @@ class Solution:
         """Why the solve stopped, in a sentence or two."""
         detail = f" ({self.breakdown})" if self.breakdown is not None else ""
         others = f"; best of {len(self.starts)} starts" if len(self.starts) > 1 else ""
+        if self.interrupted and self.status is not Status.INTERRUPTED:
+            others += "; interrupted before all starts had ended"
         return (
             f"{self.status.value}{detail} [{self.iterations} iterations, nominal cost {self.nominal_cost:.6g}{others}]"
         )

@@ -9,7 +9,8 @@ import numpy as np
 from ppi_robotics.checks import check_count, check_seed
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
-from ppi_robotics.guesses import cold_guess, warm_guess
+from ppi_robotics.guesses import cold_guess, still_guess, warm_guess
+from ppi_robotics.interruption import Held
 from ppi_robotics.messages import Breakdown, LocalModel, Sweep
 from ppi_robotics.methods import AICO, ILQG, LEQG, PPI
 from ppi_robotics.policy import LinearGaussianPolicy
@@ -43,12 +44,22 @@ def solve(problem, method, seed=0, starts=None, policy=None, trajectory=None, ca
       callback: called with every `Iteration`; returning True stops the solve.
 
     Returns:
-      `Solution`. Not converging is a status of it, never an exception, and Ctrl-C returns the best found so far.
+      `Solution`. Not converging is a status of it, never an exception, and Ctrl-C returns the best found so far, marked
+      `interrupted`; nothing better than the first guess's controls, if it comes that early.
 
     Raises:
       ProblemError: if an argument cannot be used.
+      KeyboardInterrupt: if Ctrl-C is pressed again before the answer to the first one is there.
     """
     began = time.perf_counter()
+    with Held() as stop:
+        runs = _run_starts(problem, method, seed, starts, policy, trajectory, callback, stop)
+        solution = to_solution(problem, lowest(runs)[0], runs, time.perf_counter() - began)
+    return replace(solution, interrupted=True) if stop.pressed and not solution.interrupted else solution
+
+
+def _run_starts(problem, method, seed, starts, policy, trajectory, callback, stop):
+    """`Run`s of all starts that are made; arguments as for `solve`, and the `Held` that knows of Ctrl-C."""
     check_task(problem, method)
     check_seed(seed)
     warm = policy is not None or trajectory is not None
@@ -57,15 +68,18 @@ def solve(problem, method, seed=0, starts=None, policy=None, trajectory=None, ca
     most = starts or (1 if warm else getattr(method, "starts", MOST_STARTS))
     runs = []
     for index in range(most):
-        run = Run(problem, method, index, callback, seed)
-        run.solve(
-            *(warm_guess(problem, policy, trajectory) if warm and index == 0 else cold_guess(problem, seed, index))
-        )
+        run = Run(problem, method, index, callback, seed, stop)
+        try:
+            guess = warm_guess(problem, policy, trajectory) if warm and index == 0 else cold_guess(problem, seed, index)
+            run.solve(*guess)
+        except KeyboardInterrupt:  # in a guess, or anywhere by a caller's own handler
+            if stop.insisted:
+                raise
+            run.give_up(*still_guess(problem))
         runs.append(run)
-        if run.stopped or (starts is None and agreed(problem, runs)):
+        if run.stopped or stop.pressed or (starts is None and agreed(problem, runs)):
             break
-    best = lowest(runs)[0]
-    return to_solution(problem, best, runs, time.perf_counter() - began)
+    return runs
 
 
 def check_task(problem, method):
@@ -127,10 +141,10 @@ class Outcome:
 class Run:
     """One start: the phases of a method from one guess, their trace, and the outcome that counts."""
 
-    def __init__(self, problem, method, index, callback, seed=0):
+    def __init__(self, problem, method, index, callback, seed, stop):
         self.seed = int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0])
         self.problem, self.method, self.index, self.callback = problem, method, index, callback
-        self.trace, self.stopped, self.outcome = [], False, None
+        self.trace, self.stopped, self.outcome, self.stop = [], False, None, stop
 
     def solve(self, x, u):
         """Run the phases one after the other, and the fallback where they do not converge."""
@@ -153,6 +167,10 @@ class Run:
             end = replace(best, status=status, breakdown=end.breakdown)
         self.outcome = end
 
+    def give_up(self, x, u):
+        """End without a solve, with controls that stand for the answer."""
+        self.stopped, self.outcome = True, replace(self._open_loop(x, u), status=Status.INTERRUPTED)
+
     def _serves(self, outcome):
         """Whether an outcome converged and, without noise, keeps the limits and meets the success criterion."""
         if not outcome.status.solved or outcome.policy is None or excess(outcome.x, self.problem.plant.state_limits):
@@ -167,10 +185,14 @@ class Run:
             for _ in range(self.method.max_iterations):
                 if iterate.status is not None:
                     break
+                if self.stop.pressed:
+                    raise KeyboardInterrupt
                 iterate, row = phase.advance(self.problem, iterate, len(self.trace) + 1)
                 if row is not None and self._report(row):
                     return iterate, Status.INTERRUPTED
         except KeyboardInterrupt:
+            if self.stop.insisted:
+                raise
             self.stopped = True
             return iterate, Status.INTERRUPTED
         return iterate, iterate.status or Status.MAX_ITERATIONS
@@ -252,6 +274,7 @@ def to_solution(problem, best, runs, seconds):
         trace=tuple(best.trace),
         starts=tuple(report(run) for run in runs),
         seconds=seconds,
+        interrupted=any(run.stopped for run in runs),
         method=best.method,
         samples=outcome.samples,
         proposal=outcome.proposal,

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from rich.console import Console
 
 import ppi_robotics as ppi
 from plants import CartPole
-from ppi_robotics import commands, risk
+from ppi_robotics import commands, evaluation, risk
 from ppi_robotics.__main__ import main
 
 ROOT = Path(__file__).parent.parent
@@ -235,7 +236,7 @@ def test_risk_has_weights_of_its_own(capsys):
     assert 0.0 in etas
 
 
-def test_interrupting_a_sweep_writes_nothing(capsys, monkeypatch):
+def test_interrupting_a_sweep_shows_what_is_solved_and_writes_nothing(capsys, monkeypatch):
     whole = risk.solve
 
     def cut(problem, method, seed, callback, **others):
@@ -244,7 +245,8 @@ def test_interrupting_a_sweep_writes_nothing(capsys, monkeypatch):
     monkeypatch.setattr(risk, "solve", cut)
     code, output, errors = run(capsys, "risk", "cartpole", "--out", "a")
     assert code == 130
-    assert output == ""
+    assert "PPI (η = 0)" in output
+    assert "interrupted: these are the results until then" in output
     assert errors.splitlines()[-1] == "interrupted; written so far: nothing"
     assert not list(Path().iterdir())
 
@@ -480,9 +482,50 @@ def test_interruption_keeps_the_best_policy_and_says_so(capsys, monkeypatch):
     monkeypatch.setattr(ppi, "solve", cut)
     code, output, errors = run(capsys, "swingup", "cartpole", "--out", "a", "--json")
     assert code == 130
-    assert output == ""
+    facts = only_json(output)
+    assert facts["interrupted"]
+    assert (facts["status"], facts["iterations"]) == ("interrupted", 5)
+    assert "mean" not in facts
     assert errors.splitlines()[-1] == "interrupted; written so far: a/policy.npz"
     assert ppi.LinearGaussianPolicy.load("a/policy.npz").plant == "cartpole"
+
+
+@pytest.fixture
+def _ctrl_c():
+    """Ctrl-C raises KeyboardInterrupt, also in a test process that ignores the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c")
+@pytest.mark.parametrize("command", ["evaluate cartpole a.npz", "compare cartpole a.npz b.npz"])
+def test_interrupted_commands_show_the_samples_that_are_finished(capsys, monkeypatch, policy, command):
+    policy.save("a.npz")
+    policy.save("b.npz")
+    monkeypatch.setattr(evaluation, "_chunk", lambda _: 64)
+
+    def press(say, name):
+        return lambda done, total: done == 640 < total and signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(commands.work, "count_rollouts", press)
+    monkeypatch.setattr(commands.compare, "count_rollouts", press)
+    code, output, errors = run(capsys, *command.split(), "--samples", "100000", "--json")
+    facts = only_json(output)
+    assert code == 130
+    assert facts["interrupted"]
+    assert errors.splitlines()[-1] == "interrupted; written so far: nothing"
+    samples = facts["samples"] if "samples" in facts else facts["evaluations"]["a"]["samples"]
+    assert samples == 640
+    code, output, _ = run(capsys, *command.split(), "--samples", "640", "--json")
+    again = only_json(output)
+    assert code == 0
+    assert not again["interrupted"]
+    assert again.get("mean") == facts.get("mean")
+    assert again.get("differences") == facts.get("differences")
+    _, output, _ = run(capsys, *command.split(), "--samples", "100000")
+    assert "640 noisy rollouts" in output
+    assert "interrupted: these are the results until then" in output
 
 
 def test_interruption_before_anything_is_written(capsys, monkeypatch):

@@ -301,12 +301,12 @@ def test_ctrl_c_between_the_policies_of_a_chunk_drops_the_chunk(problem, monkeyp
         np.testing.assert_array_equal(table.evaluations[name].cost, alone.cost)
 
 
-def test_ctrl_c_before_the_first_chunk_is_raised_and_after_the_last_ignored(problem, monkeypatch):
+def test_interruption_before_the_first_chunk_is_raised_and_after_the_last_noted(problem, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
     result = ppi.evaluate(problem, make_policy(), samples=100, progress=interrupted)
-    assert (result.samples, result.interrupted) == (100, False)
+    assert (result.samples, result.interrupted) == (100, True)
     monkeypatch.setattr(evaluation, "in_threads", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ppi.evaluate(problem, make_policy(), samples=100)

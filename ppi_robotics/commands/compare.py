@@ -28,17 +28,21 @@ def compare(
     if len(policies) < 2:
         raise ProblemError(f"one policy, '{policies[0]}', is given; compare needs two or more, evaluate takes one")
     problem, loaded = load_policies(plant, noise, policies, samples, seed)
+    table = None
     with session(problem, out) as files:
         with progress("evaluating") as say:
             table = ppi.compare(problem, loaded, samples, seed, progress=count_rollouts(say, "all policies"))
         stop_if(table.interrupted)
         if out is not None:
             draw_costs(table.evaluations, files)
+    if table is None:
+        return files.end(1)
     if as_json:
         evaluations = {name: evaluate_facts(result) for name, result in table.evaluations.items()}
         differences = {name: vars(difference) for name, difference in table.differences.items()}
         facts = {"reference": table.reference, "evaluations": evaluations, "differences": differences}
-        return show_json(setting(problem, None, seed) | facts | {"files": files.written})
+        show_json(setting(problem, None, seed) | facts | files.facts())
+        return files.end(0)
     from ppi_robotics.distribution import with_error
 
     columns = {name: evaluate_rows(result) for name, result in table.evaluations.items()}
@@ -46,5 +50,5 @@ def compare(
         columns[name][f"difference to {table.reference}"] = with_error(difference.mean, difference.standard_error)
         columns[name]["95 % interval"] = "{:.4g} to {:.4g}".format(*difference.interval)
         columns[name]["cheaper in"] = f"{100 * difference.wins:.4g} %"
-    show_table(heading(problem, seed, samples), columns, files)
-    return 0
+    show_table(heading(problem, seed, table.evaluations[table.reference].samples), columns, files)
+    return files.end(0)

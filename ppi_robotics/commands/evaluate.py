@@ -2,7 +2,7 @@
 
 from ppi_robotics.commands.arguments import Json, NoiseLevel, Out, PlantName, PolicyFile, Samples, Seed, load_policies
 from ppi_robotics.commands.output import evaluate_facts, evaluate_rows, heading, setting, show_json, show_table
-from ppi_robotics.commands.work import draw_figures, run_evaluate, session
+from ppi_robotics.commands.work import draw_figures, run_evaluate, session, stop_if
 
 
 def evaluate(
@@ -17,12 +17,17 @@ def evaluate(
     """Estimate the cost of a policy under noise; with --out also draw trajectory.png and cost.png."""
     problem, loaded = load_policies(plant, noise, [policy], samples, seed)
     ((name, loaded),) = loaded.items()
+    results = {}
     with session(problem, out) as files:
-        results = {name: run_evaluate(problem, loaded, name, samples, seed)}
+        results[name] = run_evaluate(problem, loaded, name, samples, seed)
+        stop_if(results[name].interrupted)
         if out is not None:
             draw_figures(problem, loaded, name, results, files)
+    if not results:
+        return files.end(1)
     if as_json:
         facts = {"policy": str(policy)} | setting(problem, None, seed)
-        return show_json(facts | evaluate_facts(results[name]) | {"files": files.written})
-    show_table(heading(problem, seed, samples), {name: evaluate_rows(results[name])}, files)
-    return 0
+        show_json(facts | evaluate_facts(results[name]) | files.facts())
+    else:
+        show_table(heading(problem, seed, results[name].samples), {name: evaluate_rows(results[name])}, files)
+    return files.end(0)

@@ -37,7 +37,7 @@ from ppi_robotics.commands.output import (
     solve_facts,
     solve_rows,
 )
-from ppi_robotics.commands.work import draw_figures, run_evaluate, run_solve, session, write_figure
+from ppi_robotics.commands.work import draw_figures, run_evaluate, run_solve, session, stop_if, write_figure
 from ppi_robotics.errors import ProblemError
 
 Model = Annotated[
@@ -107,31 +107,56 @@ def mujoco(
         from ppi_robotics import rendering
 
         rendering.check_path(video)
+    told, solved = Told(), False
     with session(problem, out or Path("out", folder)) as files:
         facts = setting(problem, method, seed) | {"task": task, "dt": problem.plant.dt}
         starts = starts or STARTS.get(task)
         if mpc:
-            solved, found, rows = replanned(problem, method, seed, starts, viewer, video, files)
+            solved = replanned(problem, method, seed, starts, viewer, video, files, told)
         else:
-            solved, found, rows = solved_once(problem, method, seed, starts, samples, viewer, video, files)
+            solved = solved_once(problem, method, seed, starts, samples, viewer, video, files, told)
+    if not told.rows:
+        return files.end(1)
     if as_json:
-        show_json(facts | found | {"files": files.written})
+        show_json(facts | told.facts | files.facts())
     else:
-        show_table(f"{task}, {heading(problem, seed, None if mpc else samples)}", {label(method): rows}, files)
-    return 0 if solved else 1
+        show_table(f"{task}, {heading(problem, seed, None if mpc else samples)}", {label(method): told.rows}, files)
+    return files.end(0 if solved else 1)
 
 
-def solved_once(problem, method, seed, starts, samples, viewer, video, files):
-    """Whether one solve meets the task, and what is to be told about it for JSON and for a table."""
+class Told:
+    """What is to be told about a task, gathered as it becomes known.
+
+    Attributes:
+      facts: for JSON.
+      rows: for a table.
+    """
+
+    def __init__(self):
+        self.facts, self.rows = {}, {}
+
+    def add(self, facts, rows):
+        """Tell more."""
+        self.facts |= facts
+        self.rows |= rows
+
+
+def solved_once(problem, method, seed, starts, samples, viewer, video, files, told):
+    """Whether one solve meets the task."""
     name = label(method)
     solution = run_solve(problem, method, seed, starts, files)
     met = bool(problem.success(solution.x[-1:])[0])
+    facts = solve_facts(solution) | {"success": met, "policy": files.policy}
+    told.add(facts, solve_rows(solution) | {"success without noise": "yes" if met else "no"})
+    stop_if(solution.interrupted)
     if solution.status.solved and not met:
         remark(
             f"{name} converged, but its policy misses the task at the end even without noise; give more stages with "
             "--horizon, more --starts, or a goal within reach"
         )
     results = {name: run_evaluate(problem, solution.policy, name, samples, seed)}
+    told.add(evaluate_facts(results[name]), evaluate_rows(results[name]))
+    stop_if(results[name].interrupted)
     shown = draw_figures(problem, solution.policy, name, results, files)
     if shown is not None:
         film(problem.plant, shown[0], video, files)
@@ -139,19 +164,16 @@ def solved_once(problem, method, seed, starts, samples, viewer, video, files):
         from ppi_robotics.commands.mujoco_simulation import show
 
         show(problem, solution.policy, seed)
-    found = (
-        solve_facts(solution) | {"success": met} | evaluate_facts(results[name]) | {"policy": files.facts()["policy"]}
-    )
-    rows = solve_rows(solution) | {"success without noise": "yes" if met else "no"} | evaluate_rows(results[name])
-    return solution.status.solved and met, found, rows
+    return solution.status.solved and met
 
 
-def replanned(problem, method, seed, starts, viewer, video, files):
-    """Whether receding-horizon control meets the task, and what is to be told about it for JSON and for a table."""
+def replanned(problem, method, seed, starts, viewer, video, files, told):
+    """Whether receding-horizon control meets the task."""
     from ppi_robotics import plotting
     from ppi_robotics.commands.mujoco_simulation import run_mpc
 
     loop = run_mpc(problem, method, seed, starts, viewer)
+    told.add(loop_facts(loop), loop_rows(loop))
     with progress("drawing the picture"):
         figure = plotting.trajectory(problem.plant, loop.rollouts, name=label(method))[0].figure
         figure.legends[0].remove()  # a single run has no spread
@@ -159,7 +181,7 @@ def replanned(problem, method, seed, starts, viewer, video, files):
     film(problem.plant, loop.rollouts.x[0], video, files)
     if not loop.success:
         remark(f"{label(method)} misses the task after {problem.horizon} stages; give more with --horizon")
-    return loop.success, loop_facts(loop), loop_rows(loop)
+    return loop.success
 
 
 def loop_facts(loop):

@@ -45,6 +45,7 @@ def run_mpc(problem, method, seed, starts, viewer):
     """`Loop` of replanning at every stage for as many stages as the horizon has, with a live line of progress."""
     plant, rng, name = problem.plant, np.random.default_rng(seed), label(method)
     first, x = run_solve(problem, method, seed, starts), start(problem, rng)
+    stop_if(first.interrupted)
     short = replace(method, max_iterations=REPLAN_ITERATIONS)
     with progress(f"{name}: replanning") as say:
         with ppi.RecedingHorizon(problem, short, seed=seed, policy=first.policy) as mpc:

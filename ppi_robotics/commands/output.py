@@ -87,6 +87,8 @@ def show_rows(title, rows, files):
     for row in rows[1:]:
         table.add_row(*row)
     print_table(table)
+    if files.interrupted:
+        OUTPUT.print("interrupted: these are the results until then", soft_wrap=True)
     if files.written:
         inside = f"{files.folder}{os.sep}"
         names = [path.removeprefix(inside) for path in files.written if path.startswith(inside)]

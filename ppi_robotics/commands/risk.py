@@ -23,7 +23,18 @@ from ppi_robotics.commands.arguments import (
     make_problem,
     weights_of,
 )
-from ppi_robotics.commands.output import heading, label, progress, remark, setting, show_json, show_rows
+from ppi_robotics.commands.output import (
+    heading,
+    label,
+    progress,
+    remark,
+    setting,
+    show_json,
+    show_rows,
+    show_table,
+    solve_facts,
+    solve_rows,
+)
 from ppi_robotics.commands.work import (
     count_iterations,
     count_rollouts,
@@ -57,18 +68,33 @@ def risk(
     plant = make_plant(plant, noise)
     methods = chosen_methods(ETAS if eta is None and theta is None else eta, theta, expansion)
     problem = make_problem(plant, horizon)
+    solutions, profile = [], None
     with session(problem, out or Path("out", plant.name)) as files:
-        solutions = solve_all(problem, methods, seed, starts)
+        solve_all(problem, methods, seed, starts, solutions)
         ilqg = run_solve(problem, ppi.ILQG(), seed, starts)
+        stop_if(ilqg.interrupted)
         profile = evaluate_all(problem, solutions, ilqg, samples, seed)
+        stop_if(profile.interrupted)
         write_csv(profile, files)
         draw_risk(profile, files)
-    if as_json:
+    if profile is None:
+        show_solved(problem, [solution for solution in solutions if solution.trace], seed, files, as_json)
+    elif as_json:
         facts = setting(problem, None, seed) | {"samples": samples}
-        show_json(facts | {"rows": profile.rows(), "ilqg": profile.ilqg.row(), "files": files.written})
+        show_json(facts | {"rows": profile.rows(), "ilqg": profile.ilqg.row()} | files.facts())
     else:
         show_rows(heading(problem, seed, samples), profile.texts(), files)
-    return 0 if all(solution.status.solved for solution in solutions) else 1
+    return files.end(0 if all(solution.status.solved for solution in solutions) else 1)
+
+
+def show_solved(problem, solutions, seed, files, as_json):
+    """Print how solves ended that were not evaluated."""
+    if as_json and solutions:
+        rows = [setting(problem, solution.method, seed) | solve_facts(solution) for solution in solutions]
+        show_json(setting(problem, None, seed) | {"rows": rows} | files.facts())
+    elif solutions:
+        columns = {label(solution.method): solve_rows(solution) for solution in solutions}
+        show_table(heading(problem, seed), columns, files)
 
 
 def chosen_methods(eta, theta, expansion):
@@ -84,21 +110,20 @@ def chosen_methods(eta, theta, expansion):
     return methods if theta is None else methods + methods_at(ppi.LEQG(0), theta=weights_of("--theta", theta))
 
 
-def solve_all(problem, methods, seed, starts):
-    """`Solution`s of the methods, with a live line of progress."""
+def solve_all(problem, methods, seed, starts, solutions):
+    """Append the `Solution`s of the methods to a list, with a live line of progress."""
     from ppi_robotics.profile import expansion_name
-    from ppi_robotics.risk import interrupted, sweep_methods
+    from ppi_robotics.risk import sweep_methods
 
-    solutions, groups = [], {}
+    groups = {}
     for method in methods:
         groups.setdefault(expansion_name(method), []).append(method)
     with progress("solving") as say:
         for group in groups.values():
             solutions += sweep_methods(problem, group, seed, starts, lambda m: count_iterations(say, label(m)))
-            stop_if(any(map(interrupted, solutions)))
+            stop_if(any(solution.interrupted for solution in solutions))
     for solution in solutions:
         remark_unless_solved(solution, label(solution.method))
-    return solutions
 
 
 def evaluate_all(problem, solutions, ilqg, samples, seed):
@@ -114,9 +139,7 @@ def evaluate_all(problem, solutions, ilqg, samples, seed):
             theta[method.theta] = solution
     with progress("evaluating") as say:
         count = count_rollouts(say, "all policies")
-        profile = ppi.risk_profile(problem, ilqg, eta=eta, theta=theta, samples=samples, seed=seed, progress=count)
-    stop_if(profile.interrupted)
-    return profile
+        return ppi.risk_profile(problem, ilqg, eta=eta, theta=theta, samples=samples, seed=seed, progress=count)
 
 
 def write_csv(profile, files):

@@ -19,7 +19,7 @@ from ppi_robotics.commands.arguments import (
     make_problem,
 )
 from ppi_robotics.commands.output import heading, label, setting, show_json, show_table, solve_facts, solve_rows
-from ppi_robotics.commands.work import exit_code, run_solve, session
+from ppi_robotics.commands.work import exit_code, run_solve, session, stop_if
 
 
 def solve(
@@ -38,10 +38,15 @@ def solve(
     problem = make_problem(make_plant(plant, noise), horizon)
     method = make_method(method, eta, theta, problem.horizon)
     check_counts(seed, starts)
+    solution = None
     with session(problem, out or Path("out", plant)) as files:
         solution = run_solve(problem, method, seed, starts, files)
+        stop_if(solution.interrupted)
+    if solution is None:
+        return files.end(1)
     if as_json:
-        show_json(setting(problem, method, seed) | solve_facts(solution) | files.facts())
+        facts = setting(problem, method, seed) | solve_facts(solution)
+        show_json(facts | {"policy": files.policy} | files.facts())
     else:
         show_table(heading(problem, seed), {label(method): solve_rows(solution)}, files)
-    return exit_code(solution)
+    return files.end(exit_code(solution))

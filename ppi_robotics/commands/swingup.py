@@ -31,7 +31,7 @@ from ppi_robotics.commands.output import (
     solve_facts,
     solve_rows,
 )
-from ppi_robotics.commands.work import draw_figures, exit_code, run_evaluate, run_solve, session
+from ppi_robotics.commands.work import draw_figures, exit_code, run_evaluate, run_solve, session, stop_if
 
 
 def swingup(
@@ -67,26 +67,44 @@ def swing_up(problem, method, seed, starts, samples, folder, as_json, draw_more=
       0 if solved, else 1.
     """
     methods, name = {label(m): m for m in (method, ppi.ILQG())}, label(method)
+    solutions, results = {}, {}
     with session(problem, folder) as files:
-        solutions = {n: run_solve(problem, m, seed, starts, files if n == name else None) for n, m in methods.items()}
-        results = {n: run_evaluate(problem, s.policy, n, samples, seed) for n, s in solutions.items()}
+        for n, m in methods.items():
+            solutions[n] = run_solve(problem, m, seed, starts, files if n == name else None)
+            stop_if(solutions[n].interrupted)
+        for n, solution in solutions.items():
+            results[n] = run_evaluate(problem, solution.policy, n, samples, seed)
+            stop_if(results[n].interrupted)
         draw_figures(problem, solutions[name].policy, name, results, files, animate=True)
         if draw_more is not None:
             draw_more(solutions[name], files)
-    facts = setting(problem, method, seed) | files.facts()
-    facts |= solve_facts(solutions[name]) | evaluate_facts(results[name])
-    columns = {n: solve_rows(solutions[n]) | evaluate_rows(results[n]) for n in methods}
-    if name != "iLQG":
-        facts["ilqg"] = solve_facts(solutions["iLQG"]) | evaluate_facts(results["iLQG"])
-        if not any(result.diverged for result in results.values()):
+    if not solutions:
+        return files.end(1)
+    facts, columns = tell(solutions, results, name)
+    if as_json:
+        show_json(setting(problem, method, seed) | {"policy": files.policy} | files.facts() | facts)
+    else:
+        show_table(heading(problem, seed, samples), columns, files)
+    return files.end(exit_code(solutions[name]))
+
+
+def tell(solutions, results, name):
+    """What is known about the method of this name beside iLQG, for JSON and for a table; each may be missing."""
+    found, columns = {}, {}
+    for n, solution in solutions.items():
+        found[n], columns[n] = solve_facts(solution), solve_rows(solution)
+        if n in results:
+            found[n] |= evaluate_facts(results[n])
+            columns[n] |= evaluate_rows(results[n])
+    facts = found[name]
+    if name != "iLQG" and "iLQG" in found:
+        facts["ilqg"] = found["iLQG"]
+        alike = len(results) == 2 and len({result.samples for result in results.values()}) == 1
+        if alike and not any(result.diverged for result in results.values()):
             from ppi_robotics.distribution import with_error
 
             # sample i meets the same noise under both policies
             paired = ppi.Evaluation(results[name].cost - results["iLQG"].cost)
             columns[name]["difference to iLQG"] = with_error(paired.mean, paired.standard_error)
             facts["difference"] = {"mean": paired.mean, "standard_error": paired.standard_error}
-    if as_json:
-        show_json(facts)
-    else:
-        show_table(heading(problem, seed, samples), columns, files)
-    return exit_code(solutions[name])
+    return facts, columns

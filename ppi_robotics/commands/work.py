@@ -26,13 +26,14 @@ class Files:
     Attributes:
       folder: path, or None if nothing is to be written.
       written: paths of the files so far.
+      interrupted: whether Ctrl-C ended the work, so that results are those of until then.
 
     Raises:
       ProblemError: if the folder cannot be made or written to.
     """
 
     def __init__(self, folder):
-        self.folder, self.written = folder, []
+        self.folder, self.written, self.interrupted = folder, [], False
         if folder is None:
             return
         try:
@@ -44,6 +45,11 @@ class Files:
             reason = "cannot be written to" if nearest.is_dir() else "is no folder"
             raise ProblemError(f"--out is '{folder}', but '{nearest}' {reason}; give a folder that can be made")
 
+    @property
+    def policy(self):
+        """Path of the policy of a solve."""
+        return str(self.folder / "policy.npz")
+
     def write(self, name, save):
         """Write a file by a function of its path."""
         try:
@@ -54,31 +60,43 @@ class Files:
         self.written.append(str(self.folder / name))
 
     def facts(self):
-        """The files, for JSON."""
-        return {"policy": str(self.folder / "policy.npz"), "files": self.written}
+        """The files and whether the work was interrupted, for JSON."""
+        return {"files": self.written, "interrupted": self.interrupted}
+
+    def end(self, code):
+        """The exit code, unless the work was interrupted.
+
+        Raises:
+          Interrupted: then; it says what is written.
+        """
+        if self.interrupted:
+            raise Interrupted(f"interrupted; written so far: {', '.join(self.written) or 'nothing'}")
+        return code
 
 
 @contextmanager
 def session(problem, folder):
-    """The `Files` of a command; within, compiling is announced and Ctrl-C says what is written."""
+    """The `Files` of a command; within, compiling is announced, and Ctrl-C ends the body and is noted in the files."""
     files, notice, log = Files(folder), CompileNotice(problem.plant.name), logging.getLogger("ppi_robotics")
     log.addHandler(notice)
     try:
         yield files
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; written so far: {', '.join(files.written) or 'nothing'}") from None
+        files.interrupted = True
     finally:
         log.removeHandler(notice)
 
 
 def run_solve(problem, method, seed, starts, files=None):
-    """`Solution`, with a live line of progress; its policy is written at once if there are files."""
+    """`Solution`, with a live line of progress; its policy is written at once if there are files.
+
+    Where Ctrl-C ended it, the caller is to keep it and to `stop_if`.
+    """
     name = label(method)
     with progress(f"{name}: solving") as say:
         solution = ppi.solve(problem, method, seed=seed, starts=starts, callback=count_iterations(say, name))
     if files is not None:
         files.write("policy.npz", solution.policy.save)
-    stop_if(ppi.Status.INTERRUPTED in {solution.status, *(start.status for start in solution.starts)})
     remark_unless_solved(solution, name)
     return solution
 
@@ -95,11 +113,9 @@ def remark_unless_solved(solution, name):
 
 
 def run_evaluate(problem, policy, name, samples, seed):
-    """`Evaluation`, with a live line of progress."""
+    """`Evaluation`, with a live line of progress; where Ctrl-C ended it, as for `run_solve`."""
     with progress(f"{name}: evaluating") as say:
-        result = ppi.evaluate(problem, policy, samples, seed, progress=count_rollouts(say, name))
-    stop_if(result.interrupted)
-    return result
+        return ppi.evaluate(problem, policy, samples, seed, progress=count_rollouts(say, name))
 
 
 def count_iterations(say, name):
@@ -118,7 +134,7 @@ def count_rollouts(say, name):
 
 
 def stop_if(interrupted):
-    """Go on with Ctrl-C where a solve or an evaluation returned what it had."""
+    """Go on with Ctrl-C where a solve or an evaluation has returned what it had, and that is kept."""
     if interrupted:
         raise KeyboardInterrupt
 
@@ -134,6 +150,7 @@ def draw_figures(problem, policy, name, results, files, animate=False):
     from ppi_robotics.rollouts import nominal_rollout
 
     rollouts = ppi.rollout(problem, policy, min(results[name].samples, DRAWN), results[name].seed)
+    stop_if(rollouts.interrupted)
     finite = np.flatnonzero(np.isfinite(rollouts.cost))
     if not len(finite):
         remark(f"{name}: every rollout diverged, there is nothing to draw")

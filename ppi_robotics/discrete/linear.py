@@ -21,8 +21,7 @@ from ppi_robotics.distribution import with_error
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen, log_sum
 from ppi_robotics.kernels import linear
-from ppi_robotics.path_integrals import RELIABLE, Sums, check_weight, joined, sums_of
-from ppi_robotics.rollouts import in_threads
+from ppi_robotics.path_integrals import RELIABLE, Sums, check_weight, gathered, sums_of
 
 CHUNK = 2**16  # sampled trajectories a task
 SAME = 1e-8  # difference of baselines, beyond rounding, from which on components do not have the same
@@ -167,6 +166,7 @@ class TableIntegral:
       infinite: how many of infinite cost, at weight 0.
       weight: l.
       stage, state: where they start.
+      interrupted: whether Ctrl-C was pressed; the trajectories are those finished by then.
     """
 
     value: float
@@ -180,6 +180,7 @@ class TableIntegral:
     seed: int
     stage: int
     state: int
+    interrupted: bool = False
 
     @property
     def reliable(self):
@@ -192,6 +193,7 @@ class TableIntegral:
             f"path integral over {self.samples} trajectories, seed {self.seed}, weight {self.weight:g}: "
             f"value {with_error(self.value, self.standard_error)}, "
             f"policy {', '.join(with_error(*pair) for pair in pairs)}, ESS {self.ess:.4g}"
+            f"{'; interrupted' if self.interrupted else ''}"
         )
 
 
@@ -231,15 +233,14 @@ def sample_integral(mdp, weight, state, stage=0, samples=10_000, seed=0, baselin
         features[np.arange(count), actions] = 1.0
         return sums_of(-weight * cost[:, None], features, int(np.isinf(cost).sum()))
 
-    log, first, second, lost = None, None, None, 0
-    for part in in_threads(run, range(0, samples, CHUNK), threads):
-        log, first, second, lost = part if log is None else joined((log, first, second, lost), part)
+    (log, first, second, lost), done, interrupted = gathered(run, samples, CHUNK, threads)
     if not first[0, 0, 0] > 0.0:
-        raise ProblemError(f"all {samples} trajectories from state {state} have infinite cost; give another baseline")
-    sums = Sums(log, first, second, np.empty(0), (samples, lost, weight, int(seed), int(stage), int(state)))
+        raise ProblemError(f"all {done} trajectories from state {state} have infinite cost; give another baseline")
+    how = done, lost, weight, int(seed), int(stage), int(state), interrupted
+    sums = Sums(log, first, second, np.empty(0), how)
     value, error, ess = sums.value(0)
     policy = (frozen(part) for part in sums.means(0))
-    return TableIntegral(value, error, *policy, ess, samples, lost, weight, int(seed), int(stage), int(state))
+    return TableIntegral(value, error, *policy, ess, *how)
 
 
 def _chains(mdp, log_rho, T):

@@ -1,10 +1,12 @@
 """Rollouts of sampled control sequences, on all processors."""
 
+from contextlib import closing
 from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
 
+from ppi_robotics.interruption import check
 from ppi_robotics.kernels.compiler import ROLLOUT_LANES
 from ppi_robotics.rollouts import CHUNK, in_threads
 from ppi_robotics.sampling.temperature import entropic
@@ -64,8 +66,9 @@ def run_trials(problem, proposal, push, seed, first, noise_draws, weight, record
     if loop.few >= N:
         loop.run(first * repeats, cost, final, x, u, push=push, stages=stages, threads=None)
     else:
-        for _ in in_threads(run, range(0, len(push), rows)):
-            pass
+        with closing(in_threads(run, range(0, len(push), rows))) as parts:
+            for _ in parts:
+                check()
     if np.isfinite(walls).any():
         cost[((x < walls[:, 0]) | (x > walls[:, 1])).any(axis=(1, 2))] = np.inf
     to_go = None if stages is None else np.cumsum(stages[:, ::-1], axis=1)[:, ::-1]

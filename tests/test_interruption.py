@@ -1,0 +1,325 @@
+"""Ctrl-C: the first is answered with what there is, wherever it comes, and the second is raised."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import ppi_robotics as ppi
+from plants import CartPole
+from ppi_robotics import guesses, interruption, rollouts, solver
+from ppi_robotics.interruption import Handler, Held
+
+STAGES = {  # of a start: what is called there
+    "guess": (solver, "cold_guess"),
+    "iteration": (solver.Run, "_report"),
+    "last sweep": (solver.Run, "_finish"),
+    "last rollout": (solver, "nominal_rollout"),
+}
+
+
+@pytest.fixture(autouse=True)
+def python_handler():
+    """Ctrl-C raises KeyboardInterrupt, also in a test process that ignores the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+
+
+@pytest.fixture(scope="module")
+def problem():
+    plant = CartPole()
+    return ppi.Problem(plant, plant.swing_up_cost(), plant.hanging, 150)
+
+
+def press_at(monkeypatch, where, call=1):
+    """Press Ctrl-C when something is called for the n-th time, before it does its work."""
+    owner, name = where
+    whole, calls = getattr(owner, name), []
+
+    def pressed(*arguments, **options):
+        calls.append(name)
+        if len(calls) == call:
+            signal.raise_signal(signal.SIGINT)
+        return whole(*arguments, **options)
+
+    monkeypatch.setattr(owner, name, pressed)
+
+
+def press_in_start(monkeypatch, number, stage):
+    """Press Ctrl-C when a stage of a start is reached for the first time."""
+    whole, begun = solver.Run.__init__, []
+
+    def begin(run, *arguments):
+        whole(run, *arguments)
+        begun.append(run)
+        if len(begun) == number:
+            press_at(monkeypatch, STAGES[stage])
+
+    monkeypatch.setattr(solver.Run, "__init__", begin)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_ctrl_c_in_the_first_start_returns_its_policy(problem, monkeypatch, stage):
+    press_in_start(monkeypatch, 1, stage)
+    solution = ppi.solve(problem, ppi.PPI(0.1), starts=4)
+    assert solution.interrupted
+    assert np.isfinite(solution.policy.K).all()
+    assert np.isfinite(solution.nominal_cost)
+    assert len(solution.starts) == 1
+    late = stage in ("last sweep", "last rollout")  # the start has converged by then
+    assert solution.status is (ppi.Status.CONVERGED if late else ppi.Status.INTERRUPTED)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_ctrl_c_in_a_later_start_returns_the_best_of_those_before(problem, monkeypatch, stage):
+    press_in_start(monkeypatch, 3, stage)
+    solution = ppi.solve(problem, ppi.PPI(0.1), starts=5)
+    monkeypatch.undo()
+    assert solution.interrupted
+    assert "interrupted" in solution.explain()
+    assert len(solution.starts) == 3
+    before = ppi.solve(problem, ppi.PPI(0.1), starts=2)
+    assert solution.status is before.status is ppi.Status.CONVERGED
+    assert solution.nominal_cost <= before.nominal_cost * (1 + 1e-6)
+
+
+def test_ctrl_c_in_the_swing_of_a_guess_gives_the_guess_up(problem, monkeypatch):
+    """Trying swings takes as long as a solve."""
+    press_at(monkeypatch, (guesses, "eigenfrequencies"))
+    monkeypatch.setattr(guesses, "from_controls", only_without_controls(guesses.from_controls))
+    solution = ppi.solve(problem, ppi.ILQG(), starts=3)
+    assert solution.status.solved
+    assert solution.interrupted
+    assert [start.iterations for start in solution.starts][1:] == [0]
+
+
+def only_without_controls(whole):
+    calls = []
+
+    def checked(problem, u):
+        calls.append(u)
+        assert len(calls) == 1 or not u.any()
+        return whole(problem, u)
+
+    return checked
+
+
+@pytest.mark.parametrize("where", [(solver, "lowest"), (solver, "to_solution")])
+def test_ctrl_c_after_the_last_start_is_told(problem, monkeypatch, where):
+    press_at(monkeypatch, where)
+    solution = ppi.solve(problem, ppi.PPI(0.1), starts=2)
+    assert solution.interrupted
+    assert solution.status.solved
+    assert len(solution.starts) == 2
+
+
+def test_a_solve_that_had_no_time_answers_with_the_guess(problem, monkeypatch):
+    press_in_start(monkeypatch, 1, "guess")
+    solution = ppi.solve(problem, ppi.ILQG())
+    assert solution.status is ppi.Status.INTERRUPTED
+    assert solution.iterations == 0
+    assert [start.status for start in solution.starts] == [ppi.Status.INTERRUPTED]
+    assert not solution.policy.K.any()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_handler_of_the_callers_own_loses_one_start_at_most(problem, monkeypatch, stage):
+    """Nothing is held back then, and the exception may come from anywhere."""
+
+    def own(_number, _frame):
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, own)
+    press_in_start(monkeypatch, 2, stage)
+    solution = ppi.solve(problem, ppi.PPI(0.1), starts=5)
+    assert signal.signal(signal.SIGINT, signal.default_int_handler) is own
+    assert solution.interrupted
+    assert solution.status.solved
+    assert len(solution.starts) == 2
+
+
+def test_a_callback_that_raises_keeps_what_is_found(problem):
+    def stop(row):
+        if row.index == 3:
+            raise KeyboardInterrupt
+
+    solution = ppi.solve(problem, ppi.ILQG(), callback=stop)
+    assert solution.interrupted
+    assert solution.status is ppi.Status.INTERRUPTED
+    assert solution.iterations == 3
+
+
+def test_the_second_ctrl_c_is_raised(problem):
+    def press_twice(row):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        ppi.solve(problem, ppi.ILQG(), callback=press_twice)
+    assert ppi.solve(problem, ppi.ILQG(), starts=1).status.solved  # the first press is forgotten
+
+
+def test_the_handler_is_restored_after_an_error(problem):
+    def fail(row):
+        raise RuntimeError(str(row.index))
+
+    with pytest.raises(RuntimeError, match="1"):
+        ppi.solve(problem, ppi.ILQG(), callback=fail)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with pytest.raises(ppi.ProblemError):
+        ppi.solve(problem, ppi.ILQG(), starts=0)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_what_holds_within_what_holds_is_the_same():
+    with Held() as outer:
+        with Held() as inner:
+            signal.raise_signal(signal.SIGINT)
+            assert inner.pressed
+        assert outer.pressed
+        assert isinstance(signal.getsignal(signal.SIGINT), Handler)
+        with pytest.raises(KeyboardInterrupt):
+            interruption.check()
+    interruption.check()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_threads_and_handlers_of_others_are_left_alone(problem):
+    found = []
+
+    def elsewhere():
+        with Held() as hold:
+            found.append((signal.getsignal(signal.SIGINT), hold.pressed))
+            interruption.check()
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert found == [(signal.default_int_handler, False)]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with Held():
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with Held():  # a handler that the body has put in stays
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert signal.signal(signal.SIGINT, signal.default_int_handler) is signal.SIG_IGN
+
+
+# -- samples -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def spread(problem):
+    policy = ppi.solve(problem, ppi.ILQG(), starts=1).policy
+    return ppi.LinearGaussianPolicy(
+        policy.x_ref, policy.u_ref, policy.K, np.full_like(policy.cov, 0.01), policy.dt, policy.plant
+    )
+
+
+def test_rollouts_keep_the_finished_samples(problem, spread, monkeypatch):
+    """They are those of a smaller number, bit for bit."""
+    monkeypatch.setattr(rollouts, "CHUNK", 64)
+    whole, calls = type(problem.plant).closed_loop, []
+
+    def pressing(*arguments):
+        loop = whole(*arguments)
+
+        def run(*parts):
+            calls.append(0)
+            if len(calls) == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+            loop.run(*parts)
+
+        return SimpleNamespace(run=run, most=loop.most)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(problem.plant), "closed_loop", pressing)
+        part = ppi.rollout(problem, spread, 64 * 200, seed=3, threads=2)
+    assert part.interrupted
+    assert 64 <= len(part.cost) < 64 * 200
+    whole = ppi.rollout(problem, spread, len(part.cost), seed=3)
+    assert not whole.interrupted
+    for name in ("x", "u", "cost"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(whole, name))
+
+
+def test_path_integrals_keep_the_finished_samples(problem, spread, monkeypatch):
+    from ppi_robotics import path_integrals
+
+    monkeypatch.setattr(path_integrals, "ROOM", 1)
+    press_at(monkeypatch, (path_integrals, "sums_of"), 3)
+    part = ppi.path_integral(problem, spread, 1e-4, samples=64 * 50, threads=1)
+    monkeypatch.undo()
+    assert part.interrupted
+    assert "interrupted" in str(part)
+    assert 64 <= part.samples < 64 * 50
+    whole = ppi.path_integral(problem, spread, 1e-4, samples=part.samples)
+    assert part.value == pytest.approx(whole.value, rel=1e-9)
+
+
+def test_a_sweep_keeps_the_weights_before(problem):
+    starts = []
+
+    def press(row):
+        starts.append(row.index == 1)
+        if sum(starts) == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    solved, cut, missed = ppi.sweep(problem, ppi.PPI(0), eta=[0, 0.1, 0.2], starts=1, callback=press)
+    assert solved.status.solved
+    assert not solved.interrupted
+    assert cut.status is missed.status is ppi.Status.INTERRUPTED
+    assert cut.interrupted
+    assert missed.interrupted
+
+
+def test_ctrl_c_reaches_the_loop_around_a_receding_horizon(problem):
+    class Pressed(ppi.ILQG):
+        def plan(self, problem):
+            if self.damping == 0.0:  # of replans
+                signal.raise_signal(signal.SIGINT)
+            return super().plan(problem)
+
+    method = Pressed(max_iterations=2)
+    mpc = ppi.RecedingHorizon(problem, method, policy=ppi.solve(problem, ppi.ILQG(), starts=1).policy)
+    mpc.prepare()
+    mpc.command(problem.initial.mean)
+    with pytest.raises(KeyboardInterrupt):
+        mpc.command(problem.initial.mean)
+
+
+# -- any moment --------------------------------------------------------------------------------------------------------
+
+RANDOM_TIMES = """
+import os, random, signal, threading
+import ppi_robotics as ppi
+from plants import CartPole
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+plant, random = CartPole(), random.Random(0)
+problem = ppi.Problem(plant, plant.swing_up_cost(), plant.hanging, 100)
+ppi.solve(problem, ppi.PPI(0.1), starts=2)
+for _ in range(20):
+    timer = threading.Timer(random.uniform(0.01, 0.1), lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    solution = ppi.solve(problem, ppi.PPI(0.1), starts=100_000)
+    timer.join()
+    assert solution.interrupted
+    print(solution.status.name)
+"""
+
+
+def test_no_moment_of_a_solve_loses_the_best():
+    """In a process of its own, as a signal that comes late would end this one."""
+    folder = Path(__file__).resolve().parents[1]
+    done = subprocess.run([sys.executable, "-c", RANDOM_TIMES], capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) == 20
