@@ -184,3 +184,19 @@ def test_saturated_ppi_keeps_a_policy_that_succeeds_without_noise():
     problem = limited(Pendulum(torque_limit=3.0, sigma=0.2))
     solution = ppi.solve(problem, ppi.PPI(eta=0.1), seed=0)
     assert problem.success(solution.x[-1:])[0]
+
+
+def test_a_weak_motor_swings_up_over_a_long_horizon():
+    # hanging is a saddle: a barrier lowered there is too steep for the way down
+    plant = DoubleCartPole(force_limit=12.0, dt=0.01)
+
+    def height(x):
+        return ppi.vertcat(0.1 * x[0], *(f for a in (x[1], x[2]) for f in (ppi.sin(a), 1 - ppi.cos(a))), 0.1 * x[3:])
+
+    cost = ppi.LeastSquares(lambda x, u: 0.1 * ppi.vertcat(height(x), 0.03 * u[0]), height, "exact")
+    problem = ppi.Problem(plant, cost, plant.hanging, 400)
+    solutions = [ppi.solve(problem, ppi.ILQG(), seed=seed, starts=1) for seed in range(2)]
+    for solution in solutions:
+        assert solution.status is ppi.Status.CONVERGED
+        assert problem.success(solution.x[-1:])[0]
+        assert_within_limits(problem, solution)

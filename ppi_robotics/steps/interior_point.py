@@ -83,7 +83,8 @@ class InteriorPoint(Phase):
         sweep, damping = self._sweep(model, iterate)
         if sweep.breakdown is not None:
             return replace(iterate, status=broke_down(sweep.breakdown), breakdown=sweep.breakdown), None
-        iterate = replace(iterate, swept=True, damping=damping, memory=replace(memory, sweep=sweep))
+        memory = replace(memory, sweep=sweep, damping=damping or memory.damping)
+        iterate = replace(iterate, swept=True, damping=damping, memory=memory)
         here = self._point(problem, iterate.x, iterate.u, iterate.w, memory.mu)
         direction = self._direction(problem, model, sweep, iterate)
         if self.lambda_transition < 0.0:
@@ -174,9 +175,15 @@ class InteriorPoint(Phase):
         return max(dual / scale, worst / scale, float(np.abs(gaps).max()))
 
     def _lower_mu(self, problem, model, gaps, iterate):
-        """Lower the barrier weight while its problem is solved; the filter starts afresh."""
+        """Lower the barrier weight while its problem is solved; the filter starts afresh.
+
+        A point that the last sweep needed damping at is a saddle of the barrier problem, no solution: logarithms that
+        are lowered there are too steep for the way down, on which the limits then stop every step.
+        """
         memory = iterate.memory
         mu, least = memory.mu, self._tolerance(problem) / 10
+        if iterate.damping and not memory.stalled:
+            return iterate
         if memory.stalled:
             mu = max(least, min(0.2 * mu, mu**1.5))
         while mu > least and self._residual(problem, model, gaps, iterate, mu) <= 10 * mu:
@@ -187,15 +194,16 @@ class InteriorPoint(Phase):
 
     def _sweep(self, model, iterate):
         """Backward sweep, with the damping that makes every Hessian positive definite (IPOPT, algorithm IC)."""
-        damping = 1e-4 * 10.0**iterate.memory.failures if iterate.memory.failures else 0.0
+        damping = DAMPING_FIRST * 10.0**iterate.memory.failures if iterate.memory.failures else 0.0
         while True:
             sweep = backward(model, math.inf, self.lambda_transition, damping=(damping, damping))
             if sweep.breakdown is None or self._hopeless(sweep.breakdown) or damping > DAMPING_MAX:
                 return sweep, damping
+            last = iterate.memory.damping
             if damping == 0.0:
-                damping = max(iterate.damping / 3, 1e-4)
+                damping = last / 3 or DAMPING_FIRST
             else:
-                damping *= 8.0 if iterate.damping else 100.0
+                damping *= 8.0 if last else 100.0
 
     def _hopeless(self, breakdown):
         """Whether more damping cannot help."""
