@@ -15,6 +15,8 @@ MOST_COUNT = 2**63 - 1  # what a 64-bit integer of compiled code holds
 MOST_SEED = 2**64 - 1
 ROUNDING = 1e-9  # of correlations
 
+FEW = 4  # entries of an array that a message shows
+
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 _SHORT.maxlevel, _SHORT.maxtuple, _SHORT.maxlist, _SHORT.maxdict = 2, 4, 4, 2
@@ -23,7 +25,9 @@ _SHORT.maxlevel, _SHORT.maxtuple, _SHORT.maxlist, _SHORT.maxdict = 2, 4, 4, 2
 def shown(value):
     """A short text of a value for a message, in one line; arrays are named by type and shape."""
     if isinstance(value, np.ndarray) and value.ndim:
-        return f"an array of shape {value.shape} and type {value.dtype}"
+        if value.size > FEW or value.dtype.kind not in "bif":
+            return f"an array of shape {value.shape} and type {value.dtype}"
+        value = value.tolist()
     if type(value).__repr__ is object.__repr__:
         return f"a {type(value).__name__}"
     try:
@@ -42,33 +46,71 @@ def as_finite(value, name, shape=None):
     Raises:
       ProblemError: with the name of the argument, what it was and what it should be.
     """
-    array = as_floats(value, name)
-    fits = shape is None or (
-        array.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape, array.shape, strict=True))
-    )
-    if not fits:
-        expected = tuple("any" if n is None else n for n in shape)
-        raise ProblemError(f"{name} has shape {array.shape}; expected {expected}".replace("'", ""))
-    if not np.all(np.isfinite(array)):
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise ProblemError(f"{name} has a non-finite entry at index {where}; give finite numbers")
+    array = as_floats(value, name, shape)
+    _refuse(~np.isfinite(array), array, name, "give finite numbers", "a non-finite entry")
     return array
 
 
-def as_floats(value, name):
+def as_costs(value, name, shape=None):
+    """The same, which may be inf, to forbid something."""
+    array = as_floats(value, name, shape)
+    _refuse(np.isnan(array) | (array == -np.inf), array, name, "expected finite numbers, or inf to forbid")
+    return array
+
+
+def as_logs(value, name, shape=None):
+    """The same for logarithms, which may be -inf."""
+    array = as_floats(value, name, shape)
+    _refuse(np.isnan(array) | (array == np.inf), array, name, "expected logarithms, which may be -inf")
+    return array
+
+
+def as_wholes(value, name, shape=None, least=None, most=None):
+    """Array of whole numbers (int64) from least to most."""
+    array = as_floats(value, name, shape)
+    low, high = -(2.0**53) if least is None else least, 2.0**53 if most is None else most
+    bad = ~((array >= low) & (array <= high) & (array == np.round(array)))
+    bounds = f" from {least}" * (least is not None) + f" to {most}" * (most is not None)
+    _refuse(bad, array, name, f"expected whole numbers{bounds}")
+    return array.astype(np.int64)
+
+
+def as_flags(value, name, shape=None):
+    """Array of bools; numbers that are 0 or 1 are taken as well."""
+    array = as_floats(value, name, shape)
+    _refuse((array != 0.0) & (array != 1.0), array, name, "expected True or False")
+    return array.astype(bool)
+
+
+def as_floats(value, name, shape=None):
     """Array of floats, which may be infinite or nan.
 
     Raises:
-      ProblemError: if the value is no array of real numbers: texts, complex numbers, ragged lists, other objects.
+      ProblemError: if the value is no array of real numbers (texts, complex numbers, ragged lists, other objects), or
+        has another shape.
     """
     try:
         array = np.asarray(value)
         if array.dtype.kind not in "buifO" or (array.dtype.kind == "O" and not _all_real(array)):
             raise TypeError
         with np.errstate(over="ignore"):  # of longer floats: infinite then
-            return np.asarray(array, dtype=float)
+            array = np.asarray(array, dtype=float)
     except Exception as error:  # noqa: BLE001  (a foreign __array__ or __float__ may raise anything)
         raise ProblemError(f"{name} is {shown(value)}; expected an array of numbers") from error
+    fits = shape is None or (
+        array.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape, array.shape, strict=True))
+    )
+    if not fits:
+        expected = tuple("any" if n is None else n for n in shape)
+        raise ProblemError(f"{name} has shape {array.shape}; expected {expected}".replace("'", ""))
+    return array
+
+
+def _refuse(bad, array, name, advice, kind=""):
+    """Raise `ProblemError` about the first bad entry, if there is one."""
+    if bad.any():
+        where = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ProblemError(f"{name} has {kind or f'{array[where]:g}'} at index {where}; {advice}")
 
 
 def _all_real(array):
@@ -180,6 +222,11 @@ def check_count(value, name, least, most=None):
 def check_seed(value, name="seed"):
     """The seed as an int, from 0 to 2^64 - 1."""
     return check_count(value, name, 0, MOST_SEED)
+
+
+def check_threads(value):
+    """The number of threads as an int, or None for all processors."""
+    return None if value is None else check_count(value, "threads", 1)
 
 
 def check_counts(values, name, least, most=None, size=None):

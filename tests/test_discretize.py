@@ -224,7 +224,7 @@ BAD = {
     "controls": (lambda p: discretize(p, GRID, [0.0]), r"controls has shape \(1,\); expected \(A, 1\)"),
     "points": (lambda p: discretize(p, GRID, [[0.0]], 0), "noise_points is 0"),
     "outside": (lambda p: discretize(p, GRID, [[0.0]], outside="bounce"), "outside is 'bounce'"),
-    "problem": (lambda p: discretize(p.plant, GRID, [[0.0]]), "expected a Problem and a Grid"),
+    "problem": (lambda p: discretize(p.plant, GRID, [[0.0]]), "expected a Problem"),
     "order": (lambda _: Grid(([1.0, 0.0],)), "axis 0 does not increase"),
     "period": (lambda _: Grid(([0.0, 7.0],), (2 * math.pi,)), "axis 0 spans 7, its period is 6.28319"),
     "size": (lambda p: discretize(p, Grid.regular((0,), (1,), (10**7,)), np.zeros((20, 1))), "1.2e"),

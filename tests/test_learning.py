@@ -296,7 +296,7 @@ BAD = {
     "negative": (lambda: learn(CHAIN, eta=-1.0), "a negative weight would maximize"),
     "average": (
         lambda: psi_iteration(CHAIN, average="mean"),
-        "average is 'mean'; expected one of log_sum_exp, boltzmann",
+        "average is 'mean'; choose from log_sum_exp, boltzmann",
     ),
     "boltzmann": (
         lambda: psi_iteration(CHAIN, average="boltzmann", horizon=3),
@@ -305,9 +305,9 @@ BAD = {
     "psi": (lambda: psi_iteration(CHAIN, psi=np.zeros((3, 1))), r"psi has shape \(3, 1\); expected \(2, 1\)"),
     "infinite": (lambda: psi_iteration(CHAIN, psi=[[-np.inf], [0.0]]), "psi is infinite or nan at an allowed action"),
     "endless": (lambda: psi_iteration(FOREVER), "costs never end"),
-    "method": (lambda: learn(CHAIN, "sarsa"), "method is 'sarsa'; expected one of q, psi, dpp"),
-    "behavior": (lambda: learn(CHAIN, behavior="greedy"), "behavior is 'greedy'; expected one of uniform, online"),
-    "step": (lambda: learn(CHAIN, step=0.0), "step is 0.0; expected the positive c"),
+    "method": (lambda: learn(CHAIN, "sarsa"), "method is 'sarsa'; choose from q, psi, dpp"),
+    "behavior": (lambda: learn(CHAIN, behavior="greedy"), "behavior is 'greedy'; choose from uniform, online"),
+    "step": (lambda: learn(CHAIN, step=0.0), "is 0.0; expected a positive"),
     "transitions": (lambda: learn(CHAIN, transitions=1500, every=1000), "transitions is 1500, no multiple of every"),
     "start": (lambda: learn(CHAIN, start=[1]), r"start is \[1\]; expected states from 0 to 1 that are not absorbing"),
     "truth": (lambda: learn(CHAIN, truth=np.zeros(2)), "truth has no finite value for every state, or zeros alone"),

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from ppi_robotics.checks import check_count
+from ppi_robotics.checks import as_costs, as_floats, check_count, check_instance, check_number, shown
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import tabular
@@ -117,13 +117,14 @@ def iterate(
     Raises:
       ProblemError: if an argument cannot be used, or goals cannot be reached from a state of an undiscounted problem.
     """
-    if mdp.stages is not None:
+    if check_instance(mdp, "mdp", FiniteMDP).stages is not None:
         raise ProblemError(f"the problem is given for {mdp.stages} stages; solve it by `solve`")
     weights, log_rho = check_weights(lambda_policy, lambda_transition), as_baseline(mdp, baseline, 1)[0]
     check_count(max_sweeps, "max_sweeps", 1)
+    tolerance = check_number(tolerance, "tolerance", least=0)
     order, distance = approach(mdp, log_rho)
     matrix, cost = mdp.at(0)
-    V = np.array(first_values(mdp, log_rho, distance) if value is None else value, dtype=float)
+    V = np.array(first_values(mdp, log_rho, distance) if value is None else as_costs(value, "value", (mdp.states,)))
     Q = np.empty((mdp.states, mdp.actions))
     given = rows_of(matrix), cost, log_rho, weights, mdp.discount, mdp.absorbing, mdp.terminal
     given, sweeps, change, size = tuple(map(plain, given)), 0, math.inf, 1.0
@@ -187,7 +188,11 @@ def tilted(mdp, solution):
     Raises:
       ProblemError: if lambda_transition is infinite, where tau is no tilt but a choice of next states.
     """
-    weight = solution.lambda_transition
+    weight = check_instance(solution, "solution", TableSolution).lambda_transition
+    if check_instance(mdp, "mdp", FiniteMDP).states != solution.value.shape[-1]:
+        raise ProblemError(
+            f"solution has {solution.value.shape[-1]} states, mdp {mdp.states}; give that of the problem"
+        )
     if math.isinf(weight):
         raise ProblemError("lambda_transition is infinite; the transitions are then whichever is best or worst")
     values = solution.value[1:] if solution.value.ndim == 2 else solution.value[None]
@@ -212,20 +217,17 @@ def check_weights(lambda_policy, lambda_transition):
       ProblemError: if lambda_policy is negative, or one is no number.
     """
     for name, value in (("lambda_policy", lambda_policy), ("lambda_transition", lambda_transition)):
-        number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-        if not number or math.isnan(value):
-            raise ProblemError(f"{name} is {value!r}; expected a number")
+        check_number(value, name, least=-math.inf, most=math.inf)
     if lambda_policy < 0:
         raise ProblemError(
-            f"lambda_policy is {lambda_policy!r}; a negative weight would maximize the cost; give 0 to inf"
+            f"lambda_policy is {shown(lambda_policy)}; a negative weight would maximize the cost; give 0 to inf"
         )
     return float(lambda_policy), float(lambda_transition)
 
 
 def check_horizon(mdp, horizon):
     """Number of stages of a problem."""
-    if not isinstance(mdp, FiniteMDP):
-        raise ProblemError(f"mdp is {mdp!r}; expected a FiniteMDP")
+    check_instance(mdp, "mdp", FiniteMDP)
     if horizon is None:
         if mdp.stages is None:
             raise ProblemError("the problem is stationary and no horizon is given; give one, or use `iterate`")
@@ -244,7 +246,7 @@ def as_baseline(mdp, baseline, T):
     """
     if baseline is None:
         return mdp.compiled[1][None]
-    log_rho = np.asarray(baseline, dtype=float)
+    log_rho = as_floats(baseline, "baseline")
     shapes = (mdp.states, mdp.actions), (T, mdp.states, mdp.actions)
     if log_rho.shape not in shapes:
         raise ProblemError(f"baseline has shape {log_rho.shape}; expected {shapes[0]} or {shapes[1]}, logarithms")

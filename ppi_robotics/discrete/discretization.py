@@ -17,14 +17,25 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse, special
 
-from ppi_robotics.checks import as_finite, check_count
+from ppi_robotics.checks import (
+    as_finite,
+    as_floats,
+    check_choice,
+    check_count,
+    check_counts,
+    check_instance,
+    check_number,
+    check_sequence,
+)
 from ppi_robotics.discrete.central import as_baseline, check_weights, sweep
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
+from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
 
 MOST_ENTRIES = 3e8  # of a transition matrix, 3.6 GB
+MOST_POINTS = 10_000_000  # of an axis
 OUTSIDE = ("clamp", "forbid")
 
 
@@ -45,14 +56,15 @@ class Grid:
     periods: tuple = ()
 
     def __post_init__(self):
-        axes = tuple(frozen(as_finite(axis, f"axis {i}", (None,))) for i, axis in enumerate(self.axes))
-        periods = tuple(self.periods) or (None,) * len(axes)
+        axes = check_sequence(self.axes, "axes", "axes")
+        axes = tuple(frozen(as_finite(axis, f"axis {i}", (None,))) for i, axis in enumerate(axes))
+        periods = _periods(self.periods, len(axes))
         if not axes or len(periods) != len(axes):
             raise ProblemError(f"{len(axes)} axes and {len(periods)} periods; give one of each an entry of the state")
         for i, (axis, period) in enumerate(zip(axes, periods, strict=True)):
             if len(axis) < 2 or (np.diff(axis) <= 0).any():
                 raise ProblemError(f"axis {i} does not increase, or has fewer than 2 coordinates")
-            if period is not None and not np.ptp(axis) < period < math.inf:
+            if period is not None and not np.ptp(axis) < period:
                 raise ProblemError(f"axis {i} spans {np.ptp(axis):g}, its period is {period:g}; span less than it")
         object.__setattr__(self, "axes", axes)
         object.__setattr__(self, "periods", periods)
@@ -60,7 +72,11 @@ class Grid:
     @classmethod
     def regular(cls, low, high, counts, periods=()):
         """A grid of equal cells from low to high (nx,); entries that wrap take their period from low on instead."""
-        periods = tuple(periods) or (None,) * len(low)
+        low = as_finite(low, "low", (None,))
+        high, counts = as_finite(high, "high", low.shape), check_counts(counts, "counts", 2, MOST_POINTS, len(low))
+        periods = _periods(periods, len(low))
+        if len(periods) != len(low):
+            raise ProblemError(f"there are {len(periods)} periods for {len(low)} entries; give one each, or none")
         axes = [
             np.linspace(a, b, n) if period is None else a + period * np.arange(n) / n
             for a, b, n, period in zip(low, high, counts, periods, strict=True)
@@ -89,6 +105,7 @@ class Grid:
           indices (N, 2^nx) of points, weights likewise, of sum 1, and whether states are inside (N,). Those outside are
           moved to the edge.
         """
+        x = as_finite(x, "x", (None, len(self.axes)))
         count, lower, upper, share = len(x), [], [], []
         inside = np.ones(count, bool)
         for axis, period, value in zip(self.axes, self.periods, x.T, strict=True):
@@ -111,7 +128,13 @@ class Grid:
     def interpolate(self, values, x):
         """Values (N,) between those of the points (S,), at states x (N, nx)."""
         indices, weights, _ = self.corners(x)
-        return (weights * np.asarray(values)[indices]).sum(axis=1)
+        return (weights * as_floats(values, "values", (self.size,))[indices]).sum(axis=1)
+
+
+def _periods(given, count):
+    """One period each, or None where an entry does not wrap."""
+    given = check_sequence(given, "periods", "periods") or (None,) * count
+    return tuple(None if one is None else check_number(one, f"periods[{i}]", above=0) for i, one in enumerate(given))
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +182,7 @@ class GridProblem:
         u = self.controls[:, 0]
         if self.controls.shape[1] != 1 or (np.diff(u) <= 0).any():
             raise ProblemError(f"controls of shape {self.controls.shape} are no increasing values of one control")
-        policy.check(self.problem)
+        check_instance(policy, "policy", LinearGaussianPolicy).check(self.problem)
         if not (policy.cov > 0.0).all():
             raise ProblemError("the policy has stages without spread; give dataclasses.replace(policy, cov=...)")
         edges, wraps = (u[1:] + u[:-1]) / 2.0, [period is not None for period in self.grid.periods]
@@ -176,7 +199,8 @@ class GridProblem:
 
     def at_start(self, values):
         """The value at the mean initial state, of V (T + 1, S) or of one stage's (S,)."""
-        first = values if values.ndim == 1 else values[0]
+        values = as_floats(values, "values")
+        first = values if values.ndim == 1 else values[:1].reshape(-1)
         return float(self.grid.interpolate(first, self.problem.initial.mean[None])[0])
 
     def controls_at(self, ahead, x, controls=None):
@@ -187,7 +211,11 @@ class GridProblem:
           x: (N, nx).
           controls: (A, nu) to choose from; those of the grid by default.
         """
-        controls = self.controls if controls is None else controls
+        x = as_finite(x, "x", (None, self.problem.plant.nx))
+        nu = self.problem.plant.nu
+        controls = self.controls if controls is None else as_finite(controls, "controls", (None, nu))
+        if not len(controls):
+            raise ProblemError("controls is empty; give one or more to choose from")
         Q = np.empty((len(x), len(controls)))
         for a, u in enumerate(controls):
             rows = np.ascontiguousarray(np.broadcast_to(u, (len(x), len(u))))
@@ -255,8 +283,8 @@ def next_states(plant, x, u, noise_points):
 
 
 def _checked(problem, grid, controls, noise_points, outside):
-    if not isinstance(problem, Problem) or not isinstance(grid, Grid):
-        raise ProblemError(f"problem is {problem!r} and grid {grid!r}; expected a Problem and a Grid")
+    check_instance(problem, "problem", Problem)
+    check_instance(grid, "grid", Grid)
     plant = problem.plant
     if plant.quaternions:
         raise ProblemError(f"plant '{plant.name}' has quaternions, which no rectangular grid covers")
@@ -269,8 +297,7 @@ def _checked(problem, grid, controls, noise_points, outside):
     if (controls < low).any() or (controls > high).any():
         raise ProblemError(f"controls reach from {controls.min():g} to {controls.max():g}, beyond the plant's limits")
     check_count(noise_points, "noise_points", 1, 20)
-    if outside not in OUTSIDE:
-        raise ProblemError(f"outside is {outside!r}; expected one of {', '.join(OUTSIDE)}")
+    check_choice(outside, "outside", OUTSIDE)
     return controls, noise_points
 
 

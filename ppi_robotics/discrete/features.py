@@ -12,10 +12,21 @@ import numpy as np
 from scipy import sparse
 from scipy.special import logsumexp
 
-from ppi_robotics.checks import check_count, check_seed
+from ppi_robotics.checks import (
+    as_finite,
+    as_flags,
+    as_floats,
+    as_logs,
+    as_wholes,
+    check_count,
+    check_instance,
+    check_number,
+    check_seed,
+)
 from ppi_robotics.discrete.iterations import check_eta, log_softmax
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.gaussian import frozen
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +50,18 @@ class Transitions:
     discount: float = 1.0
 
     def __post_init__(self):
-        S, A = np.shape(self.allowed)
+        S, A = (allowed := as_flags(self.allowed, "allowed", (None, None))).shape
+        given = {"allowed": allowed, "absorbing": as_flags(self.absorbing, "absorbing", (S,))}
+        for name in ("state", "action", "after"):
+            given[name] = as_wholes(getattr(self, name), name, (None,))
+        given["cost"] = as_finite(self.cost, "cost", (None,))
+        for name, array in given.items():
+            object.__setattr__(self, name, frozen(array, array.dtype))
+        object.__setattr__(self, "discount", check_number(self.discount, "discount", above=0, most=1))
         if len({len(self.state), len(self.action), len(self.after), len(self.cost)}) > 1 or not len(self.state):
             raise ProblemError("state, action, after and cost differ in length or are empty; give one for each")
         for name, top in (("state", S), ("action", A), ("after", S)):
-            values = np.asarray(getattr(self, name))
+            values = getattr(self, name)
             if values.min() < 0 or values.max() >= top:
                 raise ProblemError(f"{name} has {values.min()} to {values.max()}; expected 0 to {top - 1}")
 
@@ -107,7 +125,7 @@ def least_squares_psi(transitions, features, eta=1.0, iterations=100, ridge=1e-9
     Raises:
       ProblemError: if an argument cannot be used.
     """
-    check_eta(eta)
+    eta = check_eta(eta)
     check_count(iterations, "iterations", 1)
     phi, seen = _features(transitions, features), (transitions.state, transitions.action)
     solve = _regression(phi[seen], ridge)
@@ -133,7 +151,9 @@ def lstd_q(transitions, features, log_policy, ridge=1e-9):
     Raises:
       ProblemError: if an argument cannot be used, or the equations have no unique solution.
     """
-    phi, pi = _features(transitions, features), np.exp(log_policy)
+    phi = _features(transitions, features)
+    pi = np.exp(as_logs(log_policy, "log_policy", transitions.allowed.shape))
+    ridge = check_number(ridge, "ridge", least=0)
     mean = np.einsum("xu,xuk->xk", np.where(transitions.allowed, pi, 0.0), phi)
     mean[transitions.absorbing] = 0.0
     now = phi[transitions.state, transitions.action]
@@ -147,7 +167,8 @@ def lstd_q(transitions, features, log_policy, ridge=1e-9):
 
 
 def _features(transitions, features):
-    phi = np.asarray(features, dtype=float)
+    check_instance(transitions, "transitions", Transitions)
+    phi = as_floats(features, "features")
     if phi.ndim != 3 or phi.shape[:2] != transitions.allowed.shape or not np.isfinite(phi).all():
         raise ProblemError(f"features have shape {phi.shape}; expected {transitions.allowed.shape} and K, all finite")
     return phi
@@ -155,8 +176,7 @@ def _features(transitions, features):
 
 def _regression(phi, ridge):
     """Function from targets (N,) to the weights of the least squares."""
-    if not ridge >= 0.0:
-        raise ProblemError(f"ridge is {ridge!r}; expected 0 or more")
+    ridge = check_number(ridge, "ridge", least=0)
     moments = phi.T @ phi / len(phi)
     moments[np.diag_indices_from(moments)] += ridge * np.trace(moments) / len(moments)
     try:

@@ -18,7 +18,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp
 
-from ppi_robotics.checks import check_count
+from ppi_robotics.checks import (
+    as_finite,
+    as_floats,
+    check_choice,
+    check_count,
+    check_flag,
+    check_instance,
+    check_number,
+)
 from ppi_robotics.discrete import central
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
@@ -60,12 +68,15 @@ class Iterations:
 
     def first_below(self, level):
         """Number of iterations after which the error is below a level for the first time; None if it never is."""
-        below = np.flatnonzero(self.error < level)
+        below = np.flatnonzero(self.error < check_number(level, "level"))
         return int(below[0]) + 1 if len(below) else None
 
 
 def value_error(value, truth):
     """e_J = max |value - truth| / max |truth| over states; leading axes are kept."""
+    value, truth = as_finite(value, "value"), as_finite(truth, "truth", (None,))
+    if value.shape[-1:] != truth.shape or not truth.any():
+        raise ProblemError(f"value has shape {value.shape} and truth {truth.shape}; expected as many states, not all 0")
     return np.abs(value - truth).max(axis=-1) / np.abs(truth).max()
 
 
@@ -92,14 +103,13 @@ def psi_iteration(mdp, eta=1.0, iterations=100, horizon=None, psi=None, truth=No
     Raises:
       ProblemError: if an argument cannot be used.
     """
-    if average not in AVERAGES:
-        raise ProblemError(f"average is {average!r}; expected one of {', '.join(AVERAGES)}")
-    if not isinstance(mdp, FiniteMDP):
-        raise ProblemError(f"mdp is {mdp!r}; expected a FiniteMDP")
+    check_choice(average, "average", AVERAGES)
+    check_instance(mdp, "mdp", FiniteMDP)
+    eta, keep = check_eta(eta), check_flag(keep, "keep")
+    truth = _truth(mdp, truth)
     finite = horizon is not None or mdp.stages is not None
     if average == "boltzmann" and (finite or math.isinf(eta)):
         raise ProblemError("average 'boltzmann' needs a stationary problem and a finite eta; leave it out")
-    check_eta(eta)
     check_count(iterations, "iterations", 1)
     T = central.check_horizon(mdp, horizon) if finite else 1
     V, log_pi = _split(mdp, psi, eta, T)
@@ -123,13 +133,18 @@ def psi_iteration(mdp, eta=1.0, iterations=100, horizon=None, psi=None, truth=No
     return Iterations(V, log_pi, *np.array(trace).T, tuple(values), tuple(policies), float(eta))
 
 
+def _truth(mdp, truth):
+    """Values (S,) to compare with, or None."""
+    return None if truth is None else as_finite(truth, "truth", (mdp.states,))
+
+
 def _split(mdp, psi, eta, T):
     """-bar Psi / eta (T, S) and Psi - bar Psi (T, S, A) of Psi."""
     shape = (T, mdp.states, mdp.actions)
-    try:
-        psi = np.broadcast_to(0.0 if psi is None else np.asarray(psi, dtype=float), shape)
-    except (TypeError, ValueError) as error:
-        raise ProblemError(f"psi has shape {np.shape(psi)}; expected {shape[1:]} or {shape}") from error
+    psi = as_floats(0.0 if psi is None else psi, "psi")
+    if psi.shape not in ((), shape[1:], shape):
+        raise ProblemError(f"psi has shape {psi.shape}; expected {shape[1:]} or {shape}")
+    psi = np.broadcast_to(psi, shape)
     there = mdp.allowed | mdp.absorbing[:, None]
     if not np.isfinite(psi[:, there]).all():
         raise ProblemError("psi is infinite or nan at an allowed action; expected finite numbers")
@@ -181,7 +196,9 @@ def policy_iteration(mdp, log_policy=None, truth=None, max_iterations=1000):
     Raises:
       ProblemError: if an argument cannot be used, or a policy never ends from some state.
     """
+    check_instance(mdp, "mdp", FiniteMDP)
     check_count(max_iterations, "max_iterations", 1)
+    truth = _truth(mdp, truth)
     log_pi, V, trace, values, policies = log_policy, None, [], [], []
     for _ in range(max_iterations):
         before, V = V, policy_value(mdp, mdp.uniform if log_pi is None else log_pi, value=V)
@@ -205,10 +222,11 @@ def policy_value(mdp, log_policy, lambda_transition=0.0, value=None):
 
 
 def check_eta(eta):
-    """Raise `ProblemError` unless eta is positive."""
-    central.check_weights(eta, 0.0)
+    """The weight of the cost as a float, positive or inf."""
+    eta = central.check_weights(eta, 0.0)[0]
     if eta == 0.0:
         raise ProblemError("eta is 0, so that the cost never counts; expected a positive number")
+    return eta
 
 
 def _largest(change):

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppi_robotics.checks import check_count, check_seed
+from ppi_robotics.checks import (
+    as_floats,
+    as_wholes,
+    check_choice,
+    check_count,
+    check_instance,
+    check_number,
+    check_seed,
+    shown,
+)
 from ppi_robotics.discrete import central
 from ppi_robotics.discrete.iterations import check_eta, log_softmax
 from ppi_robotics.discrete.mdp import FiniteMDP
@@ -56,10 +65,11 @@ class Learning:
 
     def reached(self, level):
         """Transitions after which the mean error is below a level for the first time; None if it never is."""
-        return _first(self.transitions, self.mean < level)
+        return _first(self.transitions, self.mean < check_number(level, "level"))
 
     def reached_each(self, level):
         """The same for every trial, a list."""
+        check_number(level, "level")
         return [_first(self.transitions, row < level) for row in self.error]
 
 
@@ -102,14 +112,14 @@ def learn(
     Raises:
       ProblemError: if an argument cannot be used.
     """
-    _check(mdp, method, behavior, eta, step)
+    eta, step = _check(mdp, method, behavior, eta, step)
     for name, value, least in (("every", every, 1), ("trials", trials, 1), ("patience", patience, 1)):
         check_count(value, name, least)
     check_count(transitions, "transitions", every)
     check_seed(seed)
     if transitions % every:
         raise ProblemError(f"transitions is {transitions}, no multiple of every, {every}; give one")
-    truth = central.iterate(mdp).value if truth is None else np.array(truth, dtype=float)
+    truth = central.iterate(mdp).value if truth is None else as_floats(truth, "truth")
     if truth.shape != (mdp.states,) or not np.isfinite(truth).all() or not truth.any():
         raise ProblemError("truth has no finite value for every state, or zeros alone; give the optimal ones")
     model = _model(mdp, start)
@@ -133,9 +143,11 @@ def learn(
 
 def _model(mdp, start):
     """What the compiled code takes of a problem."""
-    start = np.flatnonzero(~mdp.absorbing) if start is None else np.array(start, dtype=np.int64).ravel()
-    if not len(start) or start.min() < 0 or start.max() >= mdp.states or mdp.absorbing[start].any():
-        raise ProblemError(f"start is {start}; expected states from 0 to {mdp.states - 1} that are not absorbing")
+    start = np.flatnonzero(~mdp.absorbing) if start is None else as_wholes(start, "start", (None,), 0, mdp.states - 1)
+    if not len(start) or mdp.absorbing[start].any():
+        raise ProblemError(
+            f"start is {shown(start)}; expected states from 0 to {mdp.states - 1} that are not absorbing"
+        )
     matrix, cost = mdp.at(0)
     if not np.isfinite(cost[mdp.allowed]).all():
         raise ProblemError("an allowed action costs infinity, from which nothing is learned; forbid it by `allowed`")
@@ -170,6 +182,10 @@ def ratio(result, reference, level, resamples=1000, seed=0):
     Raises:
       ProblemError: if the two differ in records or trials.
     """
+    for name, one in (("result", result), ("reference", reference)):
+        check_instance(one, name, Learning)
+    check_number(level, "level")
+    check_seed(seed)
     if result.error.shape != reference.error.shape or (result.transitions != reference.transitions).any():
         raise ProblemError("the two were recorded at different transitions or have different numbers of trials")
     check_count(resamples, "resamples", 1)
@@ -193,16 +209,13 @@ def _first(transitions, below):
 
 
 def _check(mdp, method, behavior, eta, step):
-    """Raise `ProblemError` unless a problem and a method can be used."""
-    if not isinstance(mdp, FiniteMDP):
-        raise ProblemError(f"mdp is {mdp!r}; expected a FiniteMDP")
+    """The weight and the step as floats, once a problem and a method can be used."""
+    check_instance(mdp, "mdp", FiniteMDP)
     if mdp.stages is not None:
         raise ProblemError(f"the problem is given for {mdp.stages} stages; learning needs a stationary one")
     for name, value, choices in (("method", method, KINDS), ("behavior", behavior, BEHAVIORS)):
-        if value not in choices:
-            raise ProblemError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
-    check_eta(eta)
+        check_choice(value, name, choices)
+    eta = check_eta(eta)
     if not np.isfinite(eta):
         raise ProblemError("eta is inf; learning needs a finite weight")
-    if not 0.0 < step < np.inf:
-        raise ProblemError(f"step is {step!r}; expected the positive c of step sizes c / (c + k)")
+    return eta, check_number(step, "step, the c of step sizes c / (c + k),", above=0)

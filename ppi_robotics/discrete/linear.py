@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppi_robotics.checks import as_finite, check_count
+from ppi_robotics.checks import as_costs, as_finite, check_count, check_sequence, check_threads
 from ppi_robotics.discrete.central import TableSolution, as_baseline, check_horizon, plain
 from ppi_robotics.distribution import with_error
 from ppi_robotics.errors import ProblemError
@@ -73,8 +73,10 @@ def soft_minimum(costs, weights, weight):
     Raises:
       ProblemError: if the weights w_i do not fit, or one is negative.
     """
-    costs, log_w = np.asarray(costs, dtype=float), _log_weights(weights, len(costs))
-    return -_log_mixed(log_w, -check_weight(weight) * costs) / weight
+    costs, weight = as_costs(costs, "costs"), check_weight(weight)
+    if not costs.ndim:
+        raise ProblemError("costs is a single number; expected costs (n, ...)")
+    return -_log_mixed(_log_weights(weights, len(costs)), -weight * costs) / weight
 
 
 def compose_tables(solutions, weights):
@@ -92,7 +94,7 @@ def compose_tables(solutions, weights):
       ProblemError: if the weights of solutions differ, from each other or between policy and transitions, for which no
         mixture is optimal, or shapes or baselines do.
     """
-    solutions = tuple(solutions)
+    solutions = check_sequence(solutions, "solutions", "TableSolutions")
     if not solutions or not all(isinstance(one, TableSolution) and one.value.ndim == 2 for one in solutions):
         raise ProblemError("solutions is no list of TableSolutions of finite horizon; give at least one")
     log_w, first = _log_weights(weights, len(solutions)), solutions[0]
@@ -143,11 +145,9 @@ def _log_weights(weights, count):
 
 
 def _terminals(given, states):
-    array = np.asarray(given, dtype=float)
+    array = as_costs(given, "terminals")
     if array.ndim != 2 or array.shape[1] != states or not len(array):
         raise ProblemError(f"terminals has shape {array.shape}; expected (n, {states})")
-    if np.isnan(array).any() or (array == -np.inf).any():
-        raise ProblemError("terminals holds nan or -inf; expected finite numbers, or inf to forbid")
     return array
 
 
@@ -221,6 +221,7 @@ def sample_integral(mdp, weight, state, stage=0, samples=10_000, seed=0, baselin
     for name, value, most in (("state", state, mdp.states - 1), ("stage", stage, T - 1), ("seed", seed, 2**64 - 1)):
         check_count(value, name, 0, most)
     check_count(samples, "samples", 2, 2**62)
+    check_threads(threads)
     if mdp.absorbing[state]:
         raise ProblemError(f"state {state} is absorbing, where nothing is left to do; give another")
     chains = _chains(mdp, as_baseline(mdp, baseline, T), T)

@@ -23,7 +23,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph, linalg
 
-from ppi_robotics.checks import as_finite
+from ppi_robotics.checks import as_costs, as_finite, check_instance
 from ppi_robotics.discrete.central import approach, iterate, plain, rows_of, solve
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
@@ -54,10 +54,10 @@ class LMDP:
     absorbing: np.ndarray | None = None
 
     def __post_init__(self):
-        cost = np.asarray(self.cost, dtype=float)
+        cost = as_costs(self.cost, "cost")
         if cost.ndim != 1:
             raise ProblemError(f"cost has shape {cost.shape}; expected (states,)")
-        given = self.passive if sparse.issparse(self.passive) else np.asarray(self.passive, dtype=float)
+        given = self.passive if sparse.issparse(self.passive) else as_finite(self.passive, "passive")
         if given.shape != (len(cost), len(cost)):
             raise ProblemError(f"passive has shape {given.shape}; expected {(len(cost), len(cost))}")
         table = FiniteMDP(sparse.csr_matrix(given), cost[:, None], cost, absorbing=self.absorbing)
@@ -67,7 +67,9 @@ class LMDP:
 
     def table(self, discount=1.0, terminal=None):
         """The problem as a `FiniteMDP` of one action."""
-        final = self.cost if terminal is None else np.where(self.absorbing, self.cost, terminal)
+        final = self.cost
+        if terminal is not None:
+            final = np.where(self.absorbing, self.cost, as_costs(terminal, "terminal", self.cost.shape))
         return FiniteMDP(self.passive, self.cost[:, None], final, discount=discount, absorbing=self.absorbing)
 
 
@@ -94,6 +96,7 @@ def solve_finite(lmdp, horizon, terminal=None):
     Raises:
       ProblemError: if an argument cannot be used.
     """
+    check_instance(lmdp, "lmdp", LMDP)
     final = np.zeros(len(lmdp.cost)) if terminal is None else terminal
     value = solve(lmdp.table(terminal=final), 0.0, 1.0, horizon=horizon).value
     return LMDPSolution(value, tuple(_policy(lmdp, V) for V in value[1:]))
@@ -108,6 +111,7 @@ def solve_first_exit(lmdp):
     Raises:
       ProblemError: if there are no absorbing states, some states do not reach one, or costs below 0 have no finite sum.
     """
+    check_instance(lmdp, "lmdp", LMDP)
     table, inside = lmdp.table(), ~lmdp.absorbing
     if inside.all():
         raise ProblemError("the problem has no absorbing state to exit to; use `solve_average` or `solve_discounted`")
@@ -152,6 +156,7 @@ def solve_average(lmdp):
     Raises:
       ProblemError: if there are absorbing states or infinite costs, or states do not all reach each other.
     """
+    check_instance(lmdp, "lmdp", LMDP)
     if lmdp.absorbing.any() or not np.isfinite(lmdp.cost).all():
         raise ProblemError("the problem has absorbing states or infinite costs, where no average is defined")
     parts = csgraph.connected_components(lmdp.passive, directed=True, connection="strong")[0]
@@ -218,6 +223,7 @@ def embed(mdp):
     Raises:
       ProblemError: if the problem cannot be embedded, with the first state that cannot.
     """
+    check_instance(mdp, "mdp", FiniteMDP)
     if mdp.stages is not None or mdp.discount != 1.0:
         raise ProblemError("the problem changes over time or is discounted; only stationary ones can be embedded")
     matrix, cost = mdp.at(0)

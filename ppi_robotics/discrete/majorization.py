@@ -28,7 +28,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppi_robotics.checks import as_finite, check_count
+from ppi_robotics.checks import as_finite, check_count, check_function, check_number
 from ppi_robotics.discrete.central import (
     TableSolution,
     as_baseline,
@@ -110,6 +110,8 @@ def majorize(
     if weights[0] == 0.0:
         raise ProblemError("lambda_policy is 0, at which policies never move; give a number above 0, or inf")
     check_count(max_iterations, "max_iterations", 1)
+    tolerance = check_number(tolerance, "tolerance", least=0)
+    check_function(callback, "callback", "the iteration and the costs")
     log_pi = as_baseline(mdp, baseline, T)
     log_pi = log_pi if len(log_pi) == T else log_pi[0]
     cost, bound, status = [evaluate_policy(mdp, log_pi, weights[1], T)[0]], [], Status.MAX_ITERATIONS
@@ -171,9 +173,8 @@ def weight_of_bound(mdp, bound, baseline=None, start=None, horizon=None, toleran
       ProblemError: if the bound is not positive, start is no distribution, or an argument of `solve` cannot be used.
     """
     T = check_horizon(mdp, horizon)
-    bound = float(as_finite(bound, "bound", ()))
-    if bound <= 0.0:
-        raise ProblemError(f"bound is {bound:g}; expected a positive divergence [nats]")
+    bound = check_number(bound, "bound", above=0)
+    tolerance = check_number(tolerance, "tolerance", least=0)
     start = np.full(mdp.states, 1.0 / mdp.states) if start is None else as_finite(start, "start", (mdp.states,))
     if (start < 0).any() or abs(start.sum() - 1.0) > 1e-9:
         raise ProblemError(f"start has entries of sum {start.sum():.6g}, least {start.min():g}; expected probabilities")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from ppi_robotics.checks import as_costs, as_finite, as_flags, check_names, check_number
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 
@@ -44,13 +45,14 @@ class FiniteMDP:
     names: tuple = ()
 
     def __post_init__(self):
-        cost = _numbers(self.cost, "cost")
+        cost = as_costs(self.cost, "cost")
         if cost.ndim not in (2, 3) or not cost.size:
             raise ProblemError(f"cost has shape {cost.shape}; expected (states, actions), or (T, states, actions)")
         S, A = cost.shape[-2:]
-        allowed = np.ones((S, A), bool) if self.allowed is None else np.asarray(self.allowed, bool)
-        absorbing = np.zeros(S, bool) if self.absorbing is None else np.asarray(self.absorbing, bool)
-        terminal = np.zeros(S) if self.terminal is None else _numbers(self.terminal, "terminal cost")
+        allowed = np.ones((S, A), bool) if self.allowed is None else as_flags(self.allowed, "allowed")
+        absorbing = np.zeros(S, bool) if self.absorbing is None else as_flags(self.absorbing, "absorbing")
+        terminal = np.zeros(S) if self.terminal is None else as_costs(self.terminal, "terminal cost")
+        names = check_names(self.names, "names")
         for name, array, shape in (
             ("allowed", allowed, (S, A)),
             ("absorbing", absorbing, (S,)),
@@ -58,8 +60,9 @@ class FiniteMDP:
         ):
             if array.shape != shape:
                 raise ProblemError(f"{name} has shape {array.shape}; expected {shape}, as cost has {cost.shape}")
-        if not isinstance(self.discount, int | float | np.floating) or not 0.0 < self.discount <= 1.0:
-            raise ProblemError(f"discount is {self.discount!r}; expected a number above 0 and at most 1")
+        discount = check_number(self.discount, "discount", above=0, most=1)
+        if len(names) not in (0, S):
+            raise ProblemError(f"names has {len(names)} entries; expected one for each of {S} states, or none")
         idle = np.flatnonzero(~allowed.any(axis=1) & ~absorbing)
         if len(idle):
             raise ProblemError(f"state {self._name(idle[0])} has no allowed action; give it one, or make it absorbing")
@@ -70,8 +73,8 @@ class FiniteMDP:
             object.__setattr__(self, name, value)
         object.__setattr__(self, "allowed", frozen(allowed, bool))
         object.__setattr__(self, "absorbing", frozen(absorbing, bool))
-        object.__setattr__(self, "discount", float(self.discount))
-        object.__setattr__(self, "names", tuple(self.names))
+        object.__setattr__(self, "discount", discount)
+        object.__setattr__(self, "names", names)
 
     @property
     def states(self):
@@ -118,7 +121,7 @@ class FiniteMDP:
             return (given,)
         if isinstance(given, tuple | list) and len(given) and all(sparse.issparse(matrix) for matrix in given):
             return tuple(given)
-        array = _numbers(given, "transition")
+        array = as_costs(given, "transition")
         if array.shape[-3:] != (S, A, S) or array.ndim not in (3, 4):
             raise ProblemError(f"transition has shape {array.shape}; expected {(S, A, S)}, or {('T', S, A, S)}")
         return tuple(sparse.csr_matrix(one.reshape(S * A, S)) for one in array.reshape(-1, S, A, S))
@@ -127,6 +130,7 @@ class FiniteMDP:
         """A checked transition matrix with sorted rows and without stored zeros."""
         if given.shape != (S * A, S):
             raise ProblemError(f"a transition matrix has shape {given.shape}; expected {(S * A, S)}")
+        as_finite(given.data if given.format != "lil" else given.toarray(), "transition")
         matrix = sparse.csr_matrix(given, dtype=float, copy=True)
         matrix.sum_duplicates()
         matrix.eliminate_zeros()
@@ -143,16 +147,3 @@ class FiniteMDP:
 
     def _row(self, row, A):
         return f"state {self._name(row // A)}, action {row % A}"
-
-
-def _numbers(value, name):
-    """An array of floats without nan and -inf."""
-    try:
-        array = np.asarray(value, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise ProblemError(f"{name} is {value!r}; expected an array of numbers") from error
-    bad = np.isnan(array) | (array == -np.inf)
-    if bad.any():
-        where = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise ProblemError(f"{name} has {array[where]} at index {where}; expected finite numbers, or inf to forbid")
-    return array

@@ -13,8 +13,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.checks import (
+    as_covariance,
+    as_finite,
+    as_floats,
+    check_count,
+    check_function,
+    check_instance,
+    check_number,
+)
 from ppi_robotics.discrete.iterations import check_eta
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.gaussian import frozen
 
 FLOOR = 1e-6  # smallest eigenvalue of Lambda, relative to its largest, that a fit is projected to
 
@@ -35,6 +45,12 @@ class QuadraticPsi:
     nx: int
 
     def __post_init__(self):
+        M = as_finite(self.M, "M", (None, None))
+        nx = check_count(self.nx, "nx", 0, max(len(M) - 2, 0))
+        if M.shape[0] != M.shape[1] or len(M) < 2:
+            raise ProblemError(f"M has shape {M.shape}; expected (1 + nx + nu, 1 + nx + nu), a control or more")
+        object.__setattr__(self, "M", frozen(M))
+        object.__setattr__(self, "nx", nx)
         if np.linalg.eigvalsh(self.precision).min() <= 0.0:
             raise ProblemError("Psi has no maximum in u; expected a negative definite block of u")
 
@@ -56,11 +72,19 @@ class QuadraticPsi:
 
     def __call__(self, x, u):
         """Psi (...) of states (..., nx) and controls (..., nu)."""
+        x, u = as_floats(x, "x"), as_floats(u, "u")
+        if x.shape[-1:] != (self.nx,) or u.shape != (*x.shape[:-1], len(self.precision)):
+            raise ProblemError(
+                f"x has shape {x.shape} and u {u.shape}; expected {self.nx} and {len(self.precision)} last"
+            )
         z = np.concatenate((np.ones((*x.shape[:-1], 1)), x, u), axis=-1)
         return 0.5 * np.einsum("...i,ij,...j->...", z, self.M, z)
 
     def bar(self, x):
         """bar Psi (...) of states (..., nx)."""
+        x = as_floats(x, "x")
+        if x.shape[-1:] != (self.nx,):
+            raise ProblemError(f"x has shape {x.shape}; expected (..., {self.nx})")
         k, K = self.gain
         _, size = np.linalg.slogdet(self.precision / (2.0 * math.pi))
         return self(x, x @ K.T + k) - 0.5 * size
@@ -68,11 +92,14 @@ class QuadraticPsi:
 
 def baseline_psi(K, k, cov):
     """Psi = log N(u; K x + k, cov), of which bar Psi is 0."""
-    precision = np.linalg.inv(cov)
-    J = np.concatenate((-np.asarray(k)[:, None], -np.asarray(K), np.eye(len(k))), axis=1)
-    M = -J.T @ precision @ J
-    M[0, 0] -= np.linalg.slogdet(2.0 * math.pi * np.asarray(cov))[1]
-    return QuadraticPsi(M, np.shape(K)[1])
+    k = as_finite(k, "k", (None,))
+    K, cov = as_finite(K, "K", (len(k), None)), as_covariance(cov, "cov", len(k))
+    if not len(k) or np.linalg.matrix_rank(cov) < len(k):
+        raise ProblemError("cov is singular; expected a positive definite one")
+    J = np.concatenate((-k[:, None], -K, np.eye(len(k))), axis=1)
+    M = -J.T @ np.linalg.inv(cov) @ J
+    M[0, 0] -= np.linalg.slogdet(2.0 * math.pi * cov)[1]
+    return QuadraticPsi(M, K.shape[1])
 
 
 def quadratic_psi_step(psi, x, u, cost, after, eta=1.0, discount=1.0, ahead=None, weights=None, ridge=0.0):
@@ -94,17 +121,22 @@ def quadratic_psi_step(psi, x, u, cost, after, eta=1.0, discount=1.0, ahead=None
     Raises:
       ProblemError: if shapes do not fit, or the transitions do not determine the fit.
     """
-    check_eta(eta)
-    x, u, after = (np.asarray(part, dtype=float) for part in (x, u, after))
+    check_instance(psi, "psi", QuadraticPsi)
+    eta, ridge = check_eta(eta), check_number(ridge, "ridge", least=0)
+    discount = check_number(discount, "discount", least=0, most=1)
+    check_function(ahead, "ahead", "states (..., nx)")
+    x, u, cost, after = (as_finite(part, name) for name, part in (("x", x), ("u", u), ("cost", cost), ("after", after)))
     after = after[:, None] if after.ndim == 2 else after
-    if x.ndim != 2 or u.ndim != 2 or len({len(x), len(u), len(cost), len(after)}) > 1 or after.shape[-1] != x.shape[1]:
+    apart = (x.ndim, u.ndim, cost.ndim, after.ndim) != (2, 2, 1, 3) or len(set(map(len, (x, u, cost, after)))) > 1
+    if apart or after.shape[-1] != x.shape[1] or not after.size:
         raise ProblemError(
-            f"x, u, cost and after have shapes {x.shape}, {u.shape}, {np.shape(cost)}, {after.shape}; "
+            f"x, u, cost and after have shapes {x.shape}, {u.shape}, {cost.shape}, {after.shape}; "
             "expected (N, nx), (N, nu), (N,), and (N, nx) or (N, P, nx)"
         )
-    weights = np.full(after.shape[1], 1.0 / after.shape[1]) if weights is None else np.asarray(weights, dtype=float)
+    P = after.shape[1]
+    weights = np.full(P, 1.0 / P) if weights is None else as_finite(weights, "weights", (P,))
     future = (psi.bar if ahead is None else ahead)(after) @ weights
-    target = psi(x, u) - psi.bar(x) - eta * np.asarray(cost, dtype=float) + discount * future
+    target = psi(x, u) - psi.bar(x) - eta * cost + discount * future
     z = np.concatenate((np.ones((len(x), 1)), x, u), axis=1)
     row, column = np.triu_indices(z.shape[1])
     phi = z[:, row] * z[:, column] * np.where(row == column, 0.5, 1.0)
