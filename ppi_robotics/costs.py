@@ -18,6 +18,7 @@ from ppi_robotics.gaussian import covariance_factor, frozen
 from ppi_robotics.kernels.compiler import STAGE_LANES, build
 from ppi_robotics.kernels.translate import lane_function, trace
 from ppi_robotics.manifold import origin, retract_jacobian, unit
+from ppi_robotics.problem import as_rows, as_states
 from ppi_robotics.residuals import BoundResiduals, ControlError, StateError
 
 HESSIANS = ("gauss_newton", "exact", "project")
@@ -180,14 +181,16 @@ class BoundCost:
 
     def stage(self, x, u):
         """Stage costs (N,) at states (N, nx) and controls (N, nu)."""
+        x, u = as_rows(self, x, u)
         v = np.empty(len(x))
-        self.kernels.stages(np.ascontiguousarray(x, float), np.ascontiguousarray(u, float), self.stage_constants, v)
+        self.kernels.stages(x, u, self.stage_constants, v)
         return v
 
     def terminal(self, x):
         """Terminal costs (N,) at states (N, nx)."""
+        x = as_states(self, x)
         v = np.empty(len(x))
-        self.kernels.terminals(np.ascontiguousarray(x, float), self.terminal_constants, v)
+        self.kernels.terminals(x, self.terminal_constants, v)
         return v
 
     def stages(self, x, u, y=None):  # noqa: ARG002
@@ -215,6 +218,8 @@ class BoundCost:
     def quadratize(self, x, u):
         """Values (T + 1,), gradients cx (T + 1, nx), cu (T, nu) and Hessians Cxx, Cux, Cuu along a trajectory."""
         T, nx, nu = len(u), self.nx, self.nu
+        if x.shape != (T + 1, nx) or u.shape != (T, nu):
+            raise ProblemError(f"states {x.shape} and controls {u.shape}; expected (T + 1, {nx}) and (T, {nu})")
         out = (
             np.empty(T + 1),
             np.empty((T + 1, nx)),

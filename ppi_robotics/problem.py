@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from ppi_robotics.checks import as_finite
+from ppi_robotics.checks import as_finite, as_floats
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.manifold import unit
@@ -165,9 +165,19 @@ def as_rows(plant, x, u):
     Raises:
       ProblemError: if the shapes do not fit the plant or each other.
     """
-    x, u = np.ascontiguousarray(x, dtype=float), np.ascontiguousarray(u, dtype=float)
-    if x.ndim != 2 or u.ndim != 2 or x.shape[1] != plant.nx or u.shape != (len(x), plant.nu) or len(x) == 0:
-        raise ProblemError(
-            f"states {x.shape} and controls {u.shape}; expected (N, {plant.nx}) and (N, {plant.nu}), N at least 1"
-        )
+    x, u = as_states(plant, x), np.ascontiguousarray(as_floats(u, "u"))
+    if u.shape != (len(x), plant.nu):
+        raise ProblemError(f"states {x.shape} and controls {u.shape}; expected (N, {plant.nx}) and (N, {plant.nu})")
     return x, u
+
+
+def as_states(plant, x):
+    """States (N, nx) of a plant, at least one, as a contiguous array of floats.
+
+    Raises:
+      ProblemError: if the shape does not fit the plant.
+    """
+    x = np.ascontiguousarray(as_floats(x, "x"))
+    if x.ndim != 2 or x.shape[1] != plant.nx or len(x) == 0:
+        raise ProblemError(f"states have shape {x.shape}; expected (N, {plant.nx}), N at least 1")
+    return x

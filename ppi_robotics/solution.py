@@ -38,6 +38,11 @@ class Status(Enum):
         return self is Status.CONVERGED
 
 
+def earned(status, *costs):
+    """The status; diverged where it would say solved at a cost that is not finite."""
+    return Status.DIVERGED if status.solved and not all(map(math.isfinite, costs)) else status
+
+
 @dataclass(frozen=True, slots=True)
 class Iteration:
     """One row of the trace.
@@ -125,6 +130,9 @@ class Start:
     cost: float
     nominal_cost: float
 
+    def __post_init__(self):
+        object.__setattr__(self, "status", earned(self.status, self.cost, self.nominal_cost))
+
 
 @dataclass(frozen=True, eq=False)
 class Solution:
@@ -138,7 +146,7 @@ class Solution:
       x, u: noise-free closed-loop trajectory, (T + 1, nx) and (T, nu).
       cost: the method's own objective, for instance PPI's merit.
       nominal_cost: cost of (x, u).
-      status: `Status`.
+      status: `Status`; never solved where a cost is not finite.
       breakdown: stage and bound if a sweep broke down, else None.
       trace: `Iteration` rows of the start that was kept.
       starts: one `Start` per initial guess.
@@ -168,6 +176,9 @@ class Solution:
     proposal: object = None
     last_reference: np.ndarray | None = None
     interrupted: bool = False
+
+    def __post_init__(self):
+        object.__setattr__(self, "status", earned(self.status, self.cost, self.nominal_cost))
 
     @property
     def value(self):

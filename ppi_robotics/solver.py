@@ -18,7 +18,7 @@ from ppi_robotics.problem import Problem
 from ppi_robotics.rollouts import nominal_rollout
 from ppi_robotics.sampling.methods import MPPI
 from ppi_robotics.soft_methods import KLControl, PsiIteration
-from ppi_robotics.solution import Gains, Solution, Start, Status, WeightedSamples
+from ppi_robotics.solution import Gains, Solution, Start, Status, WeightedSamples, earned
 from ppi_robotics.steps.interior_point import InteriorPoint
 
 METHODS = (PPI, ILQG, LEQG, AICO, KLControl, PsiIteration, MPPI)
@@ -131,6 +131,9 @@ class Outcome:
     samples: WeightedSamples | None = None
     proposal: object = None
     last_reference: np.ndarray | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "status", earned(self.status, self.cost))
 
     @property
     def rank(self):

@@ -16,7 +16,7 @@ import casadi as ca
 import numpy as np
 
 from ppi_robotics import symbolic_rollouts
-from ppi_robotics.checks import as_finite
+from ppi_robotics.checks import as_finite, as_floats
 from ppi_robotics.equilibrium import equilibrium_controls
 from ppi_robotics.errors import PlantError, ProblemError
 from ppi_robotics.gaussian import frozen
@@ -164,7 +164,9 @@ class SymbolicPlant(metaclass=Sealing):
             model.kernels.linearize(x, u, model.constants, model.dt, xn, A, B)
             return xn, A, B
         H = np.empty((len(x), self.nx + self.nu, self.nx + self.nu))
-        adjoint = np.ascontiguousarray(adjoint, dtype=float)
+        adjoint = np.ascontiguousarray(as_floats(adjoint, "adjoint"))
+        if adjoint.shape != x.shape:
+            raise ProblemError(f"adjoint has shape {adjoint.shape}; expected {x.shape}, that of the states")
         model.kernels.linearize_with_curvature(x, u, adjoint, model.constants, model.dt, xn, A, B, H)
         return xn, A, B, H
 

@@ -357,7 +357,7 @@ def prior(**changes):
         ({"start": [0, 2]}, "start is .*; expected levels from 0 to 1"),
         ({"start": [0, 0.5]}, "expected whole numbers"),
         ({"goal": [0]}, "goal has shape"),
-        ({"shifts": [[0, 0], [2, -1]]}, "shifts go to 2"),
+        ({"shifts": [[0, 0], [2, -1]]}, "shifts go from -1 to 2"),
         ({"shifts": [[0, 0]]}, "do not fit"),
         ({"log_prior": [np.nan, 0.0]}, "log_prior has nan"),
         ({"log_weights": np.zeros(2)}, "log_weights has shape"),

@@ -17,6 +17,7 @@ from ppi_robotics.kernels.algebra import semidefinite_roots
 from ppi_robotics.messages import backward
 from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.statistical import statistical
+from ppi_robotics.steps.newton import swept_step
 
 RULES = {
     "cubature": SigmaPoints(),
@@ -244,6 +245,19 @@ def test_values_of_an_affine_model_do_not_depend_on_where_the_belief_lies():
     values = [backward(m).value for m in (taylor(problem, x, u), statistical(problem, x, u, S, SigmaPoints()))]
     for name in ("P", "p", "p0"):
         close(getattr(values[1], name), getattr(values[0], name), 1e-12)
+
+
+def test_disturbances_of_another_model_are_read_to_their_end_alone():
+    """Sigma points have as many noises as states, Taylor's model as the noise has directions; beyond w stands nan."""
+    problem, x, u, S = case(Wave())
+    model = statistical(problem, x, u, S, SigmaPoints())
+    T, rank = len(u), 1
+    assert model.G.shape[2] > rank
+    w = np.full((2 * T, rank), math.nan)[:T]
+    w[:] = 0.5
+    _, _, w_out, facts, _ = swept_step(model, x, u, w, 0.1, True)
+    close(facts[0], model.c0.sum() + T * 0.5**2 / 0.2, 1e-12)
+    assert w_out.shape == (T, model.G.shape[2])
 
 
 def test_arguments_stay_as_they_were():

@@ -1,5 +1,7 @@
 """The loop: arguments, warm starts, statuses, callback, determinism; and reductions on linear-quadratic problems."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -174,3 +176,27 @@ def test_bad_arguments_are_refused_in_one_line(problem, make, message):
         make(problem)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("cost", [np.nan, np.inf, -np.inf])
+def test_nothing_is_solved_at_a_cost_that_is_not_finite(problem, cost):
+    """Whatever led there, the solution says that it diverged."""
+    solution = ppi.solve(problem, ppi.ILQG(), starts=1)
+    assert solution.status.solved
+    for name in ("cost", "nominal_cost"):
+        lost = replace(solution, **{name: cost})
+        assert lost.status is ppi.Status.DIVERGED
+        with pytest.raises(ppi.SolveError):
+            lost.raise_for_status()
+        assert replace(solution.starts[0], **{name: cost}).status is ppi.Status.DIVERGED
+    assert replace(solution, status=ppi.Status.MAX_ITERATIONS, cost=cost).status is ppi.Status.MAX_ITERATIONS
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_sigma_points_of_singular_noise_cost_what_derivatives_do(problem, order):
+    """On affine dynamics with a quadratic cost both models are the same, so the objectives are, too."""
+    expected = ppi.solve(problem, ppi.PPI(0.1), starts=1)
+    for _ in range(3):
+        solution = ppi.solve(problem, ppi.PPI(0.1, expansion=ppi.SigmaPoints("gauss_hermite", order=order)), starts=1)
+        assert solution.status is ppi.Status.CONVERGED
+        assert solution.cost == pytest.approx(expected.cost, rel=1e-8)

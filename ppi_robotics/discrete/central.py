@@ -186,16 +186,19 @@ def tilted(mdp, solution):
     """The transitions that the risk of a solution stands for, tau ~ iota exp(-lS V), as matrices (S * A, S) by stage.
 
     Raises:
-      ProblemError: if lambda_transition is infinite, where tau is no tilt but a choice of next states.
+      ProblemError: if lambda_transition is infinite, where tau is no tilt but a choice of next states, or the solution
+        is of another problem.
     """
     weight = check_instance(solution, "solution", TableSolution).lambda_transition
-    if check_instance(mdp, "mdp", FiniteMDP).states != solution.value.shape[-1]:
-        raise ProblemError(
-            f"solution has {solution.value.shape[-1]} states, mdp {mdp.states}; give that of the problem"
-        )
+    check_instance(mdp, "mdp", FiniteMDP)
     if math.isinf(weight):
         raise ProblemError("lambda_transition is infinite; the transitions are then whichever is best or worst")
     values = solution.value[1:] if solution.value.ndim == 2 else solution.value[None]
+    if values.shape[1:] != (mdp.states,) or mdp.stages not in (None, len(values)):
+        raise ProblemError(
+            f"the solution has values of shape {solution.value.shape}, the problem {mdp.states} states; "
+            "give the problem that was solved"
+        )
     moved = []
     for t, V in enumerate(values):
         matrix, _ = mdp.at(t)

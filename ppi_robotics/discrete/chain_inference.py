@@ -27,7 +27,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ppi_robotics.checks import check_count
+from ppi_robotics.checks import check_count, check_instance
 from ppi_robotics.discrete.chain_sweeps import ChainMessages, ChainSweeps
 from ppi_robotics.discrete.inference import Inference, check_messages
 from ppi_robotics.errors import ProblemError
@@ -150,8 +150,16 @@ def _check_options(chains, method, damping, tolerance, bound, start):
     check_messages(tolerance, damping)
     if not 0.0 < bound <= 1.0:
         raise ProblemError(f"bound is {bound!r}; expected above 0 and at most 1")
-    if start is not None and (start.log_actions.shape != (chains.stages, chains.log_prior.size)):
-        raise ProblemError(
-            f"start has messages of {start.log_actions.shape} stages and actions; expected"
-            f" ({chains.stages}, {chains.log_prior.size})"
-        )
+    if start is not None:
+        _check_start(chains, start)
+
+
+def _check_start(chains, start):
+    T, n, A = chains.stages, chains.start.size, chains.log_prior.size
+    check_instance(start, "start", ChainMessages, "messages of another result")
+    given, expected = [start.log_actions, start.to_chains], [(T, A), (T, n, 3)]
+    if start.to_parts is not None and chains.parts is not None:
+        given, expected = [*given, *start.to_parts], [*expected, *((T, n, size) for size in chains.parts)]
+    shapes = [np.shape(array) for array in given]
+    if shapes != expected:
+        raise ProblemError(f"start has messages of shapes {shapes}; expected {expected}")

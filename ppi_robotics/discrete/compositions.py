@@ -17,7 +17,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ppi_robotics.checks import check_count
+from ppi_robotics.checks import as_floats, as_wholes, check_count
 from ppi_robotics.discrete.composition_messages import History, backward, kept_in_full
 from ppi_robotics.discrete.inference import Inference
 from ppi_robotics.discrete.kl_control import play
@@ -74,9 +74,9 @@ def solve_compositions(start, stages, cost, goal=None, charged="every", forbidde
     Raises:
       ProblemError: if an argument cannot be used, or the problem takes more memory.
     """
-    start, cost = np.array(start, dtype=np.int64), np.array(cost, dtype=float)
-    goal = None if goal is None else np.array(goal, dtype=np.int64)
-    n, m = len(start), int(start.sum())
+    start, cost = as_wholes(start, "start"), np.array(as_floats(cost, "cost"))
+    goal = None if goal is None else as_wholes(goal, "goal")
+    n, m = start.size, int(start.sum())
     _check(start, stages, cost, goal, charged, forbidden)
     size, say = size_of(n, m, stages, goal), progress or _silent
     if size.bytes > memory or size.orbits > MOST_PLACES:
@@ -248,11 +248,11 @@ class CompositionControl(Inference):
 
 def _check(start, stages, cost, goal, charged, forbidden):
     """Raise `ProblemError` unless a problem can be solved."""
-    n, m = len(start), int(start.sum())
-    if start.ndim != 1 or n < 2 or start.min() < 0 or m < 1:
+    n, m = start.size, int(start.sum())
+    if start.ndim != 1 or n < 2 or start.min() < 0 or m < 1 or start.max() > m:
         raise ProblemError(f"start is {start.tolist()}; expected heights of two or more locations, and a block")
     check_count(stages, "stages", 1)
-    if goal is not None and (goal.shape != start.shape or goal.min() < 0 or goal.sum() != m):
+    if goal is not None and (goal.shape != start.shape or goal.min() < 0 or goal.max() > m or goal.sum() != m):
         raise ProblemError(f"goal is {goal.tolist()}; expected heights of {n} locations, {m} in sum")
     if cost.shape != (m + 1,) or not np.isfinite(cost).all():
         raise ProblemError(f"cost has shape {cost.shape}; expected finite costs of the heights 0 to {m}, ({m + 1},)")

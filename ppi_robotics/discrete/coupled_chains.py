@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ppi_robotics.checks import check_count
+from ppi_robotics.checks import as_wholes, check_count, check_counts
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 
@@ -36,7 +36,7 @@ class CoupledChains:
         for name in ("log_prior", "log_weights"):
             object.__setattr__(self, name, frozen(getattr(self, name)))
         for name in ("start", "shifts") if self.goal is None else ("start", "shifts", "goal"):
-            object.__setattr__(self, name, _whole(getattr(self, name), name))
+            object.__setattr__(self, name, frozen(as_wholes(getattr(self, name), name), np.int64))
         self._check_shapes()
         self._check_values()
 
@@ -51,7 +51,10 @@ class CoupledChains:
             raise ProblemError(f"log_weights has shape {self.log_weights.shape}; expected (T, m + 1), a stage or more")
         if self.goal is not None and self.goal.shape != (n,):
             raise ProblemError(f"goal has shape {self.goal.shape}; expected ({n},) as start")
-        if self.parts is not None and np.prod(self.parts) != A:
+        if self.parts is None:
+            return
+        object.__setattr__(self, "parts", check_counts(self.parts, "parts", 1, size=2))
+        if self.parts[0] * self.parts[1] != A:
             raise ProblemError(f"parts are {self.parts} of {A} actions; expected (K, L) with K L = {A}")
 
     def _check_values(self):
@@ -59,8 +62,8 @@ class CoupledChains:
             levels = getattr(self, name)
             if levels is not None and (levels.min() < 0 or levels.max() > self.top):
                 raise ProblemError(f"{name} is {levels.tolist()}; expected levels from 0 to {self.top}")
-        if np.abs(self.shifts).max() > 1:
-            raise ProblemError(f"shifts go to {np.abs(self.shifts).max()}; expected -1, 0 and 1 alone")
+        if self.shifts.min() < -1 or self.shifts.max() > 1:
+            raise ProblemError(f"shifts go from {self.shifts.min()} to {self.shifts.max()}; expected -1, 0 and 1 alone")
         for name in ("log_prior", "log_weights"):
             values = getattr(self, name)
             if np.isnan(values).any() or values.max() in (np.inf, -np.inf):
@@ -84,11 +87,3 @@ class CoupledChains:
         """
         check_count(stages, "stages", 1, self.stages)
         return replace(self, start=start, log_weights=self.log_weights[self.stages - stages :])
-
-
-def _whole(values, name):
-    """A read-only copy as whole numbers."""
-    array = np.asarray(values, dtype=float)
-    if not np.array_equal(array, np.round(array)):
-        raise ProblemError(f"{name} is {values!r}; expected whole numbers")
-    return frozen(array, np.int64)

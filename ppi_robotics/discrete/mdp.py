@@ -131,7 +131,7 @@ class FiniteMDP:
         if given.shape != (S * A, S):
             raise ProblemError(f"a transition matrix has shape {given.shape}; expected {(S * A, S)}")
         as_finite(given.data if given.format != "lil" else given.toarray(), "transition")
-        matrix = sparse.csr_matrix(given, dtype=float, copy=True)
+        matrix = _checked_rows(given)
         matrix.sum_duplicates()
         matrix.eliminate_zeros()
         if not np.isfinite(matrix.data).all() or (matrix.data < 0).any():
@@ -147,3 +147,21 @@ class FiniteMDP:
 
     def _row(self, row, A):
         return f"state {self._name(row // A)}, action {row % A}"
+
+
+def _checked_rows(given):
+    """A sparse matrix as a copy by rows, whose indices compiled code can follow.
+
+    Raises:
+      ProblemError: if indices that were set by hand lead out of the matrix.
+    """
+    try:
+        if hasattr(given, "check_format"):
+            given.check_format(full_check=True)
+        elif given.format == "coo":
+            for along, size in zip(given.coords, given.shape, strict=True):
+                if len(along) != given.nnz or along.min(initial=0) < 0 or along.max(initial=0) >= size:
+                    raise ValueError("an index is out of range")
+        return sparse.csr_matrix(given, dtype=float, copy=True)
+    except (ValueError, IndexError) as error:
+        raise ProblemError(f"a transition matrix is damaged: {error}; expected one that SciPy made") from error

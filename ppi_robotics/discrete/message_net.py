@@ -66,7 +66,9 @@ def first_messages(bounds, graph, scopes, start, schedules):
             f"start is of {len(start.graph.sizes)} variables and {len(start.scopes)} factors or regions, the graph has "
             f"{len(graph.sizes)} and {len(scopes)}; start from a graph of the same sizes and scopes"
         )
-    messages = start.messages.copy()
+    messages = np.array(start.messages, dtype=float)
+    if messages.shape != (bounds[-1],):
+        raise ProblemError(f"start has messages of shape {messages.shape}; expected {(int(bounds[-1]),)}")
     if start.graph is graph:
         return messages
     for a, b in itertools.pairwise(bounds):

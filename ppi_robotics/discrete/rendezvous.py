@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from ppi_robotics.checks import check_count
+from ppi_robotics.checks import as_wholes, check_count, check_counts
 from ppi_robotics.discrete.capped_counts import CappedCounts, CountBeliefs
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
@@ -55,9 +55,10 @@ class RendezvousBeliefs(CountBeliefs):
           ProblemError: if the stage is out of range, or a walker is at a cell from where the walks do not go on.
         """
         problem = self.problem
-        if not 0 <= t < problem.stages:
-            raise ProblemError(f"stage is {t!r}; expected a whole number from 0 to {problem.stages - 1}")
-        cells = problem.start if cells is None else np.asarray(cells)
+        check_count(t, "stage", 0, problem.stages - 1)
+        if cells is not None:
+            cells = check_counts(cells, "cells", 0, len(problem.moves) - 1, len(problem.start))
+        cells = problem.start if cells is None else np.array(cells)
         ahead = np.empty_like(self.tilt)
         walks.pull(problem.moves, self.tilt, problem.stages - t - 1, ahead)
         there = problem.moves[cells]  # (M, A)
@@ -101,7 +102,7 @@ class Rendezvous:
         moved = np.zeros(len(self.start)) if self.moved is None else self.moved
         object.__setattr__(self, "moved", frozen(moved, bool))
         for name in ("moves", "start", "places"):
-            object.__setattr__(self, name, frozen(getattr(self, name), np.int64))
+            object.__setattr__(self, name, frozen(as_wholes(getattr(self, name), name), np.int64))
         for name in ("alone", "shared"):
             object.__setattr__(self, name, frozen(getattr(self, name)))
         N = len(self.moves) if self.moves.ndim == 2 else 0

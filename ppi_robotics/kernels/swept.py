@@ -6,7 +6,7 @@ What stands between the sweeps is never seen outside, so that no arrays are hand
 import numpy as np
 from numba import njit
 
-from ppi_robotics.kernels.generated import NM, NU, NW, NX, NZ
+from ppi_robotics.kernels.generated import NM, NU, NX, NZ
 from ppi_robotics.kernels.spread import spread
 from ppi_robotics.kernels.sweep import DONE, backward, forward
 from ppi_robotics.kernels.trajectories import largest, moved
@@ -31,8 +31,9 @@ def sweep_back(model, lS, damping):
 
 @njit
 def follow(model, x, u, w, lS, x_out, u_out, w_out, Z, S_end):
-    """Backward, forward and the whole step from x, u and disturbances w (T, NW) into x_out, u_out and w_out.
+    """Backward, forward and the whole step from x, u and disturbances w into x_out, u_out and w_out (T, NW).
 
+    The model before may have had another number of noises than this one, so that w has columns of its own.
     Unless of 0 rows, Z (T, NZ, NZ) and S_end (NX, NX) take the covariances of (x, u) and of the last state under the
     belief, from a certain initial state.
 
@@ -52,7 +53,7 @@ def follow(model, x, u, w, lS, x_out, u_out, w_out, Z, S_end):
     cost = model[10].sum()
     if lS != 0.0:
         for t in range(T):
-            for i in range(NW):
+            for i in range(w.shape[1]):
                 cost += w[t, i] * w[t, i] / (2.0 * lS)
     if Z.shape[0] > 0:
         S = np.empty((T + 1, NX, NX))
