@@ -230,7 +230,7 @@ def _sampled(problems, weights, weight, forward):
 def _check_same_problem(i, first, other, x, u):
     """Raise `ProblemError` unless problems agree in all but the terminal cost, as far as states and controls show."""
     a, b = first.plant, other.plant
-    sizes = (a.name, a.nx, a.nu, a.dt, first.horizon), (b.name, b.nx, b.nu, b.dt, other.horizon)
+    sizes = [(p.plant.name, p.plant.nx, p.plant.nu, p.plant.dt, p.horizon, p.first_stage) for p in (first, other)]
     what = ""
     if sizes[0] != sizes[1] or not np.array_equal(a.control_limits, b.control_limits):
         what = "plant or horizon"

@@ -179,8 +179,8 @@ class BoundCost:
         sizes = {"NX": self.nx, "NU": self.nu, "NZ": self.nx + self.nu}
         return build("cost", STAGE_LANES, sizes, self.functions, ("cost",))
 
-    def stage(self, x, u):
-        """Stage costs (N,) at states (N, nx) and controls (N, nu)."""
+    def stage(self, x, u, t=0):  # noqa: ARG002
+        """Stage costs (N,) of stage t at states (N, nx) and controls (N, nu); they are the same in all stages."""
         x, u = as_rows(self, x, u)
         v = np.empty(len(x))
         self.kernels.stages(x, u, self.stage_constants, v)

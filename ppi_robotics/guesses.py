@@ -47,7 +47,7 @@ def cheapest_swing(problem, rng):
     for t in range(T):
         check()
         u = controls(t)
-        cost += problem.cost.stage(x, u)
+        cost += problem.cost.stage(x, u, t)
         x = plant.step(x, u)
     cost += problem.cost.terminal(x)
     best = int(np.argmin(np.where(np.isfinite(cost), cost, np.inf)))

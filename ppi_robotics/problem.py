@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from ppi_robotics.checks import as_finite, as_floats
+from ppi_robotics.checks import as_finite, as_floats, check_count
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.manifold import unit
@@ -83,6 +83,8 @@ class Problem:
       initial: state (nx,), or a `Gaussian` over it.
       horizon: number of stages T, at least 1.
       success: function of final states (N, nx) to booleans (N,); None takes the plant's `success`, if it has one.
+      first_stage: number of the stage at which the horizon begins. Stage t of it is at time (first_stage + t) dt, which
+        matters to costs on sensors of MuJoCo that tell the time.
 
     Raises:
       ProblemError: if any part does not fit the others.
@@ -93,6 +95,7 @@ class Problem:
     initial: Gaussian
     horizon: int
     success: Callable | None = None
+    first_stage: int = 0
 
     def __post_init__(self):
         if isinstance(self.plant, type) or not isinstance(self.plant, Plant):
@@ -111,21 +114,26 @@ class Problem:
             object.__setattr__(self, "success", getattr(self.plant, "success", None))
         if hasattr(self.cost, "equip"):
             object.__setattr__(self, "plant", self.cost.equip(self.plant))
-        object.__setattr__(self, "cost", self.cost.bind(self.plant))
+        object.__setattr__(self, "first_stage", check_count(self.first_stage, "first_stage", 0))
+        cost = self.cost.bind(self.plant)
+        cost = cost.over(self.first_stage, self.horizon) if hasattr(cost, "over") else cost
+        object.__setattr__(self, "cost", cost)
 
     @functools.cached_property
     def scales(self):
         """`Scales` of states, controls and cost."""
         return scales_of(self)
 
-    def starting_at(self, x, success=None):
+    def starting_at(self, x, success=None, later=0):
         """The problem from another mean initial state (nx,), with the same scales.
 
         Args:
           x: state (nx,).
           success: another criterion; None keeps it.
+          later: by how many stages the horizon begins later.
         """
-        other = replace(self, initial=replace(self.initial, mean=x), success=success or self.success)
+        initial, first = replace(self.initial, mean=x), self.first_stage + later
+        other = replace(self, initial=initial, success=success or self.success, first_stage=first)
         vars(other)["scales"] = self.scales
         return other
 

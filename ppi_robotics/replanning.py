@@ -96,7 +96,7 @@ class Stopwatch:
 
 def improved(request, method, seed, callback):
     """`Solution` of one warm-started solve, cold from one guess where nothing is left of the last plan."""
-    problem, passed = request.problem.starting_at(request.x, any_end), request.stage - request.last.stage
+    problem, passed = request.problem.starting_at(request.x, any_end, request.stage), request.stage - request.last.stage
     if passed >= problem.horizon:
         return solve(problem, method, seed, starts=1, callback=callback)
     guess = shifted(problem.plant, request.last.solution, passed)

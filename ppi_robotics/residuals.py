@@ -5,6 +5,7 @@
 Residuals hold their weights: a weight w multiplies r by sqrt(w). No factor 1/2.
 """
 
+import copy
 import functools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ class Residuals(ABC):
     @abstractmethod
     def derivatives(self, plant, x, u, y):
         """In the tangent of x (N, k, ndx), in u (N, k, nu) and in y (N, k, ns); None for zero."""
+
+    def sensed(self):
+        """Slices of the sensors that they read."""
+        return ()
 
     def add_squares(self, plant, x, u, y, total):
         """Add the sums of squares to total (N,)."""
@@ -97,6 +102,10 @@ class SensorError(Residuals):
         """(N, k)."""
         return (y[:, self.entries] - self.goal) * self.roots
 
+    def sensed(self):
+        """As of all residuals."""
+        return (self.entries,)
+
     def derivatives(self, plant, x, u, y):  # noqa: ARG002
         """As of all residuals."""
         J = np.zeros((len(y), len(self.roots), y.shape[1]))
@@ -128,6 +137,10 @@ class FunctionError(Residuals):
             width = self.roots.size if self.roots.size > 1 else "k"
             raise ProblemError(f"a residual function returns shape {r.shape}; expected ({len(x)}, {width})")
         return r * self.roots
+
+    def sensed(self):
+        """As of all residuals."""
+        return tuple(self.sensors.values())
 
     def derivatives(self, plant, x, u, y):
         """As of all residuals."""
@@ -162,13 +175,33 @@ class BoundResiduals:
       given: the cost that it was made from.
       plant: with all sensors that the residuals refer to.
       stage, terminal: residuals of every stage and of the last state.
+
+    Attributes:
+      first, horizon: number of the first stage, and of stages, of the problem that the cost is part of; the time that
+        sensors see is that of the stage.
     """
 
     project = False
+    first, horizon = 0, 0
 
     def __init__(self, given, plant, stage, terminal):
         self.given, self.plant, self.at_stage, self.at_end = given, plant, tuple(stage), tuple(terminal)
         self.senses = any(not isinstance(r, StateError | ControlError) for r in (*self.at_stage, *self.at_end))
+
+    @property
+    def timed(self):
+        """Whether a residual reads the time, so that equal states may cost more in one stage than in another."""
+        clocks = getattr(self.plant, "clocks", frozenset())
+        read = [entries for r in (*self.at_stage, *self.at_end) for entries in r.sensed()]
+        return any(clocks.intersection(range(entries.start, entries.stop)) for entries in read)
+
+    def over(self, first, horizon):
+        """The same cost for stages first, ..., first + horizon."""
+        if (first, horizon) == (self.first, self.horizon):
+            return self
+        other = copy.copy(self)
+        other.first, other.horizon = first, horizon
+        return other
 
     def bind(self, plant):
         """The same cost for another plant."""
@@ -182,23 +215,23 @@ class BoundResiduals:
         """Number of squares that the cost of T stages is a sum of."""
         x, u = np.zeros((1, self.plant.nx)), np.zeros((1, self.plant.nu))
         x[:, list(self.plant.quaternions)] = 1.0
-        y = self._sense(x, u)
+        y = self._sense(x, u, 0)
         count = [sum(r.values(self.plant, x, u, y).shape[1] for r in rows) for rows in (self.at_stage, self.at_end)]
         return T * count[0] + count[1]
 
-    def stage(self, x, u):
-        """Stage costs (N,) at states (N, nx) and controls (N, nu)."""
-        return self._sum(self.at_stage, x, u, self._sense(x, u))
+    def stage(self, x, u, t=0):
+        """Stage costs (N,) of stage t at states (N, nx) and controls (N, nu)."""
+        return self._sum(self.at_stage, x, u, self._sense(x, u, t))
 
     def terminal(self, x):
         """Terminal costs (N,) at states (N, nx)."""
         u = np.zeros((len(x), self.plant.nu))
-        return self._sum(self.at_end, x, u, self._sense(x, u))
+        return self._sum(self.at_end, x, u, self._sense(x, u, self.horizon))
 
     def trajectory(self, x, u):
         """Cost of one trajectory x (T + 1, nx), u (T, nu), which need not fit the dynamics."""
         last = np.vstack((u, np.zeros((1, self.plant.nu))))
-        return float(self.stages(x[None], u[None], self._sense(x, last)[None])[0].sum())
+        return float(self.stages(x[None], u[None], self._sense(x, last, np.arange(len(x)))[None])[0].sum())
 
     def stages(self, x, u, y):
         """Costs (N, T + 1) along trajectories x (N, T + 1, nx), u (N, T, nu) with their sensors y (N, T + 1, ns)."""
@@ -217,7 +250,7 @@ class BoundResiduals:
         T, nu = u.shape
         u = np.vstack((u, np.zeros((1, nu))))
         if self.senses:
-            xn, y, A, B, C, D = plant.differentiate(x, u)
+            xn, y, A, B, C, D = plant.differentiate(x, u, self.first + np.arange(T + 1))
             dynamics = xn[:T], A[:T], B[:T]
         else:
             dynamics, y = plant.expand(x[:T], u[:T]), np.empty((T + 1, 0))
@@ -228,8 +261,8 @@ class BoundResiduals:
         joined = np.concatenate((c, e)), np.concatenate((cx, ex)), cu, np.concatenate((Cxx, Exx)), Cux, Cuu
         return dynamics, joined
 
-    def _sense(self, x, u):
-        return self.plant.sense(x, u) if self.senses else np.empty((len(x), 0))
+    def _sense(self, x, u, t):
+        return self.plant.sense(x, u, self.first + t) if self.senses else np.empty((len(x), 0))
 
     def _sum(self, residuals, x, u, y):
         total = np.zeros(len(x))

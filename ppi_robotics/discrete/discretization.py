@@ -243,6 +243,8 @@ def discretize(problem, grid, controls, noise_points=3, outside="clamp"):
       ProblemError: if an argument cannot be used, or the matrix would not fit into memory.
     """
     controls, noise_points = _checked(problem, grid, controls, noise_points, outside)
+    if getattr(problem.cost, "timed", False):
+        raise ProblemError("the cost reads a clock, and a grid has the same cost in all stages; leave the clock out")
     plant, S, A = problem.plant, grid.size, len(controls)
     width = 2**plant.nx * noise_points**plant.noise.columns
     _check_size(S, A, width)

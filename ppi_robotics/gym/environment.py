@@ -94,7 +94,7 @@ class Environment(gymnasium.Env):
             raise ProblemError("no episode is under way; call reset first")
         plant, cost = self.problem.plant, self.problem.cost
         u = np.clip(as_finite(action, "action", (plant.nu,)), *plant.control_limits.T)
-        paid, x = float(cost.stage(self._x[None], u[None])[0]), self._next(u)
+        paid, x = float(cost.stage(self._x[None], u[None], self._t)[0]), self._next(u)
         self._t += 1
         terminated, truncated = not (np.abs(x) <= DIVERGED).all(), self._t == self.problem.horizon
         if truncated and not terminated:

@@ -22,18 +22,18 @@ FARTHEST = 1e5  # entries of a state beyond it count as diverged
 # where MuJoCo's functions are, and at which offsets its data keep what
 ENGINE = [(name, np.int64) for name in ("step", "forward", "differences", "nq", "nv", "na", "nu", "ns", "substeps")]
 ENGINE += [("timestep", np.float64)]
-ENGINE += [(name, np.int64) for name in ("qpos", "qvel", "act", "ctrl", "sensordata", "warmstart", "time")]
+ENGINE += [(name, np.int64) for name in ("qpos", "qvel", "act", "ctrl", "sensordata", "warmstart", "time", "mark")]
 LAW = ("x_ref", "u_ref", "k", "K", "S", "limits", "C", "G", "F", "v", "h", "D", "quaternions")
 ROLL = np.dtype(
     ENGINE
     + [(name, np.int64) for name in ("T", "first", "seed", "u_stride", "nS", "nC", "nG", "nF", "nquat", "controlled")]
     + [(name, np.int64) for name in LAW]
-    + [(name, np.int64) for name in ("a", "x0", "last_u", "xs", "us", "ys", "lost")]
+    + [(name, np.int64) for name in ("a", "x0", "last_u", "stages", "xs", "us", "ys", "lost")]
 )
 KNOTS = np.dtype(
     ENGINE
     + [(name, np.int64) for name in ("native", "centered", "nquat", "quaternions")]
-    + [(name, np.int64) for name in ("x", "u", "limits", "xn", "y", "A", "B", "C", "D")]
+    + [(name, np.int64) for name in ("x", "u", "stages", "limits", "xn", "y", "A", "B", "C", "D")]
     + [("epsilon", np.float64)]
 )
 
@@ -202,14 +202,18 @@ def store(x, state):
 
 
 @njit(**OPTIONS)
-def advance(m, d, step, time):
-    """Take a physics step; False if MuJoCo gave up, which puts the model back to its default and the clock to 0.
+def marked(d, e):
+    """A force on the world, which nothing reads and only a reset clears, set to 1."""
+    mark = field(d, e.mark, (1,))
+    mark[0] = 1.0
+    return mark
 
-    Clocks start at one step, not at 0, so that this shows in the first step too.
-    """
-    before = time[0]
+
+@njit(**OPTIONS)
+def advance(m, d, step, mark):
+    """Take a physics step; False if MuJoCo gave up, which puts the model back to its default."""
     call_two(step, m, d)
-    return time[0] > before
+    return mark[0] != 0.0
 
 
 @njit(**OPTIONS)
@@ -236,14 +240,14 @@ def roll_one(m, d, n, r):
     a, u_ref = floats(r.a + 8 * n, (1,))[0], floats(r.u_ref + 8 * r.u_stride * n, (T, nu))
     xs, us = floats(r.xs + 8 * n * (T + 1) * nx, (T + 1, nx)), floats(r.us + 8 * n * T * nu, (T, nu))
     ys, lost = floats(r.ys + 8 * n * (T + 1) * r.ns, (T + 1, r.ns)), integers(r.lost, (n + 1,))
-    state, sensors, time = arrays(d, r), field(d, r.sensordata, (r.ns,)), floats(d + r.time, (1,))
+    state, sensors, time, mark = arrays(d, r), field(d, r.sensordata, (r.ns,)), floats(d + r.time, (1,)), marked(d, r)
+    start = integers(r.stages + 8 * n, (1,))[0]
     seed, sample = uint64(r.seed), r.first + n
     dx, applied = np.empty(ndx), np.empty(nu)
     noisy = r.nG > 0 or r.nF > 0
     copy(floats(r.x0 + 8 * n * nx, (nx,)), xs[0])
     clear(field(d, r.warmstart, (r.nv,)))
     store(xs[0], state)
-    time[0] = r.timestep
     lost[n] = -1
     if not sound(xs[0]):
         lose_all(0, lost, n, xs, us, ys)
@@ -254,8 +258,9 @@ def roll_one(m, d, n, r):
             lose_all(t, lost, n, xs, us, ys)
             return
         copy(applied, state[3])
+        time[0] = (start + t) * (r.substeps * r.timestep)
         for s in range(r.substeps):
-            if not advance(m, d, r.step, time):
+            if not advance(m, d, r.step, mark):
                 lost[n] = t
             if s == 0:
                 copy(sensors, ys[t])
@@ -268,6 +273,7 @@ def roll_one(m, d, n, r):
             store(xs[t + 1], state)
     if r.ns > 0:
         copy(floats(r.last_u + 8 * n * nu * r.controlled, (nu,)), state[3])
+        time[0] = (start + T) * (r.substeps * r.timestep)
         call_two(r.forward, m, d)
         copy(sensors, ys[T])
 
@@ -280,27 +286,28 @@ def linearize_one(m, d, n, k):
     xn, y = floats(k.xn + 8 * n * nx, (nx,)), floats(k.y + 8 * n * ns, (ns,))
     A, B = floats(k.A + 8 * n * ndx * ndx, (ndx, ndx)), floats(k.B + 8 * n * ndx * nu, (ndx, nu))
     C, D = floats(k.C + 8 * n * ns * ndx, (ns, ndx)), floats(k.D + 8 * n * ns * nu, (ns, nu))
-    if not sound(x) or not sound(u) or not differentiate(m, d, k, x, u, (xn, y, A, B, C, D)) or not sound(xn):
+    time = integers(k.stages + 8 * n, (1,))[0] * (k.substeps * k.timestep)
+    found = sound(x) and sound(u) and differentiate(m, d, k, (x, u, time), (xn, y, A, B, C, D))
+    if not found or not sound(xn):
         xn[:], y[:], A[:], B[:], C[:], D[:] = np.nan, np.nan, np.nan, np.nan, np.nan, np.nan
 
 
 @njit(**OPTIONS)
-def differentiate(m, d, k, x, u, out):
-    """Derivatives at a knot; False if the simulation diverges."""
-    xn, y, A, B, C, D = out
+def differentiate(m, d, k, at, out):
+    """Derivatives at a knot, a state, a control and a time; False if the simulation diverges."""
+    (x, u, now), (xn, y, A, B, C, D) = at, out
     ndx, nu, ns = A.shape[0], B.shape[1], len(y)
     state, sensors = arrays(d, k), field(d, k.sensordata, (ns,))
-    warmstart, time = field(d, k.warmstart, (k.nv,)), floats(d + k.time, (1,))
+    warmstart, time, mark = field(d, k.warmstart, (k.nv,)), floats(d + k.time, (1,)), marked(d, k)
     store(x, state)
     copy(u, state[3])
+    time[0] = now
     clear(warmstart)
     call_two(k.forward, m, d)  # the constraint solver starts every difference from its converged solution
     if k.native == 0:
-        return difference_steps(m, d, k, (x, u), (state, sensors, warmstart), out)
+        return difference_steps(m, d, k, at, (state, sensors, warmstart, mark), out)
     As, Bs = np.empty((ndx, ndx)), np.empty((ndx, nu))
-    time[0] = k.timestep
     for s in range(k.substeps):
-        before = time[0]
         toC, toD = (C.ctypes.data, D.ctypes.data) if s == 0 and ns > 0 else (int64(0), int64(0))
         if s == 0:
             call_differences(k.differences, m, d, k.epsilon, k.centered, A.ctypes.data, B.ctypes.data, toC, toD)
@@ -312,7 +319,7 @@ def differentiate(m, d, k, x, u, out):
             for i in range(ndx):
                 for j in range(nu):
                     B[i, j] += Bs[i, j]
-        if time[0] != before or not advance(m, d, k.step, time):  # differences put the clock back where it was
+        if mark[0] == 0.0 or not advance(m, d, k.step, mark):
             return False
         if s == 0:
             copy(sensors, y)
@@ -339,7 +346,7 @@ def difference_steps(m, d, k, at, data, out):
 
     False if the simulation diverges.
     """
-    (x, u), (state, sensors, warmstart), (xn, y, A, B, C, D) = at, data, out
+    (x, u, now), (state, sensors, warmstart, mark), (xn, y, A, B, C, D) = at, data, out
     ndx, nu, quaternions = A.shape[0], B.shape[1], integers(k.quaternions, (k.nquat,))
     limits = floats(k.limits, (nu, 2))
     warm, time = warmstart.copy(), floats(d + k.time, (1,))
@@ -371,9 +378,9 @@ def difference_steps(m, d, k, at, data, out):
             store(start, state)
             copy(v, state[3])
             copy(warm, warmstart)
-            time[0] = k.timestep
+            time[0] = now
             for s in range(k.substeps):
-                if not advance(m, d, k.step, time):
+                if not advance(m, d, k.step, mark):
                     return False
                 if s == 0:
                     copy(sensors, seen[side])

@@ -17,6 +17,7 @@ from ppi_robotics.errors import PPIError
 from ppi_robotics.kernels.compiler import build_whole
 
 FIELDS = {"qpos": "nq", "qvel": "nv", "act": "na", "ctrl": "nu", "sensordata": "nsensordata", "qacc_warmstart": "nv"}
+FIELDS |= {"xfrc_applied": "nbody"}
 MARK = 1.2345678901234567e-77  # a time that stands nowhere else in a simulation's data
 
 
@@ -70,19 +71,20 @@ class Engine:
 
     def roll(self, law, start, out, threads):
         """See `Simulations.roll`."""
-        (x0, seed, first, a, last_u), (xs, us, ys, lost) = start, out
+        (x0, seed, first, a, last_u, stages), (xs, us, ys, lost) = start, out
         T, nu = len(law["x_ref"]), self.model.nu
         stride = 0 if len(law["u_ref"]) == 1 else T * nu
         counts = {"nS": len(law["S"]), "nC": len(law["C"]), "nG": len(law["G"]), "nF": law["F"].shape[2]}
         values = {"T": T, "first": first, "seed": seed, "u_stride": stride, "controlled": int(len(last_u) > 1)}
-        values |= {"a": a, "x0": x0, "last_u": last_u, "xs": xs, "us": us, "ys": ys, "lost": lost}
+        values |= {"a": a, "x0": x0, "last_u": last_u, "stages": stages, "xs": xs, "us": us, "ys": ys, "lost": lost}
         kernels = callbacks()
         self.run(kernels.rolling, kernels.ROLL, law | counts | values, len(x0), threads)
 
     def linearize(self, knots, how, out, threads):
         """See `Simulations.linearize`."""
-        (x, u), (native, centered, epsilon, limits) = knots, how
-        values = {"x": x, "u": u, "limits": limits, "native": native, "centered": centered, "epsilon": epsilon}
+        (x, u, stages), (native, centered, epsilon, limits) = knots, how
+        values = {"x": x, "u": u, "stages": stages, "limits": limits}
+        values |= {"native": native, "centered": centered, "epsilon": epsilon}
         values |= dict(zip(("xn", "y", "A", "B", "C", "D"), out, strict=True))
         kernels = callbacks()
         self.run(kernels.linearizing, kernels.KNOTS, values, len(x), threads)
@@ -167,5 +169,5 @@ def offsets(model):
             found[name] = position
             missing.remove(name)
         position += 8
-    found["warmstart"] = found.pop("qacc_warmstart")
+    found["warmstart"], found["mark"] = found.pop("qacc_warmstart"), found.pop("xfrc_applied")
     return found

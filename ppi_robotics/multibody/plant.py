@@ -180,16 +180,20 @@ class MujocoPlant:
         xn, _, A, B, _, _ = self.differentiate(x, u)
         return xn, A, B
 
-    def differentiate(self, x, u):
+    def differentiate(self, x, u, stage=0):
         """Next states, sensors and derivatives at T pairs of state and control, all at once on all processors.
+
+        Args:
+          x, u: states (T, nx) and controls (T, nu).
+          stage: number of their stage, or one each (T,): the time, which clocks read, is stage * dt.
 
         Returns:
           xn (T, nx), y (T, ns), A (T, ndx, ndx), B (T, ndx, nu), C (T, ns, ndx) and D (T, ns, nu): differences through
           `mjd_transitionFD` chained over the substeps, or of whole stages where MuJoCo refuses (RK4).
         """
         x, u = as_rows(self, x, u)
-        centered = self.differences == "centered"
-        return self.simulations.linearize(x, u, self.control_limits, centered, native=self.has_transition_derivatives)
+        how = {"centered": self.differences == "centered", "native": self.has_transition_derivatives, "stage": stage}
+        return self.simulations.linearize(x, u, self.control_limits, **how)
 
     def check_derivatives(self, x, u, tolerance=1e-5):
         """Compare `differentiate` with independent differences at states x (N, nx) and controls u (N, nu).
@@ -200,10 +204,10 @@ class MujocoPlant:
         """
         return checking.check(self, x, u, tolerance)
 
-    def sense(self, x, u=None):
-        """Sensors (N, ns) at states (N, nx) and controls (N, nu), zero by default."""
+    def sense(self, x, u=None, stage=0):
+        """Sensors (N, ns) at states (N, nx) and controls (N, nu), zero by default, of a stage or one each (N,)."""
         x, u = as_rows(self, x, np.zeros((len(x), self.nu)) if u is None else u)
-        return self.simulations.sense(x, u)
+        return self.simulations.sense(x, u, stage=stage)
 
     def measure(self, x, u=None, seed=0, first=0, stage=0):
         """Sensors (N, ns) as in `sense`, with noise: samples first, first + 1, ... of a seed at a stage.
@@ -211,10 +215,9 @@ class MujocoPlant:
         The noise has the covariance `noise.sensor` or, without it, the standard deviations that the model's sensors
         have as their `noise`. A number depends on (seed, sample, stage, entry) alone.
         """
-        y = self.sense(x, u)
         check_seed(seed)
         check_count(first, "first", 0)
-        check_count(stage, "stage", 0)
+        y = self.sense(x, u, check_count(stage, "stage", 0))
         factor, e = self._sensor_factor, np.empty(y.shape[1])
         for n, row in enumerate(y):
             normals_of(np.uint64(seed), SENSOR, np.uint64(first + n), stage, e)
@@ -296,6 +299,12 @@ class MujocoPlant:
             )
             for i in range(model.nsensor)
         }
+
+    @functools.cached_property
+    def clocks(self):
+        """Entries of the sensors that tell the time, which is stage * dt."""
+        clocks = np.flatnonzero(self._model.sensor_type == mujoco.mjtSensor.mjSENS_CLOCK)
+        return frozenset(self._model.sensor_adr[clocks].tolist())
 
     @functools.cached_property
     def has_transition_derivatives(self):

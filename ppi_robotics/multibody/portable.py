@@ -30,7 +30,8 @@ class Portable:
 
     def roll(self, law, start, out, threads):
         """See `Simulations.roll`."""
-        (x, seed, first, a, last_u), (xs, us, ys, lost), kernels = start, out, callbacks()
+        (x, seed, first, a, last_u, stages), (xs, us, ys, lost), kernels = start, out, callbacks()
+        dt = self.substeps * self.model.opt.timestep
         T, ndx = len(law["x_ref"]), 2 * self.model.nv + self.model.na
         batch = mujoco_batch.Batch(self.model, len(x), threads)
         rows, sensors = Rows(self.model, batch), batch.bind("sensordata")
@@ -40,12 +41,13 @@ class Portable:
         seed, dx, applied = np.int64(seed).view(np.uint64), np.empty((len(x), ndx)), np.empty((len(x), self.model.nu))
         x, u, lost[:], xs[:, 0] = x.copy(), np.empty_like(applied), -1, x
         rows.store(x)
-        rows.time[:] = self.model.opt.timestep  # as in `kernels.multibody.advance`
+        rows.mark[:] = 1.0
         self._lose(~(np.abs(x) <= FARTHEST).all(axis=1), lost, 0, rows)
         for t in range(T):
             kernels.control_rows(t, a, seed, first, x, law["u_ref"], feedback, dx, u, applied)
             us[:, t], rows.ctrl[:] = u, applied
             self._lose(~(np.abs(applied) <= FARTHEST).all(axis=1), lost, t, rows)
+            rows.time[:] = ((stages + t) * dt)[:, None]
             self._stage(batch, rows, sensors, ys[:, t], lost, t)
             rows.load(x)
             self._lose(~(np.abs(x) <= FARTHEST).all(axis=1), lost, t, rows)
@@ -54,7 +56,7 @@ class Portable:
                 rows.store(x)
             xs[:, t + 1] = x
         if self.model.nsensordata:
-            rows.ctrl[:] = last_u
+            rows.ctrl[:], rows.time[:] = last_u, ((stages + T) * dt)[:, None]
             batch.forward()
             ys[:, T] = sensors
         for n in np.flatnonzero(lost >= 0):
@@ -76,26 +78,26 @@ class Portable:
                 batch.step()
             if s == 0:
                 y[:] = sensors
-            lost[(lost < 0) & ~(rows.time > before)] = t
+            lost[(lost < 0) & (~(rows.time > before) | (rows.mark == 0.0))[:, 0]] = t
 
     def linearize(self, knots, how, out, threads):
         """See `Simulations.linearize`."""
-        (x, u), N = knots, len(knots[0])
+        (x, u, stages), N = knots, len(knots[0])
         parts = [range(start, N, threads) for start in range(min(threads, N))]
         with ThreadPoolExecutor(len(parts)) as pool:
-            list(pool.map(lambda part: self._linearize(x, u, how, out, part), parts))
+            list(pool.map(lambda part: self._linearize(x, u, stages, how, out, part), parts))
 
-    def _linearize(self, x, u, how, out, part):
+    def _linearize(self, x, u, stages, how, out, part):
         """Knots of one thread."""
-        model, data = self.model, mujoco.MjData(self.model)
+        model, data, dt = self.model, mujoco.MjData(self.model), self.substeps * self.model.opt.timestep
         for n in part:
             mine = [array[n] for array in out]
             if near(x[n]) and near(u[n]):
-                enter(model, data, x[n], u[n])
+                enter(model, data, x[n], u[n], stages[n] * dt)
                 if how[0]:
                     chain_differences(self, data, how, mine)
                 else:
-                    difference_stages(self, data, (x[n], u[n]), how, mine)
+                    difference_stages(self, data, (x[n], u[n], data.time), how, mine)
             else:
                 mine[0][:] = np.nan
             if not near(mine[0]):
@@ -115,13 +117,12 @@ def chain_differences(portable, data, how, out):
     for s in range(portable.substeps):
         As, Bs = (A, B) if s == 0 else (np.empty_like(A), np.empty_like(B))
         Cs, Ds = (C, D) if s == 0 and model.nsensordata else (None, None)
-        before = data.time
         mujoco.mjd_transitionFD(model, data, epsilon, bool(centered), As, Bs, Cs, Ds)
         if s > 0:
             multiply(As, A, A)
             multiply(As, B, B)
             B += Bs
-        if data.time != before or not advance(model, data):
+        if not data.xfrc_applied[0, 0] or not advance(model, data):
             xn[:] = np.nan
             return
         if s == 0:
@@ -136,7 +137,8 @@ class Rows:
         self.parts = [
             batch.bind(name) for name, size in (("qpos", model.nq), ("qvel", model.nv), ("act", model.na)) if size
         ]
-        self.ctrl, self.time = batch.bind("ctrl"), batch.bind("time")
+        self.ctrl, self.time = batch.bind("ctrl"), batch.bind("time").reshape(-1, 1)
+        self.mark = batch.bind("xfrc_applied").reshape(len(self.time), -1)[:, :1]  # as in `kernels.multibody.marked`
 
     def load(self, x):
         """x (N, nx) from the batch."""
@@ -150,20 +152,18 @@ class Rows:
             start += part.shape[1]
 
 
-def enter(model, data, x, u):
-    """A simulation at a state and a control, its constraint solver converged."""
+def enter(model, data, x, u, time=0.0):
+    """A simulation at a state, a control and a time, marked, and its constraint solver converged."""
     mujoco.mj_resetData(model, data)
     write(model, data, x)
-    data.ctrl[:] = u
+    data.ctrl[:], data.time, data.xfrc_applied[0, 0] = u, time, 1.0
     mujoco.mj_forward(model, data)
-    data.time = model.opt.timestep
 
 
 def advance(model, data):
     """Take a physics step; False if MuJoCo gave up and put the model back to its default."""
-    before = data.time
     mujoco.mj_step(model, data)
-    return data.time > before
+    return bool(data.xfrc_applied[0, 0])
 
 
 def write(model, data, x):
@@ -177,12 +177,12 @@ def difference_stages(portable, data, at, how, out):
     """Differences of whole stages, as `kernels.multibody.difference_steps`."""
     from ppi_robotics.manifold import difference, retract
 
-    model, (x, u), (_, centered, epsilon, limits), (xn, y, A, B, C, D) = portable.model, at, how, out
+    model, (x, u, now), (_, centered, epsilon, limits), (xn, y, A, B, C, D) = portable.model, at, how, out
     warm, ndx, quaternions = data.qacc_warmstart.copy(), len(A), portable.quaternions
 
     def stage(start, control):
         write(model, data, start)
-        data.ctrl[:], data.qacc_warmstart[:], data.time = control, warm, model.opt.timestep
+        data.ctrl[:], data.qacc_warmstart[:], data.time = control, warm, now
         for s in range(portable.substeps):
             if not advance(model, data):
                 return np.full(len(x), np.nan), data.sensordata.copy()

@@ -45,7 +45,8 @@ class ClosedLoop:
         out, u_ref = self._room(len(cost)), None
         if push is not None:
             u_ref = np.repeat(self.law.u_ref + push, self.repeats, axis=0)
-        xs, us, ys, lost = self.simulations.roll(self.law, x0, self.seed, first, threads=threads, out=out, u_ref=u_ref)
+        how = {"threads": threads, "out": out, "u_ref": u_ref, "stage": self.problem.first_stage}
+        xs, us, ys, lost = self.simulations.roll(self.law, x0, self.seed, first, **how)
         sound = lost < 0
         cost[:], final[:] = math.inf, xs[:, -1]
         if stages is not None:
@@ -82,7 +83,8 @@ class Shooting:
     def rollout(self, x_ref, u_ref, K=None):
         """x (T + 1, nx), u (T, nu) and cost under u_ref + K (x - x_ref), or under u_ref alone."""
         law = self.simulations.law(x_ref[: self.T], u_ref[None], self.limits, K=K)
-        x, u, y, lost = self.simulations.roll(law, self.problem.initial.mean[None], threads=1)
+        start, stage = self.problem.initial.mean[None], self.problem.first_stage
+        x, u, y, lost = self.simulations.roll(law, start, threads=1, stage=stage)
         return x[0], u[0], math.inf if lost[0] >= 0 else float(self.problem.cost.stages(x, u, y)[0].sum())
 
     def search(self, steps, merit, slope, curvature, ratio, x_ref, u_ref, K, k, disturbance=None, noise_price=()):
@@ -97,7 +99,8 @@ class Shooting:
             a = writable(steps[trials])
             if not len(a):
                 break
-            x, u, y, lost = self.simulations.roll(law, np.repeat(self.problem.initial.mean[None], len(a), axis=0), a=a)
+            start, stage = np.repeat(self.problem.initial.mean[None], len(a), axis=0), self.problem.first_stage
+            x, u, y, lost = self.simulations.roll(law, start, a=a, stage=stage)
             w = [self._disturbance(x[n], a[n], law) for n in range(len(a))]
             merits = self._merits(x, u, y, lost, w, noise_price)
             good = np.flatnonzero(merits <= goal[trials])

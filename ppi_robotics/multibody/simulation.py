@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.checks import check_count, shown
+from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import entries, writable
 from ppi_robotics.multibody import engine, portable
 from ppi_robotics.rollouts import processors
@@ -86,7 +88,7 @@ class Simulations:
         shapes = (N, T + 1, self.nx), (N, T, self.nu), (N, T + 1, self.ns)
         return (*(np.empty(shape) for shape in shapes), np.empty(N, dtype=np.int64))
 
-    def roll(self, law, x0, seed=0, first=0, a=None, last_u=None, threads=None, out=None, u_ref=None):
+    def roll(self, law, x0, seed=0, first=0, a=None, last_u=None, threads=None, out=None, u_ref=None, stage=0):
         """Rollouts of a law from states x0 (N, nx), in stages; samples are numbered from `first`.
 
         Args:
@@ -94,6 +96,7 @@ class Simulations:
           last_u: controls (1 or N, nu) for the sensors of the last state, zero by default.
           out: `room` to fill.
           u_ref: (1 or N, T, nu), in place of the law's.
+          stage: number of the first stage, or one a sample (N,), at dt times which the time is when it begins.
 
         Returns:
           x (N, T + 1, nx), u (N, T, nu), sensors at them (N, T + 1, ns), and at which stage a sample diverged (N,), -1
@@ -103,7 +106,7 @@ class Simulations:
         a = np.zeros(N) if a is None else writable(a)
         last_u = np.zeros((1, self.nu)) if last_u is None else writable(last_u)
         out = self.room(N, T) if out is None else out
-        start = writable(x0), int(np.uint64(seed).view(np.int64)), first, a, last_u
+        start = writable(x0), int(np.uint64(seed).view(np.int64)), first, a, last_u, numbers(stage, N)
         arrays = law.arrays if u_ref is None else law.arrays | {"u_ref": writable(u_ref)}
         self.executor.roll(arrays, start, out, threads or processors())
         return out
@@ -115,8 +118,8 @@ class Simulations:
         engine.callbacks().scatter(np.uint64(seed), first, *arrays, x0)
         return x0
 
-    def linearize(self, x, u, limits, centered=True, epsilon=1e-6, native=True, threads=None):
-        """Next states, sensors and their derivatives at knots x (N, nx), u (N, nu).
+    def linearize(self, x, u, limits, centered=True, epsilon=1e-6, native=True, threads=None, stage=0):
+        """Next states, sensors and their derivatives at knots x (N, nx), u (N, nu) of stages (N,) or one.
 
         Returns:
           xn (N, nx), y (N, ns), A (N, ndx, ndx), B (N, ndx, nu), C (N, ns, ndx), D (N, ns, nu).
@@ -125,10 +128,24 @@ class Simulations:
         sizes = (self.nx,), (ns,), (ndx, ndx), (ndx, self.nu), (ns, ndx), (ns, self.nu)
         out = tuple(np.zeros((N, *size)) for size in sizes)
         how = int(native), int(centered), float(epsilon), writable(limits)
-        self.executor.linearize((writable(x), writable(u)), how, out, threads or processors())
+        self.executor.linearize((writable(x), writable(u), numbers(stage, N)), how, out, threads or processors())
         return out
 
-    def sense(self, x, u=None, threads=None):
-        """Sensors (N, ns) at states x (N, nx) and controls u (N, nu), zero by default."""
+    def sense(self, x, u=None, threads=None, stage=0):
+        """Sensors (N, ns) at states x (N, nx) and controls u (N, nu), zero by default, of stages (N,) or one."""
         nothing = self.law(np.empty((0, self.nx)), np.empty((1, 0, self.nu)))
-        return self.roll(nothing, x, last_u=u, threads=threads)[2][:, 0]
+        return self.roll(nothing, x, last_u=u, threads=threads, stage=stage)[2][:, 0]
+
+
+def numbers(stage, N):
+    """Numbers of stages (N,) from one or as many.
+
+    Raises:
+      ProblemError: if they are no whole numbers of at least 0.
+    """
+    if np.ndim(stage) == 0:
+        return np.full(N, check_count(stage, "stage", 0), dtype=np.int64)
+    given = np.asarray(stage)
+    if given.dtype.kind not in "iu" or given.shape != (N,) or given.min(initial=0) < 0:
+        raise ProblemError(f"stage is {shown(stage)}; expected a whole number, at least 0, or one for each of {N} rows")
+    return np.ascontiguousarray(given, dtype=np.int64)
