@@ -282,8 +282,8 @@ def test_controls_at_their_limits_have_the_derivative_from_inside(name, differen
 
 def test_a_check_names_the_entries_that_disagree():
     class Wrong(ppi.MujocoPlant):
-        def differentiate(self, x, u):
-            xn, y, A, B, C, D = super().differentiate(x, u)
+        def differentiate(self, x, u, stage=0):
+            xn, y, A, B, C, D = super().differentiate(x, u, stage)
             B[1, 1, 0] += 0.25
             C[0, 0, 1] = np.nan
             return xn, y, A, B, C, D
@@ -315,8 +315,30 @@ def test_a_check_tells_where_a_contact_sets_in():
     checked = plant.check_derivatives(x, np.zeros((1, 6)))
     assert checked.disagreements
     assert all(entry.contact for entry in checked.disagreements)
-    assert "where a contact" in str(checked)
+    assert "; a contact or limit changes here" in str(checked)
     assert "more" in str(checked)
+
+
+@pytest.mark.parametrize("name", ["hopper", "walker2d_v5"])
+def test_a_check_tells_jumps_inside_a_step_of_the_integrator(name):
+    plant = from_gymnasium(name)  # joints at their limits, RK4: constraints act in its inner stages alone
+    u = np.random.default_rng(0).uniform(-1.0, 1.0, (3, plant.nu))
+    checked = plant.check_derivatives(np.tile(plant.state(), (3, 1)), u, tolerance=1e-3)
+    assert len(checked.disagreements) > 10
+    assert all(entry.contact for entry in checked.disagreements)
+
+
+def test_a_wrong_derivative_beside_a_curved_one_is_not_blamed_on_contacts():
+    class Wrong(ppi.MujocoPlant):
+        def differentiate(self, x, u, stage=0):
+            out = super().differentiate(x, u, stage)
+            out[2][:] *= 1.0 + 1e-3
+            return out
+
+    spring = bodies.PENDULUM.replace("axis='0 1 0'", "axis='0 1 0' stiffness='3000 0 -300000'")
+    checked = Wrong(spring).check_derivatives([[0.3, 40.0]], [[0.0]])
+    assert len(checked.disagreements) == 3  # the fourth is .01
+    assert not any(entry.contact for entry in checked.disagreements)
 
 
 # -- executors, threads, divergence ------------------------------------------------------------------------------------

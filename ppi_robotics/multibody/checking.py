@@ -9,6 +9,8 @@ from ppi_robotics.checks import as_finite
 from ppi_robotics.multibody import loading, portable
 
 STEP = 1e-5  # ten times that of the derivatives, so that what depends on the step size shows
+FINER = 10  # times smaller a step, at which differences of what is smooth have settled
+SETTLED, GROWN = 0.3, 3.0  # shares of their gaps at the larger step; what is smooth has 1 / FINER and 1
 SHOWN = 10  # entries that the text lists
 
 
@@ -21,7 +23,8 @@ class Disagreement:
       given, independent: its two values.
       knot: index of the state and control.
       error: as in `DerivativeCheck`.
-      contact: whether between the ends of the difference a contact, or another constraint, sets in or ends.
+      contact: whether a contact or a limit changes there: between the ends of the difference a constraint sets in or
+        ends, or what follows jumps or bends, as its differences do not settle with smaller steps.
     """
 
     entry: str
@@ -32,7 +35,7 @@ class Disagreement:
     contact: bool
 
     def __str__(self):
-        why = ", where a contact or limit sets in or ends" if self.contact else ""
+        why = "; a contact or limit changes here" if self.contact else ""
         return f"{self.entry}: {self.given:.6g} against {self.independent:.6g} at knot {self.knot}{why}"
 
 
@@ -81,6 +84,9 @@ def check(plant, x, u, tolerance):
     error = np.where(np.isfinite(error), error, np.inf)
     rows, columns = names(plant)
     wrong = sorted(map(tuple, np.argwhere(error > tolerance)), key=lambda at: -error[at])
+    contact = np.repeat(contact[:, None], len(rows), axis=1)
+    for n, j in {(n, j) for n, i, j in wrong if not contact[n, i, j]}:
+        contact[n, :, j] = breaks(plant, x[n], u[n], j, tolerance)
     listed = tuple(
         Disagreement(
             f"d {rows[i]} / d {columns[j]}",
@@ -88,7 +94,7 @@ def check(plant, x, u, tolerance):
             float(independent[n, i, j]),
             int(n),
             float(error[n, i, j]),
-            bool(contact[n, j]),
+            bool(contact[n, i, j]),
         )
         for n, i, j in wrong
     )
@@ -100,25 +106,54 @@ def differences(plant, x, u):
 
     Central differences; where only one side keeps a control within its range, three points on that side.
     """
-    model, data, move = plant.model, mujoco.MjData(plant.model), np.zeros(plant.ndx + plant.nu)
-    portable.enter(model, data, x, u)
-    warm = data.qacc_warmstart.copy()
-    low, high = loading.control_limits_of(model).T
-    J = np.empty((plant.ndx + model.nsensordata, len(move)))
-    contact, middle = np.zeros(len(move), dtype=bool), end(plant, data, x, u, move, warm)
-    for j in range(len(move)):
-        i = max(j - plant.ndx, 0)
-        inside = [j < plant.ndx or low[i] <= u[i] + side * STEP <= high[i] for side in (1, -1)]
-        side = 1 if inside[0] else -1
-        ends = []
-        for steps in (1, -1) if all(inside) or not any(inside) else (side, 2 * side):
-            move[j] = steps * STEP
-            ends.append(end(plant, data, x, u, move, warm))
-        move[j] = 0.0
-        near, far = (gap(plant, one, middle) for one in ends)
-        J[:, j] = (near - far) / (2 * STEP) if all(inside) or not any(inside) else side * (4 * near - far) / (2 * STEP)
-        contact[j] = len({middle[2], *(one[2] for one in ends)}) > 1
+    from_here = Ends(plant, x, u)
+    J = np.empty((plant.ndx + plant.model.nsensordata, plant.ndx + plant.nu))
+    contact = np.zeros(J.shape[1], dtype=bool)
+    for j in range(J.shape[1]):
+        steps, near, far, contact[j] = from_here.moved(j, STEP)
+        J[:, j] = (near - far) / (2 * STEP) if sum(steps) == 0 else steps[0] * (4 * near - far) / (2 * STEP)
     return J, contact
+
+
+def breaks(plant, x, u, j, tolerance):
+    """Where in column j a jump or a bend lies at a knot (ndx + ns,).
+
+    The slopes of two neighboring pieces differ by a step times the curvature where it is smooth, so that they come
+    nearer with smaller steps. A bend keeps them apart, and a jump is the larger the smaller the step is.
+    """
+    from_here, apart, slopes = Ends(plant, x, u), [], []
+    for step in (STEP, STEP / FINER):
+        steps, near, far, _ = from_here.moved(j, step)
+        one, other = (near, -far) if sum(steps) == 0 else (steps[0] * near, steps[0] * (far - near))
+        apart.append(np.abs(one - other) / step)
+        slopes.append(np.abs(one + other) / (2 * step))
+    matters = tolerance * np.maximum(1.0, slopes[1])
+    bent = (apart[1] > matters) & (apart[1] > SETTLED * apart[0])
+    jumped = (slopes[1] > GROWN * slopes[0]) & (slopes[1] - slopes[0] > matters)  # on both sides, by as much
+    return bent | jumped
+
+
+class Ends:
+    """What follows from a knot when one of its entries is moved, with the solver warm from the knot itself."""
+
+    def __init__(self, plant, x, u):
+        self.plant, self.x, self.u, self.data = plant, x, u, mujoco.MjData(plant.model)
+        portable.enter(plant.model, self.data, x, u)
+        self.warm, self.limits = self.data.qacc_warmstart.copy(), loading.control_limits_of(plant.model)
+        self.middle = self._end(np.zeros(plant.ndx + plant.nu))
+
+    def moved(self, j, step):
+        """Two moves of entry j, in steps, the changes (ndx + ns,) that they lead to, and whether constraints change."""
+        (low, high), i = self.limits[max(j - self.plant.ndx, 0)], max(j - self.plant.ndx, 0)
+        inside = [j < self.plant.ndx or low <= self.u[i] + side * step <= high for side in (1, -1)]
+        side = 1 if inside[0] else -1
+        steps = (1, -1) if all(inside) or not any(inside) else (side, 2 * side)
+        ends = [self._end(step * count * np.eye(self.plant.ndx + self.plant.nu)[j]) for count in steps]
+        changes = (gap(self.plant, one, self.middle) for one in ends)
+        return steps, *changes, len({self.middle[2], *(one[2] for one in ends)}) > 1
+
+    def _end(self, move):
+        return end(self.plant, self.data, self.x, self.u, move, self.warm)
 
 
 def end(plant, data, x, u, move, warm):
