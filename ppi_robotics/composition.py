@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppi_robotics.checks import as_finite
-from ppi_robotics.distribution import as_table, with_error
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen, log_sum
 from ppi_robotics.mixture import MixturePolicy, log
@@ -23,6 +22,7 @@ from ppi_robotics.path_integrals import Forward, PathIntegral, check_weight
 from ppi_robotics.problem import Problem
 from ppi_robotics.rollouts import rollout
 from ppi_robotics.solution import Solution
+from ppi_robotics.texts import as_table, with_error
 
 SAME = 1e-8  # relative difference, beyond rounding, from which on the models of components are not the same
 

@@ -12,16 +12,19 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from statistics import NormalDist
 
 import numpy as np
 
-from ppi_robotics.checks import as_finite, check_count
+from ppi_robotics import intervals
+from ppi_robotics.checks import as_finite, check_choice, check_count, check_number
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
 from ppi_robotics.rollouts import rollout
+from ppi_robotics.texts import share, with_interval
+
+INTERVALS = "95 % intervals in brackets"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +35,9 @@ class Evaluation:
     makes mean, variance, their errors, cvar and entropic (eta < 0) infinite; quantiles below its rank stay finite, and
     so does entropic (eta > 0), to which it contributes exp(-inf) = 0.
 
-    Standard errors and intervals hold for independent samples and N large; those of entropic(eta) need |eta| small
-    enough that no handful of samples makes up the mean of exp(-eta C).
+    Samples are taken to be independent. Standard errors describe the spread of an estimate where N is large. Intervals
+    (see `intervals`) cover the true value as often as `level` says from N = 100 on, for costs whose tails fall like an
+    exponential; where too few samples carry a statistic they are None, and `why_no_interval` says so.
 
     Attributes:
       cost: (N,), inf where the sample diverged.
@@ -86,19 +90,6 @@ class Evaluation:
     def success_rate(self):
         """Share of successes; None without a criterion."""
         return None if self.success is None else float(np.mean(self.success))
-
-    def success_interval(self, level=0.95):
-        """Wilson's interval (low, high) of the success probability; None without a criterion."""
-        level = _number(level, "level", 0.0, 1.0)
-        if self.success is None:
-            return None
-        n, share = self.samples, self.success_rate
-        z = NormalDist().inv_cdf(0.5 + level / 2)
-        center = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-        half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
-        low = 0.0 if share == 0.0 else max(center - half, 0.0)
-        high = 1.0 if share == 1.0 else min(center + half, 1.0)
-        return low, high
 
     # -- moments -----------------------------------------------------------------------------------------------------
 
@@ -193,12 +184,12 @@ class Evaluation:
     def _tail(self, level):
         level = 0.0 if level == 0 else _number(level, "level", 0.0, 1.0)
         if self.diverged:
-            return math.inf, math.inf
+            return math.inf, math.inf, None
         n = self.samples
         value_at_risk = self._sorted[max(min(math.ceil(n * level), n) - 1, 0)]
         excess = np.maximum(self.cost - value_at_risk, 0.0) / (1.0 - level)
         error = excess.std(ddof=1) / math.sqrt(n) if n * (1.0 - level) >= 1.0 else math.inf
-        return float(value_at_risk + excess.mean()), float(error)
+        return float(value_at_risk + excess.mean()), float(error), excess
 
     def entropic(self, eta):
         """Entropic cost -(1/eta) log mean exp(-eta C): risk-seeking for eta > 0, averse for eta < 0, the mean at 0."""
@@ -222,6 +213,70 @@ class Evaluation:
         log_mean = np.log1p(relative.mean()) if near else np.log(np.exp(exponent).mean())
         error = relative.std(ddof=1) / np.exp(log_mean) / math.sqrt(self.samples)
         return float(extreme - log_mean / eta), float(error / abs(eta))
+
+    # -- intervals ---------------------------------------------------------------------------------------------------
+
+    def mean_interval(self, level=0.95):
+        """Interval (low, high) of the mean cost."""
+        return _known(self._mean_interval(level))
+
+    def variance_interval(self, level=0.95):
+        """Interval (low, high) of the variance; None below 50 samples."""
+        return _known(self._variance_interval(level))
+
+    def cvar_interval(self, level=0.95, confidence=0.95):
+        """Interval (low, high) of cvar(level); None where the worst share is less than 20 samples."""
+        return _known(self._cvar_interval(confidence, level))
+
+    def entropic_interval(self, eta, level=0.95):
+        """Interval (low, high) of entropic(eta); None where few samples make up the mean of exp(-eta C)."""
+        return _known(self._entropic_interval(level, eta))
+
+    def success_interval(self, level=0.95):
+        """Clopper's and Pearson's interval (low, high) of the success probability; None without a criterion."""
+        return _known(self._success_interval(level))
+
+    def why_no_interval(self, statistic, *of):
+        """Reason why there is no 95 % interval, a text, or None where there is one.
+
+        Args:
+          statistic: "mean", "variance", "cvar", "entropic" or "success".
+          of: the level of cvar, 0.95 by default, or the eta of entropic.
+        """
+        check_choice(statistic, "statistic", ("mean", "variance", "cvar", "entropic", "success"))
+        found = getattr(self, f"_{statistic}_interval")(0.95, *of)
+        return found if isinstance(found, str) else None
+
+    def _mean_interval(self, level):
+        level = check_number(level, "level", above=0.0, below=1.0)
+        return self._lost or intervals.of_mean(self.cost, level)
+
+    def _variance_interval(self, level):
+        level = check_number(level, "level", above=0.0, below=1.0)
+        return self._lost or intervals.of_variance(self._sorted, self.variance, level)
+
+    def _cvar_interval(self, confidence, level=0.95):
+        confidence = check_number(confidence, "confidence", above=0.0, below=1.0)
+        estimate, error, excess = self._tail(level)
+        return self._lost or intervals.of_cvar(estimate, error, excess, 1.0 - level, confidence)
+
+    def _entropic_interval(self, level, eta):
+        level, eta = check_number(level, "level", above=0.0, below=1.0), check_number(eta, "eta")
+        if eta == 0.0:
+            return self._mean_interval(level)
+        finite = self.diverged < self.samples and (eta > 0.0 or not self.diverged)
+        return intervals.of_entropic(eta, self._sorted, level) if finite else self._lost
+
+    def _success_interval(self, level):
+        level = check_number(level, "level", above=0.0, below=1.0)
+        if self.success is None:
+            return "there is no criterion of success"
+        return intervals.of_rate(int(np.count_nonzero(self.success)), self.samples, level)
+
+    @property
+    def _lost(self):
+        """Why a statistic that diverged samples make infinite has no interval; empty without them."""
+        return f"{self.diverged} of {self.samples} samples diverged" if self.diverged else ""
 
     # -- samples -----------------------------------------------------------------------------------------------------
 
@@ -252,16 +307,15 @@ class Evaluation:
 
     def __str__(self):
         rows = [
-            ("mean", with_error(self.mean, self.standard_error)),
+            ("mean", with_interval(self.mean, self.mean_interval())),
             ("std", f"{self.std:.4g}"),
-            ("variance", with_error(self.variance, self.variance_standard_error)),
+            ("variance", with_interval(self.variance, self.variance_interval())),
             ("5, 50, 95 %", ", ".join(f"{value:.6g}" for value in self.quantile([0.05, 0.5, 0.95]))),
-            ("CVaR 95 %", with_error(self.cvar(), self.cvar_standard_error())),
+            ("CVaR 95 %", with_interval(self.cvar(), self.cvar_interval())),
         ]
         if self.success is not None:
-            low, high = self.success_interval()
-            rows.append(("success", f"{100 * self.success_rate:.5g} % [{100 * low:.4g}, {100 * high:.4g}]"))
-        title = f"cost over {self.samples} samples, seed {self.seed}"
+            rows.append(("success", share(self.success_rate, self.success_interval())))
+        title = f"cost over {self.samples} samples, seed {self.seed}; {INTERVALS}"
         return "\n".join([title, *(f"  {name:13s}{text}" for name, text in rows), *notes({"": self})])
 
 
@@ -274,6 +328,11 @@ def as_booleans(success, samples):
             f"expected ({samples},) booleans, one for each sample"
         )
     return success
+
+
+def _known(found):
+    """The interval, None in place of the reason why there is none."""
+    return None if isinstance(found, str) else found
 
 
 def _number(value, name, low, high):
@@ -291,21 +350,6 @@ def _binomial_quantile(p, n, q):
     return bisect_left(range(n), p, key=lambda k: bdtr(k, n, q))
 
 
-def with_error(value, error):
-    """Value and standard error, both to the second digit of the error."""
-    if not math.isfinite(value) or not math.isfinite(error) or error == 0.0 or abs(value) >= 1e9:
-        return f"{value:.6g} ± {error:.2g}"
-    decimals = max(1 - math.floor(math.log10(error)), 0)
-    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
-
-
-def as_table(rows):
-    """Lines of a table from rows of texts, headings first; the first column is flush left, the others right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    ruled = [rows[0], ["-" * width for width in widths], *rows[1:]]
-    return ["  ".join((row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:]))) for row in ruled]
-
-
 def _numbers(evaluation):
     """The first numbers of the samples that diverged, by which `rollout` finds them."""
     lost = evaluation.first + np.flatnonzero(np.isinf(evaluation.cost))
@@ -313,10 +357,32 @@ def _numbers(evaluation):
     return f"sample {listed}" if len(lost) == 1 else f"samples {listed}"
 
 
-def notes(evaluations):
-    """Lines about samples that diverged or are missing."""
+def notes(evaluations, etas=None):
+    """Lines about samples that diverged or are missing, and about missing intervals.
+
+    Args:
+      evaluations: dict from name to `Evaluation`.
+      etas: dict from name to the eta of its entropic cost, where that is shown.
+    """
     lost = [f"{name} {e.diverged} ({_numbers(e)})".strip() for name, e in evaluations.items() if e.diverged]
     lines = [f"samples that diverged, at infinite cost: {', '.join(lost)}"] if lost else []
+    lines += missing_intervals(evaluations, etas)
     if next(iter(evaluations.values())).interrupted:
         lines.append("interrupted: these are the samples finished by then")
     return lines
+
+
+def missing_intervals(evaluations, etas=None):
+    """Lines that say of which statistics there is no interval, and why; samples that diverged speak for themselves."""
+    reasons = {}
+    for name, evaluation in evaluations.items():
+        asked = {"mean": ("mean",), "variance": ("variance",), "CVaR 95 %": ("cvar",)}
+        asked |= {} if etas is None else {"entropic cost": ("entropic", etas[name])}
+        for text, of in asked.items() if not evaluation.diverged else ():
+            reason = evaluation.why_no_interval(*of)
+            if reason is not None:
+                reasons.setdefault((text, reason), []).append(name)
+    return [
+        f"no interval of the {text}{' of ' * bool(names[0])}{', '.join(names)}: {reason}"
+        for (text, reason), names in reasons.items()
+    ]

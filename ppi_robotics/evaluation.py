@@ -8,14 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics import intervals
 from ppi_robotics.checks import check_count
-from ppi_robotics.distribution import Evaluation, as_booleans, as_table, notes, with_error
+from ppi_robotics.distribution import INTERVALS, Evaluation, as_booleans, notes
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.interruption import Held
 from ppi_robotics.kernels.compiler import ROLLOUT_LANES
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
 from ppi_robotics.rollouts import closed_loop, in_threads
+from ppi_robotics.texts import as_table, share, with_interval
 
 
 def evaluate(problem, policy, samples=1000, seed=0, stochastic=False, threads=None, progress=None, first=0):
@@ -78,13 +80,14 @@ def compare(problem, policies, samples=1000, seed=0, stochastic=False, threads=N
 class Difference:
     """Cost of a policy minus cost of the reference, sample by sample on the same noise.
 
-    Where samples diverged, the mean is inf, -inf or (both policies) nan, and the p-value nan; `wins` stays valid.
+    Where samples diverged, the mean is inf, -inf or (both policies) nan, and the p-value nan; `wins` stays valid. Where
+    one sample makes up nearly all of the spread, the interval is infinite and the p-value nan as well.
 
     Attributes:
       mean: of the difference; negative if the policy is better.
       standard_error: of the mean.
-      interval: (low, high), 95 % by Student's t.
-      p_value: of a mean difference this far from 0 on either side, by Student's t.
+      interval: (low, high), 95 %, as `Evaluation.mean_interval`.
+      p_value: of a mean difference this far from 0 on either side; below 0.05 where 0 is outside the interval.
       wins: share of the samples in which the policy is cheaper than the reference.
     """
 
@@ -115,22 +118,25 @@ class Comparison:
         return self.evaluations[self.reference].interrupted
 
     def __str__(self):
-        rows = [("policy", "mean ± se", "std", "variance ± se", "CVaR 95 %", "success", "difference ± se", "p")]
+        rows = [("policy", "mean", "std", "variance", "CVaR 95 %", "success", "difference", "p")]
         rows += [self._row(name, evaluation) for name, evaluation in self.evaluations.items()]
         first = self.evaluations[self.reference]
-        note = f"{first.samples} common samples, seed {first.seed}; difference: cost minus that of {self.reference}"
+        note = (
+            f"{first.samples} common samples, seed {first.seed}; {INTERVALS}; "
+            f"difference: cost minus that of {self.reference}"
+        )
         return "\n".join([*as_table(rows), note, *notes(self.evaluations)])
 
     def _row(self, name, e):
         difference = self.differences.get(name)
         return (
             name,
-            with_error(e.mean, e.standard_error),
+            with_interval(e.mean, e.mean_interval()),
             f"{e.std:.4g}",
-            with_error(e.variance, e.variance_standard_error),
-            f"{e.cvar():.6g}",
-            "-" if e.success is None else f"{100 * e.success_rate:.5g} %",
-            "-" if difference is None else with_error(difference.mean, difference.standard_error),
+            with_interval(e.variance, e.variance_interval()),
+            with_interval(e.cvar(), e.cvar_interval()),
+            "-" if e.success is None else share(e.success_rate, e.success_interval()),
+            "-" if difference is None else with_interval(difference.mean, difference.interval),
             "-" if difference is None else _probability(difference.p_value),
         )
 
@@ -227,14 +233,8 @@ def difference_of(cost, reference):
         mean = math.nan if lost and lost_reference else math.inf if lost else -math.inf
         return Difference(mean, math.inf, (-math.inf, math.inf), math.nan, wins)
     paired = Evaluation(cost - reference)
-    mean, error = paired.mean, paired.standard_error
-    if error == 0.0:
-        return Difference(mean, 0.0, (mean, mean), float(mean == 0.0), wins)
-    from scipy.special import stdtr, stdtrit  # takes longer to import than the rest of the package
-
-    half = float(stdtrit(len(cost) - 1, 0.975)) * error
-    p_value = 2.0 * float(stdtr(len(cost) - 1, -abs(mean) / error))
-    return Difference(mean, error, (mean - half, mean + half), p_value, wins)
+    interval = paired.mean_interval() or (-math.inf, math.inf)
+    return Difference(paired.mean, paired.standard_error, interval, intervals.p_value(paired.cost), wins)
 
 
 def _probability(p):

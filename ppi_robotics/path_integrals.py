@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ppi_robotics.checks import as_finite, check_count
-from ppi_robotics.distribution import with_error
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.interruption import Held
@@ -25,6 +24,7 @@ from ppi_robotics.kernels.compiler import ROLLOUT_LANES
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
 from ppi_robotics.rollouts import closed_loop, in_threads
+from ppi_robotics.texts import with_error
 
 RELIABLE = 100.0  # effective samples; the bias of V is 1 / (2 sqrt(ESS)) of its standard error, here 5 %
 ROOM = 2**21  # numbers of recorded trajectories a task, 16 MB

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ppi_robotics.checks import as_finite
-from ppi_robotics.distribution import Evaluation, as_table, notes, with_error
+from ppi_robotics.distribution import INTERVALS, Evaluation, notes
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.evaluation import Difference, compare, difference_of
 from ppi_robotics.solution import Solution
+from ppi_robotics.texts import as_table, share, with_interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,7 @@ class RiskPoint:
     def row(self):
         """The numbers of a table, a dict.
 
+        Keys that end in "_low" and "_high" hold 95 % intervals, None where there is none.
         "merit" is the objective of the path and of the disturbances that the solver chose; "entropic", sampled, is the
         objective of the policy, from which the merit differs by the log-determinants that it leaves out.
         """
@@ -51,26 +53,39 @@ class RiskPoint:
             "expansion": self.expansion,
             "success_rate": result.success_rate,
         }
+        for name, interval in self._intervals().items():
+            row |= dict(zip((f"{name}_low", f"{name}_high"), interval or (None, None), strict=True))
         if self.difference is not None:
             row |= {"difference": self.difference.mean, "difference_se": self.difference.standard_error}
+            row |= dict(zip(("difference_low", "difference_high"), self.difference.interval, strict=True))
         return row if self.theta is None else row | {"theta": self.theta, "method": "leqg"}
 
-    def texts(self):
-        """The row as texts with standard errors, by the heading of their column."""
+    def _intervals(self):
+        """95 % intervals, None where there is none, by the key of their estimate."""
         result = self.evaluation
-        entropic = with_error(result.entropic(self.eta), result.entropic_standard_error(self.eta))
+        return {
+            "mean": result.mean_interval(),
+            "variance": result.variance_interval(),
+            "cvar95": result.cvar_interval(0.95),
+            "entropic": result.entropic_interval(self.eta),
+            "success": result.success_interval(),
+        }
+
+    def texts(self):
+        """The row as texts with 95 % intervals, by the heading of their column."""
+        result, intervals = self.evaluation, self._intervals()
         texts = {
             "η": f"{self.eta:g}",
-            "mean ± se": with_error(result.mean, result.standard_error),
-            "variance ± se": with_error(result.variance, result.variance_standard_error),
-            "CVaR 95 % ± se": with_error(result.cvar(0.95), result.cvar_standard_error(0.95)),
-            "entropic ± se": entropic,
+            "mean": with_interval(result.mean, intervals["mean"]),
+            "variance": with_interval(result.variance, intervals["variance"]),
+            "CVaR 95 %": with_interval(result.cvar(0.95), intervals["cvar95"]),
+            "entropic": with_interval(result.entropic(self.eta), intervals["entropic"]),
             "merit": f"{self.solution.cost:.6g}",
             "iterations": str(self.solution.iterations),
             "status": self.solution.status.name.lower().replace("_", " "),
         }
         if result.success is not None:
-            texts["success"] = f"{100 * result.success_rate:.5g} %"
+            texts["success"] = share(result.success_rate, intervals["success"])
         return texts
 
 
@@ -110,17 +125,22 @@ class RiskProfile:
         texts = {"expansion": point.expansion} | point.texts()
         if len(self.expansions) > 1:
             d = point.difference
-            difference = "-" if d is None else with_error(d.mean, d.standard_error)
-            texts[f"difference to {self.expansions[0]} ± se"] = difference
+            difference = "-" if d is None else with_interval(d.mean, d.interval)
+            texts[f"difference to {self.expansions[0]}"] = difference
         return texts
+
+    def notes(self):
+        """Lines about samples that diverged or are missing, and about missing intervals."""
+        several = len(self.expansions) > 1
+        names = [f"η = {p.eta:g}" + (f" ({p.expansion})" if several else "") for p in self.points]
+        points = {"iLQG": self.ilqg} | dict(zip(names, self.points, strict=True))
+        etas = {name: point.eta for name, point in points.items()}
+        return notes({name: point.evaluation for name, point in points.items()}, etas)
 
     def __str__(self):
         first = self.ilqg.evaluation
-        several = len(self.expansions) > 1
-        names = [f"η = {p.eta:g}" + (f" ({p.expansion})" if several else "") for p in self.points]
-        evaluations = {"iLQG": first} | {n: p.evaluation for n, p in zip(names, self.points, strict=True)}
-        note = f"{first.samples} common samples, seed {first.seed}"
-        return "\n".join([*as_table(self.texts()), note, *notes(evaluations)])
+        note = f"{first.samples} common samples, seed {first.seed}; {INTERVALS}"
+        return "\n".join([*as_table(self.texts()), note, *self.notes()])
 
 
 def risk_profile(problem, ilqg, *, eta=None, theta=None, samples=1000, seed=0, threads=None, progress=None):

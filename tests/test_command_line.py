@@ -30,6 +30,9 @@ SWINGUP_KEYS |= {"success_rate", "solve_seconds", "evaluate_seconds", "policy"}
 METHOD_NAMES = "ppi, ilqg, leqg, aico, psi, mppi, cem, predictive_sampling"
 RISK_KEYS = {"eta", "mean", "mean_se", "variance", "variance_se", "cvar95", "entropic", "merit", "iterations", "status"}
 RISK_KEYS |= {"expansion", "success_rate"}
+RISK_KEYS |= {
+    f"{name}_{end}" for name in ("mean", "variance", "cvar95", "entropic", "success") for end in ("low", "high")
+}
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +91,12 @@ def test_swingup_solves_evaluates_and_draws(capsys):
     optimized = ppi.evaluate(problem, ppi.solve(problem, ppi.ILQG(), seed=3).policy, 400, 3)
     assert facts["ilqg"]["mean"] == optimized.mean
     paired = ppi.Evaluation(result.cost - optimized.cost)
-    assert facts["difference"] == {"mean": paired.mean, "standard_error": paired.standard_error}
+    paired = {"mean": paired.mean, "standard_error": paired.standard_error, "interval": list(paired.mean_interval())}
+    assert facts["difference"] == paired
+    assert facts["mean_interval"] == list(result.mean_interval())
+    assert facts["success_interval"] == list(result.success_interval())
+    assert facts["cvar_interval"] == list(result.cvar_interval())
+    assert facts["no_interval"] == {}
 
 
 def test_swingup_prints_a_table_of_both_methods(capsys):
@@ -168,7 +176,7 @@ def test_risk_sweeps_evaluates_and_draws(capsys):
         lines = list(csv.DictReader(file))
     assert [line.pop("method") for line in lines] == ["ppi", "leqg", "ppi", "ppi", "ilqg"]
     for line, row in zip(lines, (*facts["rows"], facts["ilqg"]), strict=True):
-        assert line == {key: str(row[key]) for key in line}
+        assert line == {key: "" if row[key] is None else str(row[key]) for key in line}
         assert line.keys() == RISK_KEYS
     with Image.open("out/cartpole/risk.png") as image:
         assert min(image.size) >= 700
@@ -178,7 +186,15 @@ def test_risk_prints_a_table_and_goes_on_after_a_breakdown(capsys):
     code, output, errors = run(capsys, "risk", "cartpole", "--eta=-3,0", "--samples", 50, "--out", "a")
     assert code == 1
     assert "cartpole: 150 stages, 3 s, 50 noisy rollouts, sigma 0.5, seed 0" in output
-    for text in ("mean ± se", "entropic ± se", "risk breakdown", "converged", "iLQG", "a: risk.csv, risk.png"):
+    for text in (
+        "95 % intervals in brackets",
+        "entropic",
+        "no interval of the CVaR 95 %",
+        "risk breakdown",
+        "converged",
+        "iLQG",
+        "a: risk.csv, risk.png",
+    ):
         assert text in output
     assert "PPI (η = -3) is not solved: the risk weight is too averse" in errors
     assert "nan" not in Path("a/risk.csv").read_text(encoding="utf-8")
@@ -211,7 +227,9 @@ def test_risk_compares_expansions_in_pairs(capsys):
         lines = list(csv.DictReader(file))
     assert [line["method"] for line in lines] == ["leqg", "ppi", "ppi", "ppi", "ppi", "ilqg"]
     for line, row in zip(lines[:-1], facts["rows"], strict=True):
-        assert {key: line[key] for key in row if key in line} == {key: str(row[key]) for key in row if key in line}
+        assert {key: line[key] for key in row if key in line} == {
+            key: "" if row[key] is None else str(row[key]) for key in row if key in line
+        }
         assert ("difference" in row) == bool(line["difference"])
 
 
@@ -219,7 +237,7 @@ def test_risk_table_names_expansions_and_differences(capsys):
     few = ("--samples", 20, "--horizon", 40)
     code, output, _ = run(capsys, "risk", "cartpole", "--eta", 0, "--expansion", "taylor,unscented", *few)
     assert code == 0
-    for text in ("expansion", "unscented", "difference to taylor ± se", "success"):
+    for text in ("expansion", "unscented", "difference to taylor", "success"):
         assert text in output
     code, output, _ = run(capsys, "risk", "cartpole", "--eta", 0, *few)
     assert "expansion" not in output

@@ -19,7 +19,7 @@ PACKAGE, PLANTS = Path(ppi.__file__).parent, Path(plants.__file__).parent
 LAYERS = [  # from the bottom; a module imports from its own layer and those above it in this list
     {"errors"},
     {"checks"},
-    {"gaussian", "files", "interruption", "kernels", "manifold", "equilibrium"},
+    {"gaussian", "files", "interruption", "kernels", "manifold", "equilibrium", "intervals", "texts"},
     {"noise", "scales", "problem", "policy", "policy_file", "residuals", "costs", "sigma_points"},
     {
         "symbolic",

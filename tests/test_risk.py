@@ -17,6 +17,7 @@ from ppi_robotics.profile import RiskPoint, RiskProfile
 ETAS = [1, -0.1, 0.1, 0, -2, 0.3, -0.3, -3]
 ROW = ["eta", "mean", "mean_se", "variance", "variance_se", "cvar95", "entropic", "merit", "iterations", "status"]
 ROW += ["expansion", "success_rate"]
+ROW += [f"{name}_{end}" for name in ("mean", "variance", "cvar95", "entropic", "success") for end in ("low", "high")]
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +187,8 @@ def test_rows_agree_with_evaluate(problem, swept, ilqg, profile):
         assert (row["cvar95"], row["entropic"]) == (result.cvar(0.95), result.entropic(eta))
         assert (row["merit"], row["iterations"]) == (solution.cost, solution.iterations)
         assert row["status"] == solution.status.name.lower()
+        assert (row["mean_low"], row["mean_high"]) == result.mean_interval()
+        assert (row["entropic_low"], row["entropic_high"]) == (result.entropic_interval(eta) or (None, None))
     reference = profile.ilqg.row()
     assert list(reference) == ROW
     assert reference["eta"] == 0
@@ -215,7 +218,15 @@ def test_rows_of_leqg_say_so(problem, swept, ilqg):
     ]
     assert [math.copysign(1, row["eta"]) for row in rows] == [-1, 1, 1]
     text = str(profile)
-    for word in ("LEQG", "PPI", "iLQG", "mean ± se", "converged", "100 common samples, seed 0"):
+    for word in (
+        "LEQG",
+        "PPI",
+        "iLQG",
+        "converged",
+        "100 common samples, seed 0; 95 % intervals",
+        "[-]",
+        "no interval of the CVaR 95 % of",
+    ):
         assert word in text
 
 
@@ -256,12 +267,12 @@ def test_bad_profiles_are_refused(problem, swept, ilqg):
 
 
 def bars(ax):
-    """Positions, values and half lengths of all bars of a panel."""
+    """Positions, values and ends of all bars of a panel."""
     found = []
     for container in ax.containers:
         line, _, (segments,) = container.lines
-        half = [np.ptp(segment[:, 1]) / 2 for segment in segments.get_segments()]
-        found += zip(*line.get_data(), half, strict=True)
+        low, high = zip(*(segment[:, 1] for segment in segments.get_segments()), strict=True)
+        found += zip(*line.get_data(), low, high, strict=True)
     return sorted(found)
 
 
@@ -269,7 +280,7 @@ def test_panels_show_rows_with_intervals_and_ilqg(profile):
     axes = plotting.risk.risk_dial(profile)
     rows = profile.rows()
     for ax, name in zip(axes, ("mean", "variance"), strict=False):
-        expected = [(row["eta"], row[name], 1.96 * row[f"{name}_se"]) for row in rows]
+        expected = [(row["eta"], row[name], row[f"{name}_low"], row[f"{name}_high"]) for row in rows]
         np.testing.assert_allclose(bars(ax), expected, rtol=1e-6)
         dashed = next(line for line in ax.lines if line.get_label() == "iLQG")
         assert dashed.get_ydata()[0] == profile.ilqg.row()[name]

@@ -177,7 +177,7 @@ def path_integral(
     import numpy as np
 
     from ppi_robotics.discrete import sample_integral, solve
-    from ppi_robotics.distribution import with_error
+    from ppi_robotics.texts import with_error
 
     mdp, log_rho, facts = tables(states, actions, stages, seed)
     check_range("--repeats", repeats, 1, 10_000)

@@ -5,6 +5,7 @@ from ppi_robotics.commands.arguments import Json, NoiseLevel, Out, PlantName, Po
 from ppi_robotics.commands.output import (
     evaluate_facts,
     evaluate_rows,
+    gaps,
     heading,
     progress,
     setting,
@@ -43,12 +44,12 @@ def compare(
         facts = {"reference": table.reference, "evaluations": evaluations, "differences": differences}
         show_json(setting(problem, None, seed) | facts | files.facts())
         return files.end(0)
-    from ppi_robotics.distribution import with_error
+    from ppi_robotics.texts import share, with_interval
 
     columns = {name: evaluate_rows(result) for name, result in table.evaluations.items()}
     for name, difference in table.differences.items():
-        columns[name][f"difference to {table.reference}"] = with_error(difference.mean, difference.standard_error)
-        columns[name]["95 % interval"] = "{:.4g} to {:.4g}".format(*difference.interval)
-        columns[name]["cheaper in"] = f"{100 * difference.wins:.4g} %"
-    show_table(heading(problem, seed, table.evaluations[table.reference].samples), columns, files)
+        columns[name][f"difference to {table.reference}"] = with_interval(difference.mean, difference.interval)
+        columns[name]["cheaper in"] = share(difference.wins)
+    title = heading(problem, seed, table.evaluations[table.reference].samples)
+    show_table(title, columns, files, gaps(table.evaluations))
     return files.end(0)

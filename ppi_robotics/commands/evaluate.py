@@ -1,7 +1,7 @@
 """The command `evaluate`: the cost of a policy under noise."""
 
 from ppi_robotics.commands.arguments import Json, NoiseLevel, Out, PlantName, PolicyFile, Samples, Seed, load_policies
-from ppi_robotics.commands.output import evaluate_facts, evaluate_rows, heading, setting, show_json, show_table
+from ppi_robotics.commands.output import evaluate_facts, evaluate_rows, gaps, heading, setting, show_json, show_table
 from ppi_robotics.commands.work import draw_figures, run_evaluate, session, stop_if
 
 
@@ -29,5 +29,6 @@ def evaluate(
         facts = {"policy": str(policy)} | setting(problem, None, seed)
         show_json(facts | evaluate_facts(results[name]) | files.facts())
     else:
-        show_table(heading(problem, seed, results[name].samples), {name: evaluate_rows(results[name])}, files)
+        title, rows = heading(problem, seed, results[name].samples), {name: evaluate_rows(results[name])}
+        show_table(title, rows, files, gaps({"": results[name]}))
     return files.end(0)

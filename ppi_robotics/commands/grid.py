@@ -271,7 +271,7 @@ def learn_facts(result, reference):
 
 def learn_row(name, result, reference):
     """A learning method for a table."""
-    from ppi_robotics.distribution import with_error
+    from ppi_robotics.texts import with_error
 
     texts = []
     for level in LEVELS:

@@ -27,6 +27,7 @@ from ppi_robotics.commands.mujoco_task import Wish, make_task
 from ppi_robotics.commands.output import (
     evaluate_facts,
     evaluate_rows,
+    gaps,
     heading,
     label,
     progress,
@@ -120,7 +121,8 @@ def mujoco(
     if as_json:
         show_json(facts | told.facts | files.facts())
     else:
-        show_table(f"{task}, {heading(problem, seed, None if mpc else samples)}", {label(method): told.rows}, files)
+        title = f"{task}, {heading(problem, seed, None if mpc else samples)}"
+        show_table(title, {label(method): told.rows}, files, told.lines)
     return files.end(0 if solved else 1)
 
 
@@ -129,16 +131,17 @@ class Told:
 
     Attributes:
       facts: for JSON.
-      rows: for a table.
+      rows, lines: for a table and below it.
     """
 
     def __init__(self):
-        self.facts, self.rows = {}, {}
+        self.facts, self.rows, self.lines = {}, {}, []
 
-    def add(self, facts, rows):
+    def add(self, facts, rows, lines=()):
         """Tell more."""
         self.facts |= facts
         self.rows |= rows
+        self.lines += lines
 
 
 def solved_once(problem, method, seed, starts, samples, viewer, video, files, told):
@@ -155,7 +158,7 @@ def solved_once(problem, method, seed, starts, samples, viewer, video, files, to
             "--horizon, more --starts, or a goal within reach"
         )
     results = {name: run_evaluate(problem, solution.policy, name, samples, seed)}
-    told.add(evaluate_facts(results[name]), evaluate_rows(results[name]))
+    told.add(evaluate_facts(results[name]), evaluate_rows(results[name]), gaps(results))
     stop_if(results[name].interrupted)
     shown = draw_figures(problem, solution.policy, name, results, files)
     if shown is not None:

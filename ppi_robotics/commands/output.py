@@ -16,6 +16,7 @@ NAMES = {"ilqg": "iLQG", "psi": "Psi", "predictive_sampling": "Predictive sampli
 SAMPLED = {"sequences": "samples"} | {  # options of methods that sample, as the command line and Python call them
     name: name for name in ("temperature", "spread", "smoothing", "noise_draws", "feedback", "covariance")
 }
+STATISTICS = ("mean", "variance", "cvar")  # of which every evaluation gives intervals
 OUTPUT = Console(markup=False, highlight=False)
 ERRORS = Console(stderr=True, markup=False, highlight=False)
 
@@ -69,15 +70,15 @@ def plain(value):
     return value
 
 
-def show_table(title, columns, files):
-    """Print a table with one column per method or policy, and where the files are."""
+def show_table(title, columns, files, remarks=()):
+    """Print a table with one column per method or policy, lines about it, and where the files are."""
     rows = dict.fromkeys(row for column in columns.values() for row in column)
     texts = [[row, *(column.get(row, "") for column in columns.values())] for row in rows]
-    show_rows(title, [["", *columns], *texts], files)
+    show_rows(title, [["", *columns], *texts], files, remarks)
 
 
-def show_rows(title, rows, files):
-    """Print a table from rows of texts, headings first, and where the files are."""
+def show_rows(title, rows, files, remarks=()):
+    """Print a table from rows of texts, headings first, lines about it, and where the files are."""
     OUTPUT.print(title, soft_wrap=True)
     table = Table(*rows[0])
     for column in table.columns:
@@ -87,6 +88,8 @@ def show_rows(title, rows, files):
     for row in rows[1:]:
         table.add_row(*row)
     print_table(table)
+    for line in remarks:
+        OUTPUT.print(line, soft_wrap=True)
     if files.interrupted:
         OUTPUT.print("interrupted: these are the results until then", soft_wrap=True)
     if files.written:
@@ -106,8 +109,10 @@ def print_table(table):
 def heading(problem, seed, samples=None):
     """What a table is about."""
     plant, T = problem.plant, problem.horizon
-    rollouts = "" if samples is None else f", {samples} noisy rollouts"
-    return f"{plant.name}: {T} stages, {T * plant.dt:g} s{rollouts}, {noise_words(plant)}, seed {seed}"
+    about = f"{plant.name}: {T} stages, {T * plant.dt:g} s"
+    if samples is None:
+        return f"{about}, {noise_words(plant)}, seed {seed}"
+    return f"{about}, {samples} noisy rollouts, {noise_words(plant)}, seed {seed}; 95 % intervals in brackets"
 
 
 def noise_level(plant):
@@ -164,6 +169,11 @@ def evaluate_facts(result):
         "variance_standard_error": result.variance_standard_error,
         "cvar": result.cvar(),
         "success_rate": result.success_rate,
+        "mean_interval": result.mean_interval(),
+        "variance_interval": result.variance_interval(),
+        "cvar_interval": result.cvar_interval(),
+        "success_interval": result.success_interval(),
+        "no_interval": {name: why for name in STATISTICS if (why := result.why_no_interval(name)) is not None},
         "diverged": result.diverged,
         "evaluate_seconds": result.seconds,
     }
@@ -180,18 +190,25 @@ def solve_rows(solution):
     }
 
 
+def gaps(results):
+    """Lines about the intervals that a table leaves out, from `Evaluation`s by name."""
+    from ppi_robotics.distribution import missing_intervals
+
+    return missing_intervals(results)
+
+
 def evaluate_rows(result):
     """Statistics of the cost, for a table."""
-    from ppi_robotics.distribution import with_error
+    from ppi_robotics.texts import share, with_interval
 
     rows = {
-        "mean cost": with_error(result.mean, result.standard_error),
+        "mean cost": with_interval(result.mean, result.mean_interval()),
         "std": f"{result.std:.4g}",
-        "variance": with_error(result.variance, result.variance_standard_error),
-        "CVaR 95 %": f"{result.cvar():.5g}",
+        "variance": with_interval(result.variance, result.variance_interval()),
+        "CVaR 95 %": with_interval(result.cvar(), result.cvar_interval()),
     }
     if result.success_rate is not None:
-        rows["success rate"] = f"{100 * result.success_rate:.4g} %"
+        rows["success rate"] = share(result.success_rate, result.success_interval())
     if result.diverged:
         rows["diverged"] = str(result.diverged)
     return rows | {"seconds to evaluate": f"{result.seconds:.3f}"}

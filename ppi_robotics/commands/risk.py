@@ -83,7 +83,7 @@ def risk(
         facts = setting(problem, None, seed) | {"samples": samples}
         show_json(facts | {"rows": profile.rows(), "ilqg": profile.ilqg.row()} | files.facts())
     else:
-        show_rows(heading(problem, seed, samples), profile.texts(), files)
+        show_rows(heading(problem, seed, samples), profile.texts(), files, profile.notes())
     return files.end(0 if all(solution.status.solved for solution in solutions) else 1)
 
 
@@ -146,7 +146,9 @@ def write_csv(profile, files):
     """Write risk.csv: a line for every weight and one for iLQG."""
     rows = [{"method": "ppi"} | row for row in profile.rows()] + [{"method": "ilqg"} | profile.ilqg.row()]
     text = io.StringIO(newline="")
-    names = ["method", *profile.ilqg.row(), *(("difference", "difference_se") if len(profile.expansions) > 1 else ())]
+    names = ["method", *profile.ilqg.row()]
+    if len(profile.expansions) > 1:
+        names += ["difference", "difference_se", "difference_low", "difference_high"]
     writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)

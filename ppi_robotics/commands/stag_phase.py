@@ -96,7 +96,7 @@ def show_phase(sweeps, title, files):
     """Print the table of a sweep."""
     import numpy as np
 
-    from ppi_robotics.distribution import with_error
+    from ppi_robotics.texts import with_error
 
     columns, rows = ["", *sweeps], []
     for name, text in (("slope", "d<R>/dlambda = -dKL/dln lambda"), ("log_slope", "d<R>/dln lambda")):

@@ -23,6 +23,7 @@ from ppi_robotics.commands.arguments import (
 from ppi_robotics.commands.output import (
     evaluate_facts,
     evaluate_rows,
+    gaps,
     heading,
     label,
     setting,
@@ -84,7 +85,7 @@ def swing_up(problem, method, seed, starts, samples, folder, as_json, draw_more=
     if as_json:
         show_json(setting(problem, method, seed) | {"policy": files.policy} | files.facts() | facts)
     else:
-        show_table(heading(problem, seed, samples), columns, files)
+        show_table(heading(problem, seed, samples), columns, files, gaps(results))
     return files.end(exit_code(solutions[name]))
 
 
@@ -101,10 +102,12 @@ def tell(solutions, results, name):
         facts["ilqg"] = found["iLQG"]
         alike = len(results) == 2 and len({result.samples for result in results.values()}) == 1
         if alike and not any(result.diverged for result in results.values()):
-            from ppi_robotics.distribution import with_error
+            from ppi_robotics.evaluation import difference_of
+            from ppi_robotics.texts import with_interval
 
             # sample i meets the same noise under both policies
-            paired = ppi.Evaluation(results[name].cost - results["iLQG"].cost)
-            columns[name]["difference to iLQG"] = with_error(paired.mean, paired.standard_error)
-            facts["difference"] = {"mean": paired.mean, "standard_error": paired.standard_error}
+            paired = difference_of(results[name].cost, results["iLQG"].cost)
+            columns[name]["difference to iLQG"] = with_interval(paired.mean, paired.interval)
+            told = ("mean", "standard_error", "interval")
+            facts["difference"] = {key: getattr(paired, key) for key in told}
     return facts, columns

@@ -17,11 +17,11 @@ import numpy as np
 
 from ppi_robotics.checks import as_costs, as_finite, check_count, check_sequence, check_threads
 from ppi_robotics.discrete.central import TableSolution, as_baseline, check_horizon, plain
-from ppi_robotics.distribution import with_error
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen, log_sum
 from ppi_robotics.kernels import linear
 from ppi_robotics.path_integrals import RELIABLE, Sums, check_weight, gathered, sums_of
+from ppi_robotics.texts import with_error
 
 CHUNK = 2**16  # sampled trajectories a task
 SAME = 1e-8  # difference of baselines, beyond rounding, from which on components do not have the same

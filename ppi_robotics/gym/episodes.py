@@ -9,7 +9,6 @@ import mujoco
 import numpy as np
 
 from ppi_robotics.checks import as_finite, check_count, check_seed
-from ppi_robotics.distribution import with_error
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.gym.loading import label, simulation_of
@@ -17,6 +16,7 @@ from ppi_robotics.mujoco_loop import BREAKDOWNS
 from ppi_robotics.multibody.plant import MujocoPlant
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
+from ppi_robotics.texts import with_error
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,9 +4,9 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from ppi_robotics.distribution import with_error
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.plotting.pages import OTHER_COLORS, Page, color, legend_above, style
+from ppi_robotics.texts import with_interval
 
 # largest excess over the median, in interquartile ranges; of 1000 samples 2.4 if normal, 6 if exponential
 HEAVY_TAIL = 20.0
@@ -121,5 +121,5 @@ def _summary(name, evaluation, finite, level):
     total = len(evaluation.cost)
     if len(finite) < total:
         return f"{name}: {total} rollouts, {total - len(finite)} diverged\nmean and CVaR infinite"
-    mean = with_error(evaluation.mean, evaluation.standard_error)
+    mean = with_interval(evaluation.mean, evaluation.mean_interval())
     return f"{name}: {total} rollouts\nmean {mean}, CVaR {evaluation.cvar(level):.5g}"

@@ -14,7 +14,6 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.plotting.costs import cost_distribution
 from ppi_robotics.plotting.pages import OTHER_COLORS, color, style
 
-CONFIDENCE = 1.96  # standard errors on either side of a 95 % interval
 WIDE = 20.0  # ratio of largest to smallest value from which an axis is logarithmic
 TICKS_APART = 0.075  # of the width of an axis
 UNSOLVED = "x"
@@ -53,8 +52,8 @@ def risk_dial(profile, axes=None):
     eta = np.array([point.eta for point in profile.points])
     for ax in axes[:3]:
         scale_weights(ax, eta)
-    _panel(axes[0], profile, "expected cost", lambda p: (p.evaluation.mean, p.evaluation.standard_error))
-    variance = "variance of the cost", lambda p: (p.evaluation.variance, p.evaluation.variance_standard_error)
+    _panel(axes[0], profile, "expected cost", lambda p: (p.evaluation.mean, p.evaluation.mean_interval()))
+    variance = "variance of the cost", lambda p: (p.evaluation.variance, p.evaluation.variance_interval())
     _panel(axes[1], profile, *variance)
     _risk_measures(axes[2], profile)
     evaluations = chosen(profile)
@@ -117,10 +116,11 @@ def _panel(ax, profile, title, measure):
         values += _line(ax, points, measure, shade, dash=dash)
         label = name if several else f"{name}, 95 % intervals"
         handles.append(Line2D([], [], color=shade, marker=".", markersize=7, linestyle=dash, label=label))
-    level, error = measure(profile.ilqg)
+    level, interval = measure(profile.ilqg)
     if np.isfinite(level):
-        low, high, shade = level - CONFIDENCE * error, level + CONFIDENCE * error, color("iLQG")
-        ax.axhspan(low, high, color=shade, alpha=0.2, linewidth=0)
+        shade = color("iLQG")
+        if interval is not None:
+            ax.axhspan(*interval, color=shade, alpha=0.2, linewidth=0)
         handles.append(ax.axhline(level, color=shade, linestyle=(0, (5, 3)), linewidth=1.2, label="iLQG", zorder=1))
         values.append(level)
     if not all(point.solution.status.solved for point in profile.points):
@@ -130,10 +130,10 @@ def _panel(ax, profile, title, measure):
 
 def _risk_measures(ax, profile):
     """CVaR and entropic cost over eta, and the merit, which is computed and not sampled."""
-    measures = {  # marker, line, value and error
-        "CVaR 95 %": ("^", "-", lambda p: (p.evaluation.cvar(), p.evaluation.cvar_standard_error())),
+    measures = {  # marker, line, value and interval
+        "CVaR 95 %": ("^", "-", lambda p: (p.evaluation.cvar(), p.evaluation.cvar_interval())),
         "entropic cost": (".", "-", _entropic),
-        "merit": ("s", "--", lambda p: (p.solution.cost, 0.0)),
+        "merit": ("s", "--", lambda p: (p.solution.cost, None)),
     }
     first = [point for point in profile.points if point.theta is not None] + profile.of(profile.expansions[0])
     solved = [point for point in first if point.solution.status.solved]
@@ -149,7 +149,7 @@ def _risk_measures(ax, profile):
 
 
 def _entropic(point):
-    return point.evaluation.entropic(point.eta), point.evaluation.entropic_standard_error(point.eta)
+    return point.evaluation.entropic(point.eta), point.evaluation.entropic_interval(point.eta)
 
 
 def by_method(profile):
@@ -169,13 +169,16 @@ def _line(ax, points, measure, shade, marker=".", dash="-", size=7):
         return []
     solved = np.array([point.solution.status.solved for point in points])
     eta = np.array([point.eta for point in points])
-    value, error = np.array([measure(point) for point in points]).T
+    measured = [measure(point) for point in points]
+    value = np.array([value for value, _ in measured])
+    ends = np.array([interval or (value, value) for value, interval in measured])  # no bar without an interval
     finite = np.isfinite(value)
-    half = CONFIDENCE * np.where(np.isfinite(error), error, 0.0)
+    with np.errstate(invalid="ignore"):  # infinite values, which are not drawn
+        below_above = np.maximum([value - ends[:, 0], ends[:, 1] - value], 0.0)
     drawn = {"color": shade, "elinewidth": 1.1, "capsize": 2.5, "markersize": size}
     for part, form in ((finite & solved, f"{marker}{dash}"), (finite & ~solved, UNSOLVED)):
         if part.any():
-            ax.errorbar(eta[part], value[part], half[part], fmt=form, **drawn)
+            ax.errorbar(eta[part], value[part], below_above[:, part], fmt=form, **drawn)
     return list(value[finite])
 
 
