@@ -338,8 +338,8 @@ def test_tick_labels_are_weights_and_do_not_touch(etas):
 
 def made_up(etas, theta=False, scale=lambda _: 1.0, **changes):
     """A profile of random costs, without policies."""
-    blank = ppi.Solution(**dict.fromkeys(ppi.Solution.__dataclass_fields__))
-    blank = replace(blank, cost=9.0, status=ppi.Status.CONVERGED, trace=(), **changes)
+    given = {"cost": 9.0, "nominal_cost": 9.0, "status": ppi.Status.CONVERGED, "trace": ()} | changes
+    blank = ppi.Solution(**dict.fromkeys(ppi.Solution.__dataclass_fields__) | given)
     rng = np.random.default_rng(0)
 
     def point(eta):
