@@ -205,15 +205,19 @@ def _range_of(least, above, most, below):
     return f"{'' if infinite else 'finite '}number" + f" {' and '.join(bounds)}" * bool(bounds)
 
 
+def is_count(value, least, most=MOST_COUNT):
+    """Whether this is a whole number in range; bools and floats are none."""
+    value = _scalar(value)
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and least <= value <= most
+
+
 def check_count(value, name, least, most=None):
     """The whole number as an int, from least to most (at most what 64 bits hold).
 
     Raises:
       ProblemError: if it is no whole number (bools and floats are none) or out of range.
     """
-    value = _scalar(value)
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or value < least or value > (MOST_COUNT if most is None else most):
+    if not is_count(value, least, MOST_COUNT if most is None else most):
         upper = "" if most is None else f" and at most {most}"
         raise ProblemError(f"{name} is {shown(value)}; expected a whole number, at least {least}{upper}")
     return int(value)

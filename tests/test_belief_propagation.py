@@ -173,7 +173,7 @@ def test_a_start_does_not_keep_its_zeros():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"schedule": "fast"}, "schedule is 'fast'; expected one of sequential, flood"),
+        ({"schedule": "fast"}, "schedule is 'fast'; choose from sequential, flood"),
         ({"damping": 1.0}, "damping is 1.0"),
         ({"damping": math.nan}, "damping is nan"),
         ({"tolerance": -1.0}, "tolerance is -1.0"),

@@ -73,7 +73,7 @@ def test_cost_is_the_entropy():
         (([0, 0], 5), "and a block"),
         (([4, 0], 0), "stages is 0"),
         (([4, 0], 2, None, np.nan), "strength is nan"),
-        (([4, 0], 2, None, 1.0, "x"), "norm is 'x'; expected one of blocks, locations"),
+        (([4, 0], 2, None, 1.0, "x"), "norm is 'x'; choose from blocks, locations"),
     ],
 )
 def test_bad_input(arguments, message):
@@ -104,5 +104,5 @@ def test_play_stops_at_a_contradiction_and_hands_memory_on():
     assert result.states == (0, 1, 2)
     assert result.status is Status.CONTRADICTION
     assert seen == [None, 0, 1]
-    with pytest.raises(ppi.PPIError, match="choice is 'best'; expected one of map, sample"):
+    with pytest.raises(ppi.PPIError, match="choice is 'best'; choose from map, sample"):
         play(infer, None, 0, 1, "best")

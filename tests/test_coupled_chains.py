@@ -373,7 +373,7 @@ def test_bad_chains(changes, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "bp"}, "method is 'bp'; expected one of cvm"),
+        ({"method": "bp"}, "method is 'bp'; choose from cvm"),
         ({"method": "separate"}, "no parts"),
         ({"damping": 1.0}, "damping is 1.0"),
         ({"bound": 0.0}, "bound is 0.0"),

@@ -101,7 +101,7 @@ BAD = {
     "target": (lambda: GridWorld("..\n.S"), "the map has no target"),
     "lost": (lambda: GridWorld(".#.\n*#."), "2 of 4 cells cannot reach a target, first the one at line 1, column 3"),
     "empty": (lambda: GridWorld(""), "the map is ''; expected lines of . free, # obstacle"),
-    "slip": (lambda: GridWorld("rooms", "ice"), "slip is 'ice'; expected one of stay, random"),
+    "slip": (lambda: GridWorld("rooms", "ice"), "slip is 'ice'; choose from stay, random"),
     "success": (lambda: GridWorld("rooms", success=0.0), "success is 0.0"),
     "discount": (lambda: GridWorld("rooms", discount=2.0), "discount is 2.0"),
     "cell": (lambda: GridWorld("rooms").state(1, 1), "there is no free cell at row 1, column 1"),

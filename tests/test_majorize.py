@@ -229,7 +229,7 @@ def test_infinite_costs_stay_out_of_the_descent():
 BAD = {
     "still": (lambda mdp: majorize(mdp, 0.0), "lambda_policy is 0, at which policies never move"),
     "count": (lambda mdp: majorize(mdp, 1.0, max_iterations=0), "max_iterations is 0"),
-    "bound": (lambda mdp: weight_of_bound(mdp, -1.0), "bound is -1; expected a positive"),
+    "bound": (lambda mdp: weight_of_bound(mdp, -1.0), "bound is -1.0; expected a positive"),
     "start": (lambda mdp: weight_of_bound(mdp, 1.0, start=np.ones(5)), "start has entries of sum 5"),
 }
 

@@ -507,7 +507,7 @@ def test_stags_give_way_to_hares_near_a_temperature_of_one(side, hunters, low, h
         (lambda p: Rendezvous(p.moves, [0], 1, p.alone, [3, 3], [1.0, 1.0], 1.0), "different cells"),
         (lambda p: Rendezvous(p.moves[:, :0], [0], 1, p.alone, p.places, p.shared, 1.0), "a move from every cell"),
         (lambda p: Rendezvous(p.moves, [0], 1, p.alone[1:], p.places, p.shared, 1.0), "alone has shape"),
-        (lambda p: Rendezvous(p.moves, [0], 1, p.alone, p.places, p.shared, -1.0), "out of range"),
+        (lambda p: Rendezvous(p.moves, [0], 1, p.alone, p.places, p.shared, -1.0), "temperature is -1.0"),
         (lambda p: Rendezvous(p.moves, [0], -1, p.alone, p.places, p.shared, 1.0), "stages is -1"),
         (lambda p: p.after(p.start, 0, moved=[True, False]), "moved is"),
         (lambda p: p.after(p.start, 3, moved=[True]), "moved is"),

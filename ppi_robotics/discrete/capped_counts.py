@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppi_robotics.checks import check_count
+from ppi_robotics.checks import as_costs, as_finite, as_logs, check_count
 from ppi_robotics.discrete.inference import Inference, check_messages
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
@@ -62,21 +62,16 @@ class CappedCounts:
     shared: np.ndarray
 
     def __post_init__(self):
-        for name in ("weights", "gains", "own", "spread", "shared"):
-            object.__setattr__(self, name, frozen(getattr(self, name)))
-        M, S = len(self.weights), len(self.gains)
+        for name, read in (("weights", as_logs), ("gains", as_finite), ("spread", as_finite), ("shared", as_finite)):
+            object.__setattr__(self, name, frozen(read(getattr(self, name), name)))
+        object.__setattr__(self, "own", frozen(as_costs(self.own, "own")))
+        M, S = (len(part) if part.ndim else 0 for part in (self.weights, self.gains))
         shapes = {"weights": (M, S + 1), "gains": (S,), "own": (M, S + 1), "spread": (M,), "shared": (S,)}
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise ProblemError(f"{name} has shape {getattr(self, name).shape}; expected {shape}")
-        if (
-            np.isnan(self.weights).any()
-            or not np.isfinite(self.gains).all()
-            or not (self.weights.max(axis=1) > -np.inf).all()
-        ):
-            raise ProblemError(
-                "weights or gains have nan or inf, or leave an agent no class; expected a choice for all"
-            )
+        if not M or not (self.weights.max(axis=1) > -np.inf).all():
+            raise ProblemError("weights leave an agent no class, or there is none; expected a choice for all")
 
     def exact(self):
         """`CountBeliefs` by the dynamic program over capped counts.
@@ -117,9 +112,7 @@ class CappedCounts:
         M, S = len(self.weights), len(self.gains)
         check_messages(tolerance, damping)
         check_count(max_sweeps, "max_sweeps", 1)
-        ratios = np.zeros((S, M)) if start is None else np.array(start, dtype=float)
-        if ratios.shape != (S, M) or not np.isfinite(ratios).all():
-            raise ProblemError(f"start has shape {ratios.shape}; expected finite messages {(S, M)}")
+        ratios = np.zeros((S, M)) if start is None else np.array(as_finite(start, "start", (S, M)))
         trace = np.empty(max_sweeps)
         run = (self.weights, self.gains, ratios, float(damping), float(tolerance))
         sweeps, change, apart = kernels.propagate(*run, max_sweeps, trace)

@@ -27,8 +27,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ppi_robotics.checks import check_count, check_instance
+from ppi_robotics.checks import check_choice, check_count, check_instance, check_number
 from ppi_robotics.discrete.chain_sweeps import ChainMessages, ChainSweeps
+from ppi_robotics.discrete.coupled_chains import CoupledChains
 from ppi_robotics.discrete.inference import Inference, check_messages
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
@@ -96,9 +97,11 @@ def chain_beliefs(
     Raises:
       ProblemError: if an option is unknown or out of range, or "separate" is asked of actions without parts.
     """
+    check_choice(method, "method", METHODS)
     if method == "cvm":
         inner_sweeps, bound = CVM_INNER if inner_sweeps is None else inner_sweeps, CVM_BOUND if bound is None else bound
     bound = 1.0 if bound is None else bound
+    check_instance(chains, "chains", CoupledChains)
     _check_options(chains, method, damping, tolerance, bound, start)
     for name, value in (("max_sweeps", max_sweeps), ("inner_sweeps", inner_sweeps), ("max_outer", max_outer)):
         if value is not None or name != "inner_sweeps":
@@ -143,13 +146,10 @@ def _infer(chains, method, tolerance, limits, start):
 
 
 def _check_options(chains, method, damping, tolerance, bound, start):
-    if method not in METHODS:
-        raise ProblemError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
     if method == "separate" and chains.parts is None:
         raise ProblemError("the actions have no parts, which method 'separate' needs; give parts or another method")
     check_messages(tolerance, damping)
-    if not 0.0 < bound <= 1.0:
-        raise ProblemError(f"bound is {bound!r}; expected above 0 and at most 1")
+    check_number(bound, "bound", above=0, most=1)
     if start is not None:
         _check_start(chains, start)
 

@@ -4,7 +4,9 @@ import time
 
 import numpy as np
 
-from ppi_robotics.discrete.chain_inference import chain_beliefs
+from ppi_robotics.checks import check_choice, check_function, check_instance, check_seed, check_sequence, check_threads
+from ppi_robotics.discrete.chain_inference import METHODS, chain_beliefs
+from ppi_robotics.discrete.coupled_chains import CoupledChains
 from ppi_robotics.discrete.inference import Inference
 from ppi_robotics.discrete.kl_control import play
 from ppi_robotics.rollouts import in_threads
@@ -24,6 +26,9 @@ def receding(chains, method="cvm", first=None, **options):
       Function of levels (n,), the stage and the last messages, that returns the probabilities (A,) of the next action,
       0 for actions that the levels forbid, the `ChainBeliefs`, and messages.
     """
+
+    check_instance(chains, "chains", CoupledChains)
+    check_choice(method, "method", METHODS)
 
     def infer(levels, t, messages):
         left = chains.stages - t
@@ -55,6 +60,14 @@ def play_chains(problems, method="cvm", seed=0, threads=None, reachable=None, **
     Raises:
       ProblemError: as `chain_beliefs`.
     """
+
+    problems = check_sequence(problems, "problems", "CoupledChains")
+    for i, chains in enumerate(problems):
+        check_instance(chains, f"problems[{i}]", CoupledChains)
+    check_choice(method, "method", METHODS)
+    check_seed(seed)
+    check_threads(threads)
+    check_function(reachable, "reachable", "a problem, levels and the stages left")
 
     def one(number):
         chains, began = problems[number], time.thread_time()

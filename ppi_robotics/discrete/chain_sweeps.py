@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.checks import as_logs, check_sequence
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import action_parts, chain_marginals, chain_messages, chain_numbers, merged_actions
 
@@ -25,6 +26,17 @@ class ChainMessages:
     to_chains: np.ndarray
     log_actions: np.ndarray
     to_parts: tuple | None = None
+
+    def __post_init__(self):
+        log_actions = as_logs(self.log_actions, "log_actions", (None, None))
+        to_chains = as_logs(self.to_chains, "to_chains", (len(log_actions), None, 3))
+        parts = self.to_parts
+        if parts is not None:
+            shape = (*to_chains.shape[:2], None)
+            parts = check_sequence(parts, "to_parts", "arrays", 2)
+            parts = tuple(as_logs(part, f"to_parts[{i}]", shape) for i, part in enumerate(parts))
+        for name, value in (("to_chains", to_chains), ("log_actions", log_actions), ("to_parts", parts)):
+            object.__setattr__(self, name, value)
 
     def last(self, stages):
         """The messages of the last stages alone, for the ones that are left."""

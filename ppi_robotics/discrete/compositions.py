@@ -17,7 +17,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ppi_robotics.checks import as_floats, as_wholes, check_count
+from ppi_robotics.checks import as_finite, as_wholes, check_choice, check_count, check_function, check_number, shown
 from ppi_robotics.discrete.composition_messages import History, backward, kept_in_full
 from ppi_robotics.discrete.inference import Inference
 from ppi_robotics.discrete.kl_control import play
@@ -49,6 +49,12 @@ class Size:
 
 def size_of(locations, blocks, stages, goal=None):
     """`Size` of a problem, before anything is done."""
+    for name, value, most in (
+        ("locations", locations, 10_000),
+        ("blocks", blocks, 1_000_000),
+        ("stages", stages, 2**40),
+    ):
+        check_count(value, name, 1, most)
     states = math.comb(blocks + locations - 1, locations - 1)
     orbits = count_orbits(locations, blocks, symmetries(locations, goal))
     fixed = 8 * 4 + 4 * 2 * locations + 8  # keys, weights, two layers of messages; moves; table
@@ -74,10 +80,12 @@ def solve_compositions(start, stages, cost, goal=None, charged="every", forbidde
     Raises:
       ProblemError: if an argument cannot be used, or the problem takes more memory.
     """
-    start, cost = as_wholes(start, "start"), np.array(as_floats(cost, "cost"))
+    start, cost = np.array(as_wholes(start, "start", (None,))), np.array(as_finite(cost, "cost"))
     goal = None if goal is None else as_wholes(goal, "goal")
-    n, m = start.size, int(start.sum())
+    n, m = len(start), int(start.sum())
     _check(start, stages, cost, goal, charged, forbidden)
+    memory = check_number(memory, "memory", least=0, most=math.inf)
+    check_function(progress, "progress", "a few words, what is done and of how much")
     size, say = size_of(n, m, stages, goal), progress or _silent
     if size.bytes > memory or size.orbits > MOST_PLACES:
         raise ProblemError(
@@ -149,8 +157,7 @@ class CompositionControl(Inference):
     def log_value(self, heights, t=0):
         """log beta_t: minus the optimal expected cost (...) of the stages that are left, at heights (..., n)."""
         heights = self._heights(heights)
-        if not 0 <= t <= self.stages:
-            raise ProblemError(f"t is {t}; expected a stage from 0 to {self.stages}")
+        check_count(t, "t", 0, self.stages)
         return self.history.logs(t, self.space.places(heights))
 
     def probabilities(self, heights, t=0):
@@ -160,8 +167,7 @@ class CompositionControl(Inference):
           ProblemError: if heights (..., n) do not fit the blocks, or t is no stage before the last.
         """
         heights = self._heights(heights)
-        if not 0 <= t < self.stages:
-            raise ProblemError(f"t is {t}; expected a stage from 0 to {self.stages - 1}")
+        check_count(t, "t", 0, self.stages - 1)
         n, flat = self.space.locations, heights.reshape(-1, self.space.locations)
         logs = np.full((len(flat), n, 3), -np.inf)
         for k in range(n):
@@ -237,10 +243,11 @@ class CompositionControl(Inference):
         return self.history.logs(t, self.space.places(heights)) - charged * self.cost[heights].sum(axis=1)
 
     def _heights(self, heights):
-        n, m, array = self.space.locations, self.space.blocks, np.asarray(heights)
-        if array.shape[-1:] != (n,) or array.dtype.kind not in "iu" or array.min() < 0 or (array.sum(-1) != m).any():
-            raise ProblemError(f"heights are {heights!r}; expected whole heights of {n} locations, {m} in sum")
-        return array.astype(np.int64)
+        n, m = self.space.locations, self.space.blocks
+        array = as_wholes(heights, "heights", None, 0, m)
+        if array.shape[-1:] != (n,) or not array.size or (array.sum(-1) != m).any():
+            raise ProblemError(f"heights are {shown(heights)}; expected whole heights of {n} locations, {m} in sum")
+        return array
 
 
 # -- parts -------------------------------------------------------------------------------------------------------------
@@ -248,17 +255,16 @@ class CompositionControl(Inference):
 
 def _check(start, stages, cost, goal, charged, forbidden):
     """Raise `ProblemError` unless a problem can be solved."""
-    n, m = start.size, int(start.sum())
-    if start.ndim != 1 or n < 2 or start.min() < 0 or m < 1 or start.max() > m:
-        raise ProblemError(f"start is {start.tolist()}; expected heights of two or more locations, and a block")
+    n, m = len(start), int(start.sum())
+    if n < 2 or start.min() < 0 or m < 1 or start.max() > m:
+        raise ProblemError(f"start is {shown(start)}; expected heights of two or more locations, and a block")
     check_count(stages, "stages", 1)
     if goal is not None and (goal.shape != start.shape or goal.min() < 0 or goal.max() > m or goal.sum() != m):
-        raise ProblemError(f"goal is {goal.tolist()}; expected heights of {n} locations, {m} in sum")
-    if cost.shape != (m + 1,) or not np.isfinite(cost).all():
+        raise ProblemError(f"goal is {shown(goal)}; expected heights of {n} locations, {m} in sum")
+    if cost.shape != (m + 1,):
         raise ProblemError(f"cost has shape {cost.shape}; expected finite costs of the heights 0 to {m}, ({m + 1},)")
     for name, value, known in (("charged", charged, CHARGED), ("forbidden", forbidden, FORBIDDEN)):
-        if value not in known:
-            raise ProblemError(f"{name} is {value!r}; expected one of {', '.join(known)}")
+        check_choice(value, name, known)
     if n * m.bit_length() > KEY_BITS:
         raise ProblemError(
             f"{m} blocks at {n} locations take {n * m.bit_length()} bits a state, more than {KEY_BITS}; infer "

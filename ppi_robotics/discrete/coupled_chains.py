@@ -1,10 +1,11 @@
 """Integer-valued chains that one shared action per stage moves."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ppi_robotics.checks import as_wholes, check_count, check_counts
+from ppi_robotics.checks import MOST_COUNT, as_logs, as_wholes, check_count, check_counts
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 
@@ -34,9 +35,11 @@ class CoupledChains:
 
     def __post_init__(self):
         for name in ("log_prior", "log_weights"):
-            object.__setattr__(self, name, frozen(getattr(self, name)))
+            object.__setattr__(self, name, frozen(as_logs(getattr(self, name), name)))
         for name in ("start", "shifts") if self.goal is None else ("start", "shifts", "goal"):
             object.__setattr__(self, name, frozen(as_wholes(getattr(self, name), name), np.int64))
+        if self.parts is not None:
+            object.__setattr__(self, "parts", check_counts(self.parts, "parts", 1, MOST_COUNT, 2))
         self._check_shapes()
         self._check_values()
 
@@ -51,10 +54,7 @@ class CoupledChains:
             raise ProblemError(f"log_weights has shape {self.log_weights.shape}; expected (T, m + 1), a stage or more")
         if self.goal is not None and self.goal.shape != (n,):
             raise ProblemError(f"goal has shape {self.goal.shape}; expected ({n},) as start")
-        if self.parts is None:
-            return
-        object.__setattr__(self, "parts", check_counts(self.parts, "parts", 1, size=2))
-        if self.parts[0] * self.parts[1] != A:
+        if self.parts is not None and math.prod(self.parts) != A:
             raise ProblemError(f"parts are {self.parts} of {A} actions; expected (K, L) with K L = {A}")
 
     def _check_values(self):
@@ -66,8 +66,8 @@ class CoupledChains:
             raise ProblemError(f"shifts go from {self.shifts.min()} to {self.shifts.max()}; expected -1, 0 and 1 alone")
         for name in ("log_prior", "log_weights"):
             values = getattr(self, name)
-            if np.isnan(values).any() or values.max() in (np.inf, -np.inf):
-                raise ProblemError(f"{name} has nan, inf or nothing but -inf; expected logarithms")
+            if values.max() == -np.inf:
+                raise ProblemError(f"{name} has nothing but -inf; expected logarithms of which one is finite")
 
     @property
     def stages(self):

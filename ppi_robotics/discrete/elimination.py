@@ -8,6 +8,8 @@ import heapq
 import math
 from dataclasses import dataclass
 
+from ppi_robotics.checks import check_instance, check_number
+from ppi_robotics.discrete.factor_graph import FactorGraph
 from ppi_robotics.errors import ProblemError
 
 LARGEST = 1e8  # numbers in all tables
@@ -88,8 +90,7 @@ def affordable_tree(graph, largest=LARGEST):
     Raises:
       ProblemError: if the tables of all cliques have more than `largest` entries together.
     """
-    if not largest >= 1:
-        raise ProblemError(f"largest is {largest!r}; expected a number of entries from 1")
+    largest = check_number(largest, "largest", least=1, most=math.inf)
     most = min(largest, ADDRESSABLE)
     tree = clique_tree(graph, most)
     size = tree.size(graph)
@@ -106,6 +107,7 @@ def affordable_tree(graph, largest=LARGEST):
 
 def clique_tree(graph, most=math.inf):
     """`CliqueTree` of a `FactorGraph`; its elimination may end early if a clique has more entries than `most`."""
+    check_instance(graph, "graph", FactorGraph)
     fixed = _fixed(graph)
     neighbors = {v: set() for v in range(len(graph.sizes)) if v not in fixed}
     for factor in graph.factors:

@@ -22,14 +22,26 @@ A map never becomes a table: what infers walks the configurations that have weig
 """
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.checks import (
+    as_finite,
+    as_logs,
+    as_wholes,
+    check_counts,
+    check_names,
+    check_sequence,
+    is_count,
+    shown,
+)
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 
 NO_VALUE = -1  # in the index of a map
+MOST_VALUES = 2**31 - 1  # of a variable
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +61,7 @@ class Table:
 
     def __post_init__(self):
         object.__setattr__(self, "variables", _scope(self.variables, "a Table"))
-        values = _logs(self.log_values, f"the Table of {self.variables}")
+        values = as_logs(self.log_values, f"log_values of the Table of {self.variables}")
         if values.ndim != len(self.variables):
             raise ProblemError(
                 f"log_values of a Table has {values.ndim} axes; expected one for each of its variables {self.variables}"
@@ -65,7 +77,7 @@ class Table:
         Raises:
           ProblemError: as the class, or if a weight is negative.
         """
-        weights = np.asarray(weights, dtype=float)
+        weights = as_finite(weights, "weights of a Table")
         if not (weights >= 0.0).all():
             raise ProblemError(f"weights of a Table have {weights.min()} in them; expected numbers from 0")
         with np.errstate(divide="ignore"):
@@ -110,12 +122,11 @@ class IndexMap:
     def __post_init__(self):
         object.__setattr__(self, "parents", _scope(self.parents, "an IndexMap"))
         object.__setattr__(self, "child", _scope((*self.parents, self.child), "an IndexMap")[-1])
-        name, index = f"the IndexMap of {self.parents} to {self.child}", np.asarray(self.index)
-        if index.dtype.kind not in "iu" or (index.size and index.min() < NO_VALUE):
-            raise ProblemError(f"index of {name} is {self.index!r}; expected whole numbers from 0, or -1 for no value")
+        name = f"the IndexMap of {self.parents} to {self.child}"
+        index = as_wholes(self.index, f"index of {name}", None, NO_VALUE, MOST_VALUES)
         if index.ndim != len(self.parents):
             raise ProblemError(f"index of {name} has {index.ndim} axes; expected one for each parent")
-        weight = np.zeros(index.shape) if self.log_weight is None else _logs(self.log_weight, name)
+        weight = np.zeros(index.shape) if self.log_weight is None else as_logs(self.log_weight, f"log_weight of {name}")
         if weight.shape != index.shape:
             raise ProblemError(f"log_weight of {name} has shape {weight.shape}; expected that of index, {index.shape}")
         if not ((index > NO_VALUE) & (weight > -np.inf)).any():
@@ -163,15 +174,15 @@ class FactorGraph:
     names: tuple = ()
 
     def __post_init__(self):
-        sizes = tuple(self.sizes)
-        if not sizes or not all(isinstance(size, int | np.integer) and size >= 1 for size in sizes):
-            raise ProblemError(f"sizes is {self.sizes!r}; expected a whole number from 1 for every variable")
-        names = tuple(self.names)
+        sizes = check_counts(self.sizes, "sizes", 1, MOST_VALUES)
+        if not sizes:
+            raise ProblemError("sizes is empty; expected a whole number from 1 for every variable")
+        names = check_names(self.names, "names")
         if names and (len(names) != len(sizes) or len(set(names)) != len(names)):
             raise ProblemError(f"names has {len(set(names))} different ones; expected {len(sizes)}, one a variable")
-        object.__setattr__(self, "sizes", tuple(map(int, sizes)))
+        object.__setattr__(self, "sizes", sizes)
         object.__setattr__(self, "names", names)
-        object.__setattr__(self, "factors", tuple(self.factors))
+        object.__setattr__(self, "factors", check_sequence(self.factors, "factors", "factors"))
         for number, factor in enumerate(self.factors):
             self._check(number, factor)
 
@@ -207,21 +218,25 @@ class FactorGraph:
         Raises:
           ProblemError: if a variable or value is not there.
         """
+        if not isinstance(values, Mapping):
+            raise ProblemError(f"values is {shown(values)}; expected a dict of variables and values, such as {{0: 1}}")
         held = []
-        for key, value in dict(values).items():
+        for key, value in values.items():
             variable = self.names.index(key) if key in self.names else key
-            if not isinstance(variable, int | np.integer) or not 0 <= variable < len(self.sizes):
-                raise ProblemError(f"no variable {key!r} to clamp; expected a name, or 0 to {len(self.sizes) - 1}")
-            if not isinstance(value, int | np.integer) or not 0 <= value < self.sizes[variable]:
-                raise ProblemError(
-                    f"variable {self.name(variable)} has no value {value!r}; it has 0 to {self.sizes[variable] - 1}"
-                )
+            if not is_count(variable, 0, len(self.sizes) - 1):
+                raise ProblemError(f"no variable {shown(key)} to clamp; expected a name, or 0 to {len(self.sizes) - 1}")
+            if not is_count(value, 0, self.sizes[variable] - 1):
+                last = self.sizes[variable] - 1
+                raise ProblemError(f"variable {self.name(variable)} has no value {shown(value)}; it has 0 to {last}")
             held.append(Table.of_weights((variable,), np.arange(self.sizes[variable]) == value))
         return FactorGraph(self.sizes, self.factors + tuple(held), self.names)
 
     def log_weight(self, states):
         """Logarithm of the product of all factors at a configuration, of a value for every variable."""
-        states, total = np.asarray(states), 0.0
+        states, total = as_wholes(states, "states", (len(self.sizes),), 0), 0.0
+        if (states >= self.sizes).any():
+            variable = int(np.argmax(states >= self.sizes))
+            raise ProblemError(f"variable {self.name(variable)} has no value {states[variable]}; give smaller ones")
         for factor in self.factors:
             where = tuple(states[list(factor.variables)])
             if isinstance(factor, Table):
@@ -253,19 +268,8 @@ def _places(chosen, room=0):
 def _scope(variables, name):
     """Variables as a tuple of different whole numbers."""
     given = tuple(variables) if isinstance(variables, tuple | list | range | np.ndarray) else (variables,)
-    if not given or not all(isinstance(v, int | np.integer) and v >= 0 for v in given):
-        raise ProblemError(f"variables of {name} are {variables!r}; expected one or more whole numbers from 0")
-    if len(set(given)) != len(given):
-        raise ProblemError(f"variables of {name} are {variables!r}; expected different ones")
+    if not given or not all(is_count(v, 0) for v in given):
+        raise ProblemError(f"variables of {name} are {shown(variables)}; expected one or more whole numbers from 0")
+    if len(set(map(int, given))) != len(given):
+        raise ProblemError(f"variables of {name} are {shown(variables)}; expected different ones")
     return tuple(map(int, given))
-
-
-def _logs(values, name):
-    """An array of finite floats and -inf."""
-    try:
-        values = np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise ProblemError(f"logarithms of {name} are {values!r}; expected an array of numbers") from error
-    if np.isnan(values).any() or (values == np.inf).any():
-        raise ProblemError(f"{name} has a logarithm of nan or inf; expected finite numbers, or -inf for a hard zero")
-    return values

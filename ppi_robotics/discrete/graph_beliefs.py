@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.checks import check_counts
 from ppi_robotics.discrete.inference import Inference
 from ppi_robotics.errors import ProblemError
 
@@ -36,6 +37,7 @@ class GraphBeliefs(Inference):
         Raises:
           ProblemError: if they share no factor or region; a Table of zeros over them would give them one.
         """
+        variables = check_counts(variables, "variables", 0, len(self.graph.sizes) - 1)
         for scope, states, p in zip(self.scopes, self.configurations, self.joints, strict=True):
             if set(variables) <= set(scope):
                 columns = [scope.index(v) for v in variables]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ppi_robotics.errors import ProblemError
+from ppi_robotics.checks import check_number
 from ppi_robotics.solution import Status
 
 
@@ -33,7 +33,5 @@ class Inference:
 
 def check_messages(tolerance, damping=0.0):
     """Raise `ProblemError` unless messages can be damped so, and end at such a change."""
-    if not 0.0 <= damping < 1.0:
-        raise ProblemError(f"damping is {damping!r}; expected a number from 0 to below 1")
-    if not tolerance >= 0.0:
-        raise ProblemError(f"tolerance is {tolerance!r}; expected a number from 0")
+    check_number(damping, "damping", least=0, below=1)
+    check_number(tolerance, "tolerance", least=0)

@@ -8,12 +8,15 @@ and 18. With N cells and M walkers a message has N^M numbers, so that this is fo
 the same probabilities of each walker in far less.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.checks import check_count, check_instance, check_seed
 from ppi_robotics.discrete.inference import Inference
 from ppi_robotics.discrete.kl_control import TIES
+from ppi_robotics.discrete.rendezvous import Rendezvous
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.solution import Status
 
@@ -39,9 +42,8 @@ class JointMessages(Inference):
           ProblemError: if the stage is out of range.
         """
         problem = self.problem
-        if not 0 <= t < problem.stages:
-            raise ProblemError(f"stage is {t!r}; expected a whole number from 0 to {problem.stages - 1}")
-        there = [problem.moves[cell] for cell in cells]
+        check_count(t, "stage", 0, problem.stages - 1)
+        there = [problem.moves[cell] for cell in problem.check_cells(cells)]
         ahead = self.messages[t + 1][np.ix_(*[np.maximum(row, 0) for row in there])].copy()
         for axis, row in enumerate(there):
             np.moveaxis(ahead, axis, 0)[row < 0] = -np.inf
@@ -56,7 +58,7 @@ class JointMessages(Inference):
 
     def most_likely(self, seed=0):
         """Cells (stages + 1, M) of a walk that takes the most probable move of all walkers; those that tie by seed."""
-        random, path = np.random.Generator(np.random.Philox(seed)), [np.array(self.problem.start)]
+        random, path = np.random.Generator(np.random.Philox(check_seed(seed))), [np.array(self.problem.start)]
         for t in range(self.problem.stages):
             joint = self.step(t, path[-1])
             ties = np.argwhere(joint >= (1.0 - TIES) * joint.max())
@@ -71,10 +73,10 @@ def joint_messages(problem):
     Raises:
       ProblemError: if there are too many joint states, or some walkers have moved already.
     """
-    N, M = len(problem.moves), len(problem.start)
+    N, M = len(check_instance(problem, "problem", Rendezvous).moves), len(problem.start)
     if problem.moved.any():
         raise ProblemError("some walkers have moved already; give a problem where all have the same stages left")
-    if (problem.stages + 1) * float(N) ** M > MOST_NUMBERS:
+    if math.log(problem.stages + 1) + M * math.log(N) > math.log(MOST_NUMBERS):
         raise ProblemError(
             f"{M} walkers on {N} cells have {N}^{M} joint states, too many for messages of {problem.stages} stages; "
             "use Rendezvous.infer, which gives the same probabilities of each walker"

@@ -12,6 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.checks import (
+    as_finite,
+    as_wholes,
+    check_choice,
+    check_count,
+    check_flag,
+    check_function,
+    check_instance,
+    check_seed,
+    shown,
+)
 from ppi_robotics.discrete.factor_graph import FactorGraph, Table
 from ppi_robotics.discrete.junction_trees import junction_tree
 from ppi_robotics.errors import ProblemError
@@ -64,8 +75,13 @@ def play(infer, step, start, horizon, choice="map", seed=0, progress=None):
     Raises:
       ProblemError: if choice is unknown.
     """
-    if choice not in CHOICES:
-        raise ProblemError(f"choice is {choice!r}; expected one of {', '.join(CHOICES)}")
+    check_choice(choice, "choice", CHOICES)
+    for name, function in (("infer", infer), ("step", step)):
+        if not callable(function):
+            raise ProblemError(f"{name} is {shown(function)}; expected a function")
+    check_count(horizon, "horizon", 0)
+    check_seed(seed)
+    check_function(progress, "progress", "stages done and the horizon")
     random = np.random.Generator(np.random.Philox(seed))
     states, actions, chances, inferences, memory = [start], [], [], [], None
     for t in range(horizon):
@@ -99,7 +115,11 @@ def on_graph(graph, states, actions, method=junction_tree, warm=False, **options
     Raises:
       ProblemError: if there are not as many stages of states and actions as fit each other.
     """
-    states, actions = np.asarray(states), np.asarray(actions)
+    last = len(check_instance(graph, "graph", FactorGraph).sizes) - 1
+    states, actions = as_wholes(states, "states", None, 0, last), as_wholes(actions, "actions", None, 0, last)
+    check_flag(warm, "warm")
+    if not callable(method):
+        raise ProblemError(f"method is {shown(method)}; expected a function such as junction_tree")
     if states.ndim != 2 or actions.ndim != 2 or len(states) != len(actions) + 1:
         raise ProblemError(f"states has shape {states.shape}, actions {actions.shape}; expected (T + 1, n) and (T, d)")
 
@@ -124,7 +144,11 @@ def _held(graph, variables, held):
 
 def pick(probabilities, random, choice="map"):
     """Actions (...) by their probabilities (..., A): the most probable ones, ties at random, or samples."""
-    p = np.asarray(probabilities, dtype=float)
+    p = as_finite(probabilities, "probabilities")
+    check_choice(choice, "choice", CHOICES)
+    check_instance(random, "random", np.random.Generator)
+    if not p.size or not p.ndim or (p < 0).any():
+        raise ProblemError(f"probabilities is {shown(probabilities)}; expected (..., A) numbers, 0 or more")
     if choice == "map":
         p = (p >= (1.0 - TIES) * p.max(axis=-1, keepdims=True)).astype(float)
     sums = np.cumsum(p, axis=-1)

@@ -12,11 +12,11 @@ or that messages grew without bound, a ratio in one falling below exp(-1e8); dam
 
 import numpy as np
 
-from ppi_robotics.checks import check_count
+from ppi_robotics.checks import check_choice, check_count, check_instance, check_seed
+from ppi_robotics.discrete.factor_graph import FactorGraph
 from ppi_robotics.discrete.graph_beliefs import GraphBeliefs
 from ppi_robotics.discrete.inference import check_messages
 from ppi_robotics.discrete.message_net import first_messages, lay_out, pieces, workspace
-from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import graph_messages as kernel
 from ppi_robotics.solution import Status
 
@@ -45,10 +45,11 @@ def belief_propagation(graph, schedule="sequential", damping=0.0, tolerance=1e-9
     Raises:
       ProblemError: if an option is out of range, or start belongs to another structure.
     """
-    if schedule not in SCHEDULES:
-        raise ProblemError(f"schedule is {schedule!r}; expected one of {', '.join(SCHEDULES)}")
+    check_instance(graph, "graph", FactorGraph)
+    check_choice(schedule, "schedule", SCHEDULES)
     check_messages(tolerance, damping)
     check_count(max_sweeps, MOST_SWEEPS, 1)
+    check_seed(seed)
     scopes = tuple(factor.variables for factor in graph.factors)
     net = lay_out(graph.sizes, scopes, graph.entries)
     messages, work = first_messages(net.offset, graph, scopes, start, SCHEDULES), workspace(net)

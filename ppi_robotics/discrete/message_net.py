@@ -4,6 +4,8 @@ import itertools
 
 import numpy as np
 
+from ppi_robotics.checks import as_logs, check_instance
+from ppi_robotics.discrete.graph_beliefs import GraphBeliefs
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels.graph_messages import Net
 
@@ -59,6 +61,7 @@ def first_messages(bounds, graph, scopes, start, schedules):
     """
     if start is None:
         return np.zeros(bounds[-1])
+    check_instance(start, "start", GraphBeliefs)
     if start.schedule not in schedules:
         raise ProblemError(f"start is of schedule {start.schedule!r}; expected what {' or '.join(schedules)} returned")
     if start.graph.sizes != graph.sizes or start.scopes != tuple(scopes):
@@ -66,9 +69,7 @@ def first_messages(bounds, graph, scopes, start, schedules):
             f"start is of {len(start.graph.sizes)} variables and {len(start.scopes)} factors or regions, the graph has "
             f"{len(graph.sizes)} and {len(scopes)}; start from a graph of the same sizes and scopes"
         )
-    messages = np.array(start.messages, dtype=float)
-    if messages.shape != (bounds[-1],):
-        raise ProblemError(f"start has messages of shape {messages.shape}; expected {(int(bounds[-1]),)}")
+    messages = np.array(as_logs(start.messages, "messages of start", (bounds[-1],)))
     if start.graph is graph:
         return messages
     for a, b in itertools.pairwise(bounds):

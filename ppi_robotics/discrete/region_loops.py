@@ -13,7 +13,8 @@ import itertools
 import numpy as np
 from scipy.special import softmax
 
-from ppi_robotics.checks import check_count
+from ppi_robotics.checks import check_count, check_function, check_instance
+from ppi_robotics.discrete.factor_graph import FactorGraph
 from ppi_robotics.discrete.graph_beliefs import GraphBeliefs
 from ppi_robotics.discrete.inference import check_messages
 from ppi_robotics.discrete.loopy_propagation import MOST_SWEEPS
@@ -46,8 +47,10 @@ def double_loop(
     Raises:
       ProblemError: if an option is out of range, or start belongs to another structure.
     """
-    inner_tolerance = 0.1 * tolerance if inner_tolerance is None else inner_tolerance
     regions = _as_regions(regions)
+    check_messages(tolerance)
+    check_function(progress, "progress", "loops done and loops at most")
+    inner_tolerance = 0.1 * tolerance if inner_tolerance is None else inner_tolerance
     for number, change in ((max_outer, tolerance), (inner_sweeps, inner_tolerance)):
         check_messages(change)
         check_count(number, MOST_SWEEPS, 1)
@@ -73,6 +76,7 @@ def single_loop(regions, tolerance=1e-6, max_sweeps=10_000, start=None, progress
     """
     regions = _as_regions(regions)
     check_messages(tolerance)
+    check_function(progress, "progress", "sweeps done and sweeps at most")
     check_count(max_sweeps, MOST_SWEEPS, 1)
     counts = np.array(regions.counts, dtype=float)
     undefined = np.flatnonzero(counts + np.diff(regions.net.incident) == 0.0)
@@ -86,6 +90,7 @@ def single_loop(regions, tolerance=1e-6, max_sweeps=10_000, start=None, progress
 
 
 def _as_regions(given):
+    check_instance(given, "regions", (RegionGraph, FactorGraph))
     return given if isinstance(given, RegionGraph) else minimal_regions(given)
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ppi_robotics.checks import check_counts, check_instance, check_sequence
+from ppi_robotics.discrete.factor_graph import FactorGraph
 from ppi_robotics.discrete.message_net import lay_out
 from ppi_robotics.errors import ProblemError
 
@@ -46,7 +48,9 @@ class RegionGraph:
     homes: tuple = field(init=False)
 
     def __post_init__(self):
-        clusters = [frozenset(map(int, cluster)) for cluster in self.outer]
+        check_instance(self.graph, "graph", FactorGraph)
+        outer = check_sequence(self.outer, "outer", "clusters of variables")
+        clusters = [frozenset(check_counts(cluster, f"outer[{i}]", 0)) for i, cluster in enumerate(outer)]
         everything = set(range(len(self.graph.sizes)))
         for cluster in clusters:
             if not cluster or not cluster <= everything:

@@ -16,12 +16,13 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from ppi_robotics.checks import as_wholes, check_count, check_counts
+from ppi_robotics.checks import as_finite, as_flags, as_wholes, check_choice, check_count, check_number, shown
 from ppi_robotics.discrete.capped_counts import CappedCounts, CountBeliefs
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.kernels import walks
 
+MOST_STAGES = 1_000_000
 METHODS = ("exact", "bp")
 
 
@@ -56,9 +57,7 @@ class RendezvousBeliefs(CountBeliefs):
         """
         problem = self.problem
         check_count(t, "stage", 0, problem.stages - 1)
-        if cells is not None:
-            cells = check_counts(cells, "cells", 0, len(problem.moves) - 1, len(problem.start))
-        cells = problem.start if cells is None else np.array(cells)
+        cells = problem.start if cells is None else problem.check_cells(cells)
         ahead = np.empty_like(self.tilt)
         walks.pull(problem.moves, self.tilt, problem.stages - t - 1, ahead)
         there = problem.moves[cells]  # (M, A)
@@ -99,12 +98,13 @@ class Rendezvous:
     moved: np.ndarray | None = None
 
     def __post_init__(self):
-        moved = np.zeros(len(self.start)) if self.moved is None else self.moved
-        object.__setattr__(self, "moved", frozen(moved, bool))
         for name in ("moves", "start", "places"):
             object.__setattr__(self, name, frozen(as_wholes(getattr(self, name), name), np.int64))
         for name in ("alone", "shared"):
-            object.__setattr__(self, name, frozen(getattr(self, name)))
+            object.__setattr__(self, name, frozen(as_finite(getattr(self, name), name)))
+        moved = np.zeros(self.start.shape) if self.moved is None else as_flags(self.moved, "moved")
+        object.__setattr__(self, "moved", frozen(moved, bool))
+        object.__setattr__(self, "temperature", check_number(self.temperature, "temperature", above=0))
         N = len(self.moves) if self.moves.ndim == 2 else 0
         if not N or (self.moves < -1).any() or (self.moves >= N).any() or not (self.moves >= 0).any(axis=1).all():
             raise ProblemError(
@@ -113,21 +113,17 @@ class Rendezvous:
             )
         for name, cells, least in (("start", self.start, 1), ("places", self.places, 0)):
             if cells.ndim != 1 or len(cells) < least or (cells < 0).any() or (cells >= N).any():
-                raise ProblemError(f"{name} is {cells.tolist()}; expected cells from 0 to {N - 1}")
+                raise ProblemError(f"{name} is {shown(cells)}; expected cells from 0 to {N - 1}")
         if len(np.unique(self.places)) < len(self.places):
-            raise ProblemError(f"places is {self.places.tolist()}; expected different cells")
+            raise ProblemError(f"places is {shown(self.places)}; expected different cells")
         if self.alone.shape != (N,) or self.shared.shape != self.places.shape:
             raise ProblemError(
                 f"alone has shape {self.alone.shape} and shared {self.shared.shape}; expected {(N,)} and one a place"
             )
-        if not np.isfinite(self.alone).all() or not np.isfinite(self.shared).all() or not 0 < self.temperature < np.inf:
-            raise ProblemError(
-                "alone, shared or temperature is out of range; expected finite costs, and a positive one"
-            )
-        check_count(self.stages, "stages", 0)
+        check_count(self.stages, "stages", 0, MOST_STAGES)
         if self.moved.shape != self.start.shape or self.stages < self.moved.any():
             raise ProblemError(
-                f"moved is {self.moved.tolist()} of {self.stages} stages; expected a truth value for each walker, "
+                f"moved is {shown(self.moved)} of {self.stages} stages; expected a truth value for each walker, "
                 "and a stage to have moved in"
             )
 
@@ -166,9 +162,13 @@ class Rendezvous:
 
     def cost(self, cells):
         """R of cells (M,) of the walkers."""
-        cells = np.asarray(cells)
+        cells = self.check_cells(cells)
         together = (cells[:, None] == self.places).sum(axis=0) >= 2
         return float(self.alone[cells].sum() + self.shared[together].sum())
+
+    def check_cells(self, cells):
+        """Cells (M,) of the walkers as an array of whole numbers."""
+        return as_wholes(cells, "cells", self.start.shape, 0, len(self.moves) - 1)
 
     @functools.cached_property
     def free_ends(self):
@@ -228,5 +228,4 @@ def _relative(part, whole):
 
 def check_method(method):
     """Raise `ProblemError` unless a method of inference is known."""
-    if method not in METHODS:
-        raise ProblemError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
+    check_choice(method, "method", METHODS)

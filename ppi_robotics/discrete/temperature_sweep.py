@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.checks import as_finite, as_floats, check_function, check_instance, check_seed, check_sequence, shown
+from ppi_robotics.discrete.rendezvous import Rendezvous
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.rollouts import in_threads
 from ppi_robotics.solution import Status
@@ -77,7 +79,10 @@ class TemperatureSweep:
         Returns:
           Temperature, its standard error and the height; the error is the spread over resampled instances.
         """
-        random = np.random.Generator(np.random.Philox(seed))
+        random = np.random.Generator(np.random.Philox(check_seed(seed)))
+        values = as_floats(values, "values", (None, len(self.temperatures)))
+        if not len(values):
+            raise ProblemError("values is empty; expected a row of numbers for each instance")
         chosen = random.integers(0, len(values), (RESAMPLES, len(values)))
         at = self.temperatures[values[chosen].mean(axis=1).argmax(axis=1)]
         mean = values.mean(axis=0)
@@ -96,12 +101,15 @@ def sweep_temperatures(problems, temperatures, progress=None, **options):
     Raises:
       ProblemError: if there is no problem, they differ in walkers, or the temperatures are not as they should be.
     """
-    problems, temperatures = list(problems), np.array(temperatures, dtype=float)
+    problems = check_sequence(problems, "problems", "Rendezvous")
+    for i, problem in enumerate(problems):
+        check_instance(problem, f"problems[{i}]", Rendezvous)
+    temperatures = np.array(as_finite(temperatures, "temperatures", (None,)))
+    check_function(progress, "progress", "instances done and their number")
     if not problems or len({len(problem.start) for problem in problems}) > 1:
         raise ProblemError(f"there are {len(problems)} problems; expected some, all with the same number of walkers")
-    rising = temperatures.ndim == 1 and len(temperatures) and (np.diff(temperatures) > 0.0).all()
-    if not rising or not (temperatures > 0.0).all() or not np.isfinite(temperatures).all():
-        raise ProblemError(f"temperatures is {temperatures.tolist()}; expected positive numbers in rising order")
+    if not len(temperatures) or not temperatures[0] > 0.0 or not (np.diff(temperatures) > 0.0).all():
+        raise ProblemError(f"temperatures is {shown(temperatures)}; expected positive numbers in rising order")
     rows = []
     for row in in_threads(lambda problem: _row(problem, temperatures, options), problems):
         rows.append(row)
