@@ -310,10 +310,11 @@ def test_bad_problems_are_refused(changes, message):
 
 def test_bad_questions_are_refused():
     exact = BlocksWorld([2, 1, 0], 3, strength=1.0).exact()
-    for heights in ([2, 1], [2, 2, 0], [4, -1, 0]):
-        with pytest.raises(ppi.ProblemError, match="expected whole heights of 3 locations, 3 in sum"):
+    sums, inside = "expected whole heights of 3 locations, 3 in sum", "expected whole numbers from 0 to 3"
+    for heights, message in (([2, 1], sums), ([2, 2, 0], sums), ([4, -1, 0], inside), ([2.5, 0.5, 0], inside)):
+        with pytest.raises(ppi.ProblemError, match=message):
             exact.probabilities(heights)
-    with pytest.raises(ppi.ProblemError, match="t is 3; expected a stage from 0 to 2"):
+    with pytest.raises(ppi.ProblemError, match="t is 3; expected a whole number, at least 0 and at most 2"):
         exact.probabilities([2, 1, 0], 3)
-    with pytest.raises(ppi.ProblemError, match="t is 4; expected a stage from 0 to 3"):
+    with pytest.raises(ppi.ProblemError, match="t is 4; expected a whole number, at least 0 and at most 3"):
         exact.log_value([2, 1, 0], 4)
