@@ -32,9 +32,13 @@ KEPT = 10_000  # durations of replans that a report knows
 class RecedingHorizon:
     """Model-predictive control of any plant; `command` is called once per control stage.
 
-    The first plan is a full `solve` at the first state. Later ones take the method's own `max_iterations`, so that
-    `ILQG(max_iterations=3)` is a real-time iteration; ending before convergence is no failure. What has control limits
-    replans fastest with `ILQG(limits="box")`, as the interior point approaches its barriers anew every time.
+    The first plan is made by `prepare` or the first `command`. `prepare` makes it a full `solve` at the first state,
+    of as many iterations as the method's class has by default and of as many starts, which takes as long as it takes;
+    so does `command` without a budget. With one `command` takes a single start and keeps the budget, but for a guess,
+    one iteration, and what kernels have to be compiled. `report` tells how long it took. Later plans take
+    the method's own `max_iterations`, so that `ILQG(max_iterations=3)` is a real-time iteration; ending before
+    convergence is no failure. What has control limits replans fastest with `ILQG(limits="box")`, as the interior point
+    approaches its barriers anew every time.
 
     A replan that raises, ends as diverged, indefinite or with a risk breakdown, or has no feedback is not adopted: the
     last policy goes on, its last stage beyond its end, and `report` counts it. So is one from a state outside the
@@ -48,18 +52,25 @@ class RecedingHorizon:
       problem: `Problem`; its horizon stays ahead, and the covariance of its initial state that of every measured one.
       method: as for `solve`.
       replan_every: stages from one replan to the next, 1 to the horizon.
-      budget_ms: wall milliseconds for a replan. No further iteration starts where the time left would not hold it and
+      budget_ms: wall milliseconds for a plan. No further iteration starts where the time left would not hold it and
         the closing sweep; the first one always runs. None for no bound.
       seed: of the initial guesses of the first plan.
       threaded: whether a thread replans.
       policy: `LinearGaussianPolicy` that the first plan starts from instead of initial guesses.
+      first: method of the first plan, with its own `max_iterations`; `method` by default.
 
     Raises:
       ProblemError: if an argument cannot be used.
     """
 
-    def __init__(self, problem, method, replan_every=1, budget_ms=None, seed=0, threaded=False, policy=None):
+    def __init__(
+        self, problem, method, replan_every=1, budget_ms=None, seed=0, threaded=False, policy=None, first=None
+    ):
         check_task(problem, method)
+        if first is None:
+            first = replace(method, max_iterations=max(method.max_iterations, type(method).max_iterations))
+        else:
+            check_task(problem, first)
         check_count(replan_every, "replan_every", 1, problem.horizon)
         check_seed(seed)
         if budget_ms is not None:
@@ -70,7 +81,8 @@ class RecedingHorizon:
             if not isinstance(policy, LinearGaussianPolicy):
                 raise ProblemError(f"policy is {policy!r}; expected a LinearGaussianPolicy, or None to start cold")
             policy.check(problem)
-        self._problem, self._method, self._every, self._seed, self._first = problem, method, replan_every, seed, policy
+        self._problem, self._method, self._every, self._seed = problem, method, replan_every, seed
+        self._first, self._start = first, policy
         # what starts warm needs no damping, and the next replan makes the gains anew
         warm = {"damping": 0.0, "fresh_gains": False}
         given = {name: getattr(method, name, value) for name, value in warm.items()}
@@ -87,7 +99,7 @@ class RecedingHorizon:
         self._pending = None
         self._began = None  # clock time at which the replan under way began, inf once it counts as late
         self._adopted, self._failures, self._message, self._misses = 0, 0, "", 0
-        self._seconds, self._first_seconds = deque(maxlen=KEPT), 0.0
+        self._seconds, self._first_seconds, self._first_deadline = deque(maxlen=KEPT), 0.0, math.inf
 
     # -- the control loop's side -----------------------------------------------------------------------------------
 
@@ -104,22 +116,29 @@ class RecedingHorizon:
     def prepare(self, x=None):
         """Make the first plan, from a state (nx,) or the problem's initial mean, and start counting stages at it.
 
+        It takes as long as it takes, whatever the budget.
+
         Raises:
           ProblemError: if the state cannot be used.
           SolveError: if no policy is found.
         """
         x = self._problem.initial.mean if x is None else self._checked(x)
         self.reset()
-        began = time.perf_counter()
-        full = max(self._method.max_iterations, type(self._method).max_iterations)
-        problem, method = self._problem.starting_at(x), replace(self._method, max_iterations=full)
-        solution = solve(problem, method, self._seed, policy=self._first)
-        if solution.interrupted:
+        self._plan_first(x, math.inf)
+
+    def _plan_first(self, x, budget):
+        """Make the first plan from a state (nx,) within a number of seconds."""
+        stopwatch = Stopwatch(budget, lambda: False)
+        starts, callback = (None, None) if budget == math.inf else (1, stopwatch)
+        problem = self._problem.starting_at(x)
+        solution = solve(problem, self._first, self._seed, starts, self._start, callback=callback)
+        if solution.interrupted and not stopwatch.stopped:
             raise KeyboardInterrupt
         if refusal(solution):
             solution.raise_for_status()
         with self._changed:
-            self._planned, self._first_seconds = Planned(solution, 0), time.perf_counter() - began
+            self._planned, self._first_deadline = Planned(solution, 0), budget
+            self._first_seconds = time.perf_counter() - stopwatch.began
         if self._threaded and self._thread is None:
             self._thread = threading.Thread(target=self._work, name="receding horizon", daemon=True)
             self._thread.start()
@@ -133,7 +152,8 @@ class RecedingHorizon:
         """
         x = self._checked(x)
         if self._planned is None:
-            self.prepare(x)
+            self.reset()
+            self._plan_first(x, self._budget)
         with self._changed:
             request = self._request(x)
             if self._threaded:
@@ -177,7 +197,8 @@ class RecedingHorizon:
         with self._changed:
             self._note_miss()
             counts = self._adopted + self._failures, self._adopted, self._failures, self._message, self._misses
-            return PlanningReport(*counts, self._deadline, frozen(self._seconds), self._first_seconds)
+            first = self._first_seconds, self._first_deadline
+            return PlanningReport(*counts, self._deadline, frozen(self._seconds), *first)
 
     def close(self):
         """Stop the thread after its current iteration; `command` cannot be called any more, `report` can."""

@@ -24,6 +24,7 @@ class PlanningReport:
       deadline: seconds that a replan may take: `replan_every` stages, or the budget if that is shorter.
       seconds: wall time of every replan, of the latest 10,000 if there were more, (n,).
       first_seconds: wall time of the first plan, 0 before it.
+      first_deadline: seconds that the first plan might take: the budget, inf without one or if `prepare` made it.
     """
 
     replans: int
@@ -34,6 +35,7 @@ class PlanningReport:
     deadline: float
     seconds: np.ndarray
     first_seconds: float
+    first_deadline: float = math.inf
 
     @property
     def mean_seconds(self):
@@ -52,6 +54,7 @@ class PlanningReport:
             f"{self.misses} past the deadline of {1e3 * self.deadline:.3g} ms\n"
             f"{1e3 * self.mean_seconds:.3g} ms a replan on average, {1e3 * self.max_seconds:.3g} ms at most; "
             f"the first plan took {self.first_seconds:.3g} s"
+            + (f" of {self.first_deadline:.3g} s" if math.isfinite(self.first_deadline) else "")
         )
 
 

@@ -241,6 +241,41 @@ def test_a_budget_leaves_one_iteration_at_least_and_counts_what_exceeds_it(balan
     assert (report.replans, report.adopted, report.misses, report.deadline) == (4, 4, 4, 1e-9)
 
 
+@pytest.mark.parametrize("threaded", [False, True])
+def test_the_first_plan_of_a_command_keeps_the_budget_and_that_of_prepare_takes_its_time(balance, threaded):
+    with ppi.RecedingHorizon(balance, ppi.ILQG(max_iterations=1), budget_ms=1e-6, threaded=threaded) as mpc:
+        mpc.command(states(1)[0])
+        first = mpc.report()
+        assert (len(mpc.solution.starts), mpc.solution.iterations) == (1, 1)
+        assert first.first_deadline == 1e-9 < first.first_seconds
+        assert str(first).endswith("of 1e-09 s")
+        mpc.prepare(states(1)[0])
+        assert mpc.solution.status is ppi.Status.CONVERGED
+        assert mpc.report().first_deadline == np.inf
+        assert str(mpc.report()).endswith(" s")
+    ample = ppi.RecedingHorizon(balance, ppi.ILQG(), budget_ms=1e7)
+    ample.command(states(1)[0])
+    assert ample.solution.status is ppi.Status.CONVERGED
+    assert len(ample.solution.starts) == 1
+
+
+def test_another_method_makes_the_first_plan(balance):
+    first = ppi.ILQG(max_iterations=2, limits="box")
+    mpc = ppi.RecedingHorizon(balance, ppi.ILQG(max_iterations=1), first=first)
+    x = states(2)
+    mpc.command(x[0])
+    assert mpc.solution.method is first
+    assert all(start.iterations <= 2 for start in mpc.solution.starts)
+    mpc.command(x[1])
+    assert mpc.solution.method.max_iterations == 1
+    sampled = ppi.RecedingHorizon(balance, ppi.ILQG(), first=ppi.MPPI(samples=16, max_iterations=3))
+    sampled.command(x[0])
+    assert sampled.solution.method.name == "mppi"
+    sampled.command(x[1])
+    assert sampled.solution.method.name == "ilqg"
+    assert sampled.report().adopted == 1
+
+
 # -- failures ------------------------------------------------------------------------------------------------------
 
 
@@ -437,6 +472,8 @@ def test_the_report_is_two_lines_and_its_numbers_fit_together(balance):
         ({"budget_ms": float("nan")}, "expected a finite number"),
         ({"seed": -1}, "seed is -1"),
         ({"policy": "policy"}, "expected a LinearGaussianPolicy"),
+        ({"first": "ilqg"}, "method is 'ilqg'; choose from PPI"),
+        ({"first": ppi.PsiIteration(1.0)}, "knows no limits"),
     ],
 )
 def test_bad_arguments_are_refused(balance, changes, message):
