@@ -27,7 +27,7 @@ from ppi_robotics.steps.belief import BeliefSteps
 from ppi_robotics.steps.damped import DampedShooting
 from ppi_robotics.steps.full import FullSteps
 from ppi_robotics.steps.half import HalfSteps
-from ppi_robotics.steps.interior_point import InteriorPoint
+from ppi_robotics.steps.restoration import RestoringInteriorPoint
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class ILQG:
         walled = np.isfinite(plant.state_limits).any()
         box = self.limits == "box" or (self.limits == "auto" and not plant.second_derivatives and not walled)
         if not box:
-            return Plan((InteriorPoint(0.0, self.hessian != "gauss_newton"),))
+            return Plan((RestoringInteriorPoint(0.0, self.hessian != "gauss_newton"),))
         if walled:
             raise ProblemError(
                 "limits is 'box', for control limits only, and the plant has state limits; choose 'interior_point'"
@@ -125,7 +125,7 @@ def relinearized(problem, method, points=None, tilted=False):
     if not weight and points is None:
         return Plan(neutral)
     if is_limited(problem.plant):
-        return Plan((*neutral, InteriorPoint(weight, points=points, tilted=tilted)))
+        return Plan((*neutral, RestoringInteriorPoint(weight, points=points, tilted=tilted)))
     return Plan((*neutral, HalfSteps(weight, method.tolerance, points=points)))
 
 
@@ -203,7 +203,7 @@ class PPI:
             # The relaxed dynamics of eta > 0 would leave good swings for bad ones: the risk-neutral path comes first.
             # A saturated motor cannot make up for helpful noise that the smoothed path may count on: where it fails
             # without noise, the risk-neutral path takes its place, with PPI's gains about it.
-            neutral, last = InteriorPoint(0.0), InteriorPoint(self.lambda_transition, points=points)
+            neutral, last = RestoringInteriorPoint(0.0), RestoringInteriorPoint(self.lambda_transition, points=points)
             return Plan((neutral, last), earlier=True) if self.eta else Plan((last,))
         fallback = () if points else (DampedShooting(self.lambda_transition),)
         return Plan((FullSteps(self.lambda_transition, self.tolerance, points),), fallback)

@@ -13,6 +13,7 @@ from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.manifold import difference, retract
 from ppi_robotics.messages import Breakdown, LocalModel, Sweep
 from ppi_robotics.policy import LinearGaussianPolicy
+from ppi_robotics.violation import Violation
 
 
 class Status(Enum):
@@ -21,6 +22,7 @@ class Status(Enum):
     CONVERGED = "converged: the last step was below the tolerance"
     MAX_ITERATIONS = "stopped at max_iterations before the tolerance was reached; raise it or loosen the tolerance"
     NO_DESCENT = "no step lowers the cost any more, at the largest damping; start elsewhere or loosen the tolerance"
+    INFEASIBLE = "infeasible: no path keeps the limits; widen them, start elsewhere, or give it longer"
     RISK_BREAKDOWN = (
         "the risk weight is too averse for the noise: no finite expected cost exists; lower theta or the noise"
     )
@@ -155,6 +157,7 @@ class Solution:
       samples: `WeightedSamples` if the gains come from them, else None.
       proposal: what a method that samples would draw from next, else None.
       last_reference: state (nx,) that the model's last deviation is from; the others are the policy's references.
+      worst: `Violation` of the limit that (x, u) exceeds most, None if it keeps all.
       interrupted: whether Ctrl-C or a callback ended the search, which may have had its answer from an earlier start.
     """
 
@@ -175,6 +178,7 @@ class Solution:
     samples: WeightedSamples | None = None
     proposal: object = None
     last_reference: np.ndarray | None = None
+    worst: Violation | None = None
     interrupted: bool = False
 
     def __post_init__(self):
@@ -201,9 +205,16 @@ class Solution:
         """Iterations of the start that was kept."""
         return len(self.trace)
 
+    @property
+    def violation(self):
+        """By how much (x, u) leaves the limits at most, over the scale of what is limited; 0 if it keeps them."""
+        return 0.0 if self.worst is None else self.worst.size
+
     def explain(self):
         """Why the solve stopped, in a sentence or two."""
         detail = f" ({self.breakdown})" if self.breakdown is not None else ""
+        if self.worst is not None:
+            detail += f"; {self.worst}"
         others = f"; best of {len(self.starts)} starts" if len(self.starts) > 1 else ""
         if self.interrupted and self.status is not Status.INTERRUPTED:
             others += "; interrupted before all starts had ended"

@@ -20,11 +20,14 @@ from ppi_robotics.sampling.methods import MPPI
 from ppi_robotics.soft_methods import KLControl, PsiIteration
 from ppi_robotics.solution import Gains, Solution, Start, Status, WeightedSamples, earned
 from ppi_robotics.steps.interior_point import InteriorPoint
+from ppi_robotics.violation import Violation, worst_violation
 
 METHODS = (PPI, ILQG, LEQG, AICO, KLControl, PsiIteration, MPPI)
-LOST = (Status.DIVERGED, Status.RISK_BREAKDOWN, Status.INDEFINITE, Status.NO_SAMPLES)
+LOST = (Status.INFEASIBLE, Status.DIVERGED, Status.RISK_BREAKDOWN, Status.INDEFINITE, Status.NO_SAMPLES)
+HOPELESS = (Status.DIVERGED, Status.RISK_BREAKDOWN, Status.INFEASIBLE)  # later phases cannot go on from there
 MOST_STARTS = 24  # where the number is left open
 MARGIN_TRIALS = 5
+ASTRAY = 1e-6  # scales beyond a limit
 
 
 def solve(problem, method, seed=0, starts=None, policy=None, trajectory=None, callback=None):
@@ -77,7 +80,7 @@ def _run_starts(problem, method, seed, starts, policy, trajectory, callback, sto
                 raise
             run.give_up(*still_guess(problem))
         runs.append(run)
-        if run.stopped or stop.pressed or (starts is None and agreed(problem, runs)):
+        if run.stopped or stop.pressed or (starts is None and (agreed(problem, runs) or in_vain(runs))):
             break
     return runs
 
@@ -115,6 +118,21 @@ def agreed(problem, runs):
     return len(near) >= 2
 
 
+def in_vain(runs):
+    """Whether two runs proved that limits cannot be kept, or used up their iterations at the same cost, none better."""
+    if any(run.outcome.status.solved for run in runs):
+        return False
+    best = lowest(runs)
+    return (
+        len(best) >= 2
+        and best[0].outcome.status is Status.MAX_ITERATIONS
+        or (
+            sum(run.outcome.status is Status.INFEASIBLE for run in runs) >= 2
+            and best[0].outcome.status is Status.INFEASIBLE
+        )
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a phase ended: status, objective, and the policy about its last iterate with what it was made from."""
@@ -131,14 +149,21 @@ class Outcome:
     samples: WeightedSamples | None = None
     proposal: object = None
     last_reference: np.ndarray | None = None
+    worst: Violation | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "status", earned(self.status, self.cost))
 
     @property
     def rank(self):
-        """Sorts answers of the method before what stands in for one, then by nominal cost."""
-        return self.status in LOST, self.nominal
+        """Sorts answers of the method before what stands in for one, then by nominal cost.
+
+        A proof that limits cannot be kept counts more than a path that has not come to keep them.
+        """
+        if self.status in LOST:
+            return 1, self.nominal
+        astray = self.worst is not None and self.worst.size > ASTRAY and not self.status.solved
+        return 2 if astray else 0, self.nominal
 
 
 class Run:
@@ -156,7 +181,7 @@ class Run:
             iterate, status = self._descend(phase, *guess)
             outcomes.append(self._contain(phase, iterate, self._finish(phase, iterate, status)))
             guess = (iterate.x, iterate.u)
-            if self.stopped or status is Status.DIVERGED or status is Status.RISK_BREAKDOWN:
+            if self.stopped or status in HOPELESS:
                 break
         end = outcomes[-1]
         if not self._serves(end) and not self.stopped:
@@ -176,16 +201,16 @@ class Run:
 
     def _serves(self, outcome):
         """Whether an outcome converged and, without noise, keeps the limits and meets the success criterion."""
-        if not outcome.status.solved or outcome.policy is None or excess(outcome.x, self.problem.plant.state_limits):
+        if not outcome.status.solved or outcome.policy is None or outcome.worst is not None:
             return False
         return self.problem.success is None or bool(self.problem.success(outcome.x[-1:])[0])
 
-    def _descend(self, phase, x, u):
+    def _descend(self, phase, x, u, most=None):
         """The loop: advance until the phase ends, the callback asks to stop, or the iterations are used up."""
         phase = phase.seeded(self.seed)
         iterate = phase.begin(self.problem, x, u)
         try:
-            for _ in range(self.method.max_iterations):
+            for _ in range(most or self.method.max_iterations):
                 if iterate.status is not None:
                     break
                 if self.stop.pressed:
@@ -201,13 +226,16 @@ class Run:
         return iterate, iterate.status or Status.MAX_ITERATIONS
 
     def _contain(self, phase, iterate, outcome):
-        """Solve again with a wider margin while the closed loop crosses a state limit."""
-        for _ in range(MARGIN_TRIALS):
-            crossed = 0.0 if outcome.x is None else excess(outcome.x, self.problem.plant.state_limits)
-            if crossed == 0.0 or self.stopped or not isinstance(phase, InteriorPoint):
+        """Solve again with a wider margin while the closed loop crosses a state limit that the path keeps."""
+        begun = len(self.trace)
+        for _ in range(MARGIN_TRIALS if outcome.status.solved and isinstance(phase, InteriorPoint) else 0):
+            left = self.method.max_iterations - (len(self.trace) - begun)
+            if outcome.worst is None or self.stopped or left <= 0:
                 break
-            phase = replace(phase, margin=phase.margin + 2 * crossed)
-            iterate, status = self._descend(phase, iterate.x, iterate.u)
+            phase = replace(phase, margin=phase.margin + 2 * abs(outcome.worst.value - outcome.worst.limit))
+            iterate, status = self._descend(phase, iterate.x, iterate.u, left)
+            if not status.solved:
+                break
             outcome = self._finish(phase, iterate, status)
         return outcome
 
@@ -234,6 +262,7 @@ class Run:
             return outcome
         made = {"sweep": None, "samples": sweep.samples} if isinstance(sweep, Gains) else {"sweep": sweep}
         made |= {"proposal": phase.proposal(iterate), "last_reference": frozen(iterate.x[-1])}
+        made |= {"worst": worst_violation(self.problem, x, u)}
         return replace(outcome, policy=policy, model=model, x=x, u=u, nominal=nominal, **made)
 
     def _open_loop(self, x, u):
@@ -246,12 +275,8 @@ class Run:
         )
         policy = LinearGaussianPolicy(x[:-1], u, K, cov, plant.dt, *names)
         x, u, nominal = nominal_rollout(self.problem, policy)
-        return Outcome(Status.DIVERGED, nominal, None, policy, x=x, u=u, nominal=nominal)
-
-
-def excess(x, limits):
-    """By how much states x (T + 1, nx) leave limits (nx, 2) at most."""
-    return max(float((x - limits[:, 1]).max()), float((limits[:, 0] - x).max()), 0.0)
+        worst = worst_violation(self.problem, x, u)
+        return Outcome(Status.DIVERGED, nominal, None, policy, x=x, u=u, nominal=nominal, worst=worst)
 
 
 def report(run):
@@ -282,4 +307,5 @@ def to_solution(problem, best, runs, seconds):
         samples=outcome.samples,
         proposal=outcome.proposal,
         last_reference=outcome.last_reference,
+        worst=outcome.worst,
     )

@@ -76,13 +76,21 @@ def test_all_ways_lead_to_the_same_gains(method, reference):
     close(found.policy.K, wanted.policy.K, 2e-3 if getattr(method, "baseline", "flat") != "flat" else 1e-8)
 
 
+def test_a_mean_at_rest_ends_the_iteration_whatever_noise_its_policy_still_has():
+    problem = linear()
+    solution = ppi.solve(problem, ppi.PsiIteration(1e-3))
+    assert solution.status is ppi.Status.CONVERGED
+    assert len(solution.starts) == 2
+    assert solution.nominal_cost == pytest.approx(ppi.solve(problem, ppi.ILQG(), starts=1).nominal_cost, rel=1e-5)
+
+
 def test_posterior_baseline_approaches_as_one_over_the_iterations():
     problem, wanted = linear(), ppi.solve(linear(), ppi.ILQG(), starts=1).policy.K
     errors = {}
-    for count in (100, 200):
+    for count in (40, 80):
         method = ppi.PsiIteration(1.0, max_iterations=count, tolerance=1e-15)
         errors[count] = np.abs(ppi.solve(problem, method, starts=1).policy.K - wanted).max()
-    assert errors[200] < 0.6 * errors[100]
+    assert errors[80] < 0.6 * errors[40]
 
 
 # -- soft policies on swing-ups ----------------------------------------------------------------------------------------
@@ -115,7 +123,7 @@ def test_objective_of_soft_policies_never_increases(name, lambda_transition, lam
     else:
         guess = cold_guess(problem, 0, {"cart-pole": 1, "pendulum": 11}[name])
     costs, policies = iterate(problem, phase, guess, 60)
-    assert len(costs) > 50
+    assert len(costs) > 30
     assert (np.diff(costs) <= 0.0).all()
     assert costs[-1] < costs[1] < costs[0]
     # sampled: the entropic cost of all noise, the policy's included, on common random numbers. The predicted one leaves

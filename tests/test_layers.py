@@ -20,7 +20,7 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
     {"errors"},
     {"checks"},
     {"gaussian", "files", "interruption", "kernels", "manifold", "equilibrium", "intervals", "texts"},
-    {"noise", "scales", "problem", "policy", "policy_file", "residuals", "costs", "sigma_points"},
+    {"noise", "scales", "problem", "policy", "policy_file", "residuals", "costs", "sigma_points", "violation"},
     {
         "symbolic",
         "symbolic_rollouts",

@@ -18,6 +18,7 @@ class Memory:
       filter: pairs (infeasibility, barrier objective); no later iterate may be worse than one of them in both.
       failures: line searches that failed in a row.
       sweep: last backward sweep that was completed.
+      gaps: what a search that restores feasibility remembers.
       damping: the last one that was above 0; 0 before the first.
       stalled: whether the last step has hardly changed the cost, and better ones are not to be had.
     """
@@ -30,6 +31,7 @@ class Memory:
     failures: int = 0
     sweep: Sweep | None = None
     damping: float = 0.0
+    gaps: object = None
     stalled: bool = False
 
 

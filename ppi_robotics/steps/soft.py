@@ -21,6 +21,7 @@ from ppi_robotics.steps.phase import DIVERGED, RATIO, Iterate, Phase, broke_down
 
 CLOSER = 0.25  # factor of lambda_policy after a step that failed
 TRIALS = 40
+CALM = 1e-12  # of a policy's covariance, which leaves its mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,16 @@ class Memory:
       stand: the policy.
       scale: lP is lowered by this factor.
       held: whether the first policy's covariance is kept.
+      freed: steps since it is not.
+      calm: objective of the mean policy, without its own noise; nan while the covariance is held.
     """
 
     shooting: object
     stand: Stand
     scale: float
     held: bool
+    freed: int = 0
+    calm: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -130,9 +135,17 @@ class SoftSteps(Phase):
         x, u, stand = found
         before = iterate.memory.stand.cost
         change = float(max(np.abs(x - iterate.x).max(), np.abs(u - iterate.u).max()))
-        memory = replace(iterate.memory, stand=stand, scale=min(1.0, scale / CLOSER))
+        memory, calm = replace(iterate.memory, stand=stand, scale=min(1.0, scale / CLOSER)), math.nan
+        if not memory.held:
+            calm = self._stand(stand.model, replace(stand.baseline, cov=CALM * stand.baseline.cov)).cost
+            memory = replace(memory, freed=memory.freed + 1, calm=calm)
         after = replace(iterate, x=x, u=u, cost=stand.cost, breakdown=None, memory=memory)
-        if scale == 1.0 and before - stand.cost < self.tolerance * abs(stand.cost):
+        # The covariance shrinks as 1/n, and the objective with it, long after the mean has come to rest: as its error
+        # falls as 1/n^2, what is left to gain is half of n times the last gain.
+        left = memory.freed * (iterate.memory.calm - calm)
+        if scale == 1.0 and (
+            before - stand.cost < self.tolerance * abs(stand.cost) or abs(left) < self.tolerance * abs(calm)
+        ):
             after = self._settle(after)
         return after, self._row(index, stand.cost, change, 1.0, scale)
 
