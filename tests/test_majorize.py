@@ -57,9 +57,9 @@ def test_the_limit_does_not_depend_on_the_weight_of_the_policy(risk):
     mdp, log_rho = random_problem(3)
     optimum = solve(mdp, math.inf, risk, log_rho).value[0]
     for weight in (3.0, 30.0, math.inf):
-        descent = majorize(mdp, weight, risk, log_rho, tolerance=1e-13, max_iterations=3000)
+        descent = majorize(mdp, weight, risk, log_rho, tolerance=1e-9, max_iterations=3000)
         assert descent.status is ppi.Status.CONVERGED
-        np.testing.assert_allclose(descent.cost[-1], optimum, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(descent.cost[-1], optimum, rtol=0, atol=1e-9 * descent.cost[-1].max())
 
 
 def test_a_bound_on_iterations_is_a_status():

@@ -11,7 +11,8 @@ _WHERE = {
     "learning": ("learn", "ratio", "Learning"),
     "features": ("Transitions", "sample_transitions", "least_squares_psi", "lstd_q"),
     "quadratic_psi": ("QuadraticPsi", "baseline_psi", "quadratic_psi_step"),
-    "central": ("solve", "iterate", "evaluate_policy", "tilted", "TableSolution"),
+    "stationary": ("iterate",),
+    "central": ("solve", "evaluate_policy", "tilted", "TableSolution"),
     "linear": ("solve_linear", "compose_tables", "soft_minimum", "sample_integral", "TableIntegral"),
     "lmdp": (
         "LMDP",

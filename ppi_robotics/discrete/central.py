@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from ppi_robotics.checks import as_costs, as_floats, check_count, check_instance, check_number, shown
+from ppi_robotics.checks import as_floats, check_count, check_instance, check_number, shown
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import tabular
@@ -47,6 +47,7 @@ class TableSolution:
       status: `Status`.
       sweeps: passes over the states.
       change: largest change of a value in the last pass of a stationary problem.
+      error: bound of the error of every value of a discounted problem, but for rounding; nan where none is known.
     """
 
     value: np.ndarray
@@ -57,6 +58,7 @@ class TableSolution:
     status: Status = Status.CONVERGED
     sweeps: int = 0
     change: float = 0.0
+    error: float = 0.0
 
     def __post_init__(self):
         for name in ("value", "action_value", "log_policy"):
@@ -93,46 +95,6 @@ def solve(mdp, lambda_policy=math.inf, lambda_transition=0.0, baseline=None, hor
         sweep(mdp, t, log_rho[min(t, len(log_rho) - 1)], weights, V[t + 1], Q[t], V[t])
     log_pi = np.stack([soft_policy(Q[t], V[t], log_rho[min(t, len(log_rho) - 1)], weights[0]) for t in range(T)])
     return TableSolution(V, Q, log_pi, *weights, sweeps=T)
-
-
-def iterate(
-    mdp, lambda_policy=math.inf, lambda_transition=0.0, baseline=None, value=None, tolerance=1e-12, max_sweeps=100_000
-):
-    """Solve a stationary problem: discounted, or ending in absorbing states.
-
-    Passes go through the states in the order of their distance from the absorbing ones, each seeing the values found
-    before it (Gauss-Seidel). They start from values that grow with the distance, so that nobody expects to gain from
-    moving away, and far states take few passes.
-
-    Args:
-      mdp: `FiniteMDP` that does not change over time.
-      others: as for `solve`.
-      value: V (S,) to start from; a rough bound from the distance by default.
-      tolerance: ends once no value changes by more, relative to the largest.
-      max_sweeps: passes at most.
-
-    Returns:
-      `TableSolution`; not converging is a status of it. Where no policy reaches an end, values grow until then.
-
-    Raises:
-      ProblemError: if an argument cannot be used, or goals cannot be reached from a state of an undiscounted problem.
-    """
-    if check_instance(mdp, "mdp", FiniteMDP).stages is not None:
-        raise ProblemError(f"the problem is given for {mdp.stages} stages; solve it by `solve`")
-    weights, log_rho = check_weights(lambda_policy, lambda_transition), as_baseline(mdp, baseline, 1)[0]
-    check_count(max_sweeps, "max_sweeps", 1)
-    tolerance = check_number(tolerance, "tolerance", least=0)
-    order, distance = approach(mdp, log_rho)
-    matrix, cost = mdp.at(0)
-    V = np.array(first_values(mdp, log_rho, distance) if value is None else as_costs(value, "value", (mdp.states,)))
-    Q = np.empty((mdp.states, mdp.actions))
-    given = rows_of(matrix), cost, log_rho, weights, mdp.discount, mdp.absorbing, mdp.terminal
-    given, sweeps, change, size = tuple(map(plain, given)), 0, math.inf, 1.0
-    while change > tolerance * size and sweeps < max_sweeps:
-        change, sweeps = tabular.backup_in_order(order, *given, Q, V), sweeps + 1
-        size = float(np.max(np.abs(V), where=np.isfinite(V), initial=1.0))
-    status = Status.CONVERGED if change <= tolerance * size else Status.MAX_ITERATIONS
-    return TableSolution(V, Q, soft_policy(Q, V, log_rho, weights[0]), *weights, status, sweeps, float(change))
 
 
 def sweep(mdp, t, log_rho, weights, ahead, Q, V):
@@ -241,6 +203,13 @@ def check_horizon(mdp, horizon):
     return horizon
 
 
+def check_stationary(mdp):
+    """Raise `ProblemError` unless this is a problem that does not change over time."""
+    check_instance(mdp, "mdp", FiniteMDP)
+    if mdp.stages is not None:
+        raise ProblemError(f"the problem is given for {mdp.stages} stages; solve it by `solve`")
+
+
 def as_baseline(mdp, baseline, T):
     """Logarithms of a baseline (1 or T, S, A), of allowed actions alone.
 
@@ -265,75 +234,6 @@ def as_baseline(mdp, baseline, T):
             f"baseline has probabilities of sum {sums.ravel()[np.abs(sums - 1).argmax()]:.6g}; expected 1"
         )
     return log_rho
-
-
-def approach(mdp, log_rho):
-    """States in the order of their distance from the absorbing ones, those first, and the distances (S,) in steps.
-
-    States that reach none have distance -1 and come last.
-
-    Raises:
-      ProblemError: if an undiscounted problem has such a state.
-    """
-    S, A = mdp.states, mdp.actions
-    if not mdp.absorbing.any():
-        if mdp.discount == 1.0:
-            raise ProblemError("the problem has no absorbing state, discount or horizon, so that costs never end")
-        return np.arange(S), np.full(S, -1)
-    used = sparse.diags_array(np.isfinite(log_rho).astype(float).ravel())
-    pooled = sparse.csr_matrix((np.ones(S * A), np.arange(S * A), np.arange(0, S * A + 1, A)), shape=(S, S * A))
-    back = sparse.csr_matrix((pooled @ (used @ mdp.at(0)[0])).T)  # from a state to those that can come from it
-    order, distance = reached(back.indptr, back.indices, np.flatnonzero(mdp.absorbing), S)
-    lost = np.flatnonzero(distance < 0)
-    if len(lost) and mdp.discount == 1.0:
-        raise ProblemError(
-            f"{len(lost)} of {S} states reach no absorbing state, first {mdp._name(lost[0])}; "
-            "leave them out, or make them absorbing"
-        )
-    return np.concatenate((order, lost)), distance
-
-
-def reached(indptr, indices, sources, count):
-    """States in the order in which a breadth-first search from sources meets them, and their distances, -1 if never."""
-    distance = np.full(count, -1)
-    order, front = [], sources
-    while len(front):
-        distance[front] = len(order)
-        order.append(front)
-        lengths = indptr[front + 1] - indptr[front]
-        flat = np.repeat(indptr[front] - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths)
-        found = np.unique(indices[flat + np.arange(lengths.sum())])
-        front = found[distance[found] < 0]
-    return np.concatenate(order).astype(np.int64), distance
-
-
-def first_values(mdp, log_rho, distance):
-    """Values (S,) to start from: the distance from the absorbing states times what getting a step closer costs.
-
-    If the distance can be made to fall by d on average from everywhere, and no step costs more than c, values are at
-    most c / d times the distance. Passes end at the same values from any others; from too low ones states first chase
-    each other's.
-    """
-    matrix, cost = mdp.at(0)
-    used, away = np.isfinite(log_rho) & np.isfinite(cost), distance > 0
-    dearest = np.max(cost, where=used, initial=0.0)
-    if not away.any() or dearest == 0.0:
-        return mdp.terminal
-    here = np.repeat(distance, np.diff(matrix.indptr[:: mdp.actions]))
-    gained = (here - distance[matrix.indices]) * matrix.data
-    drift, chance = (
-        np.max(_row_sums(matrix, part).reshape(cost.shape), axis=1, where=used, initial=0.0)[away]
-        for part in (gained, np.maximum(gained, 0.0))
-    )
-    fall = max(drift.min(), 0.5 * np.min(chance, where=chance > 0.0, initial=1.0))
-    most = math.inf if mdp.discount == 1.0 else dearest / (1.0 - mdp.discount)
-    start = np.max(mdp.terminal, where=mdp.absorbing & np.isfinite(mdp.terminal), initial=0.0)
-    return np.where(away, start + np.minimum(dearest / fall * distance, most), mdp.terminal)
-
-
-def _row_sums(matrix, data):
-    """Sums of data by the rows of a sparse matrix."""
-    return np.asarray(sparse.csr_matrix((data, matrix.indices, matrix.indptr), matrix.shape).sum(axis=1)).ravel()
 
 
 def rows_of(matrix):

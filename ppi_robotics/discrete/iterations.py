@@ -27,7 +27,7 @@ from ppi_robotics.checks import (
     check_instance,
     check_number,
 )
-from ppi_robotics.discrete import central
+from ppi_robotics.discrete import central, stationary
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
 
@@ -116,7 +116,7 @@ def psi_iteration(mdp, eta=1.0, iterations=100, horizon=None, psi=None, truth=No
     if finite:
         V = np.concatenate((V, mdp.terminal[None]))
     else:
-        central.approach(mdp, mdp.uniform)  # raises where costs never end
+        stationary.approach(mdp, mdp.uniform)  # raises where costs never end
         V, log_pi = V[0], log_pi[0]
     trace, values, policies = [], [], []
     for _ in range(iterations):
@@ -182,7 +182,7 @@ def value_iteration(mdp, iterations=100, truth=None, keep=False):
 
 
 def policy_iteration(mdp, log_policy=None, truth=None, max_iterations=1000):
-    """Policy iteration of a stationary problem: evaluate, act best, until the policy stays.
+    """Policy iteration of a stationary problem: evaluate by a linear system, act best, until the policy stays.
 
     Args:
       mdp: `FiniteMDP`.
@@ -206,7 +206,8 @@ def policy_iteration(mdp, log_policy=None, truth=None, max_iterations=1000):
         trace.append((change, math.nan if truth is None else value_error(V, truth)))
         values.append(V)
         policies.append(mdp.uniform if log_pi is None else log_pi)
-        if change <= central.TIES * max(1.0, _largest(V)):
+        stays = len(policies) > 1 and np.array_equal(policies[-1], policies[-2])
+        if stays or change <= central.TIES * max(1.0, _largest(V)):
             break
         log_pi = soft_step(mdp, math.inf, mdp.uniform, V)[1]
     return Iterations(V, policies[-1], *np.array(trace).T, tuple(values), tuple(policies))
@@ -215,10 +216,12 @@ def policy_iteration(mdp, log_policy=None, truth=None, max_iterations=1000):
 def policy_value(mdp, log_policy, lambda_transition=0.0, value=None):
     """Cost (S,) of a stationary policy (S, A): the recursion with no weight of the cost against the policy.
 
+    Without risk it is one sparse linear system.
+
     Raises:
       ProblemError: if the policy never ends from some state of an undiscounted problem, or an argument cannot be used.
     """
-    return central.iterate(mdp, 0.0, lambda_transition, log_policy, value).value
+    return stationary.iterate(mdp, 0.0, lambda_transition, log_policy, value).value
 
 
 def check_eta(eta):

@@ -19,7 +19,7 @@ from ppi_robotics.checks import (
     check_seed,
     shown,
 )
-from ppi_robotics.discrete import central
+from ppi_robotics.discrete import central, stationary
 from ppi_robotics.discrete.iterations import check_eta, log_softmax
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
@@ -119,7 +119,7 @@ def learn(
     check_seed(seed)
     if transitions % every:
         raise ProblemError(f"transitions is {transitions}, no multiple of every, {every}; give one")
-    truth = central.iterate(mdp).value if truth is None else as_floats(truth, "truth")
+    truth = stationary.iterate(mdp).value if truth is None else as_floats(truth, "truth")
     if truth.shape != (mdp.states,) or not np.isfinite(truth).all() or not truth.any():
         raise ProblemError("truth has no finite value for every state, or zeros alone; give the optimal ones")
     model = _model(mdp, start)

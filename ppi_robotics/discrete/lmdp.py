@@ -24,8 +24,9 @@ from scipy import sparse
 from scipy.sparse import csgraph, linalg
 
 from ppi_robotics.checks import as_costs, as_finite, check_instance
-from ppi_robotics.discrete.central import approach, iterate, plain, rows_of, solve
+from ppi_robotics.discrete.central import plain, rows_of, solve
 from ppi_robotics.discrete.mdp import FiniteMDP
+from ppi_robotics.discrete.stationary import approach, iterate
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.kernels import tabular

@@ -95,7 +95,8 @@ def majorize(
       lambda_transition: risk weight of the problem, as for `solve`.
       baseline: logarithms of the first policy (S, A) or (T, S, A); actions that it never takes stay out.
       horizon: as for `solve`.
-      tolerance: ends once no state's cost falls by more in an iteration, relative to the largest cost.
+      tolerance: ends once no state's cost is above the optimum by more, relative to the largest cost. The optimum takes
+        one hard pass; small steps far from it are no convergence.
       max_iterations: policies at most.
       callback: called with the iteration and the costs (S,) after each.
 
@@ -114,6 +115,7 @@ def majorize(
     check_function(callback, "callback", "the iteration and the costs")
     log_pi = as_baseline(mdp, baseline, T)
     log_pi = log_pi if len(log_pi) == T else log_pi[0]
+    optimum = solve(mdp, math.inf, weights[1], log_pi, T).value[0]
     cost, bound, status = [evaluate_policy(mdp, log_pi, weights[1], T)[0]], [], Status.MAX_ITERATIONS
     while len(bound) < max_iterations and status is Status.MAX_ITERATIONS:
         solution = solve(mdp, *weights, log_pi, T)
@@ -123,7 +125,7 @@ def majorize(
         if callback is not None:
             callback(len(bound), cost[-1])
         size = np.abs(cost[-1]).max(where=np.isfinite(cost[-1]), initial=1.0)
-        if np.abs(_drop(cost[-2], cost[-1])).max() <= tolerance * size:
+        if _drop(cost[-1], optimum).max() <= tolerance * size:
             status = Status.CONVERGED
     return Descent(frozen(cost), frozen(bound), solution, status)
 
