@@ -8,6 +8,7 @@ import numpy as np
 import ppi_robotics as ppi
 from plants.drawing import Disk, Line
 from plants.mechanics import accelerations
+from plants.parameters import interval, numbers, pair, weights
 
 
 class Acrobot(ppi.SymbolicPlant):
@@ -41,11 +42,11 @@ class Acrobot(ppi.SymbolicPlant):
         dt=0.02,
         integrator="rk4",
     ):
-        self.masses, self.lengths, self.gravity, self.sigma = tuple(masses), tuple(lengths), gravity, sigma
-        self.dt, self.integrator = dt, integrator
-        self.noise = dt * np.array([0.0, 0.0, sigma, sigma]) ** 2
-        if torque_limit is not None:
-            self.control_limits = [(-torque_limit, torque_limit)]
+        self.masses, self.lengths = pair(masses, "masses"), pair(lengths, "lengths")
+        self.gravity, self.sigma, self.dt = numbers(gravity=gravity, sigma=sigma, dt=dt)
+        self.integrator = integrator
+        self.noise = self.dt * np.array([0.0, 0.0, self.sigma, self.sigma]) ** 2
+        self.control_limits = [interval(torque_limit, "torque_limit")]
 
     def derivative(self, x, u):
         """Angular velocities and accelerations."""
@@ -64,6 +65,9 @@ class Acrobot(ppi.SymbolicPlant):
 
         angle (sin^2 + (1 - cos)^2) of both links' angles from the vertical + angular_velocity |rates|^2 + torque u^2
         """
+
+        angle, angular_velocity = weights(angle=angle, angular_velocity=angular_velocity)
+        torque, terminal = weights(torque=torque, terminal=terminal)
 
         def residuals(x):
             links = x[0], x[0] + x[1]

@@ -11,6 +11,15 @@ import numpy as np
 
 from plants.blocks_world import BlocksWorld, moves_between
 from ppi_robotics import ProblemError
+from ppi_robotics.checks import (
+    check_choice,
+    check_count,
+    check_counts,
+    check_function,
+    check_seed,
+    check_sequence,
+    check_threads,
+)
 from ppi_robotics.discrete import play_chains
 
 PLANNERS = {  # name to method and options of `ppi_robotics.discrete.chain_beliefs`
@@ -75,9 +84,13 @@ def goal_rates(locations, blocks, instances=20, planners=tuple(PLANNERS), seed=0
     Raises:
       ProblemError: if a planner is unknown.
     """
-    for planner in planners:
-        if planner not in PLANNERS:
-            raise ProblemError(f"planner is {planner!r}; expected some of {', '.join(PLANNERS)}")
+    for planner in check_sequence(planners, "planners", "planners"):
+        check_choice(planner, "planner", PLANNERS)
+    locations, blocks = check_counts(locations, "locations", 2, 2000), check_counts(blocks, "blocks", 1, 10**6)
+    check_count(instances, "instances", 1)
+    check_seed(seed)
+    check_threads(threads)
+    check_function(progress, "progress", "sizes and planners done, and all")
     rows, cells = [], list(itertools.product(locations, blocks))
     for n, m in cells:
         worlds = [random_goal(n, m, (seed, i)) for i in range(instances)]

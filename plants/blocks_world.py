@@ -7,10 +7,12 @@ import numpy as np
 
 from plants.blocks_graph import blocks_graph
 from ppi_robotics import ProblemError
+from ppi_robotics.checks import as_wholes, check_choice, check_count, check_number, shown
 from ppi_robotics.discrete import CoupledChains, play, solve_compositions
 
 NORMS = ("blocks", "locations")  # what heights are divided by in the entropy
 CHARGED = ("every", "last")  # the states that the cost counts for
+MOST_LOCATIONS, MOST_BLOCKS = 2000, 1_000_000
 FORBIDDEN = ("lost", "renormalized")  # what becomes of the probability of moves that an empty location forbids
 
 
@@ -51,13 +53,9 @@ class BlocksWorld:
             ("charged", charged, CHARGED),
             ("forbidden", forbidden, FORBIDDEN),
         ):
-            if value not in known:
-                raise ProblemError(f"{name} is {value!r}; expected one of {', '.join(known)}")
-        if not isinstance(stages, int | np.integer) or stages < 1:
-            raise ProblemError(f"stages is {stages!r}; expected a whole number from 1")
-        if not np.isfinite(strength):
-            raise ProblemError(f"strength is {strength!r}; expected a finite number")
-        self.start, self.stages, self.strength = _heights(start, "start"), int(stages), float(strength)
+            check_choice(value, name, known)
+        self.stages, self.strength = check_count(stages, "stages", 1), check_number(strength, "strength")
+        self.start = _heights(start, "start")
         self.norm, self.charged, self.forbidden = norm, charged, forbidden
         self.locations, self.blocks = len(self.start), int(self.start.sum())
         self.goal = None if goal is None else _heights(goal, "goal")
@@ -91,14 +89,17 @@ class BlocksWorld:
         Raises:
           ProblemError: if there is no block to move.
         """
-        moved = np.asarray(heights) + self.shifts[action]
+        moved = self._state(heights) + self.shifts[check_count(action, "action", 0, self.actions - 1)]
         if moved.min() < 0:
-            raise ProblemError(f"action {action} moves a block of an empty location of {list(map(int, heights))}")
+            raise ProblemError(f"action {action} moves a block of an empty location of {shown(heights)}")
         return moved
 
     def allowed(self, heights):
         """Which actions (3 n,) do not move a block of an empty location."""
-        return (np.asarray(heights) + self.shifts).min(axis=1) >= 0
+        return (self._state(heights) + self.shifts).min(axis=1) >= 0
+
+    def _state(self, heights):
+        return as_wholes(heights, "heights", (self.locations,), 0, self.blocks)
 
     def graph(self, merged=False):
         """The world as a factor graph, `plants.blocks_graph.BlocksGraph`.
@@ -113,14 +114,14 @@ class BlocksWorld:
 
     def entropy_cost(self, heights):
         """Cost of states (..., n), wherever it is charged."""
-        return self.cost[np.asarray(heights)].sum(axis=-1)
+        return self.cost[as_wholes(heights, "heights", None, 0, self.blocks)].sum(axis=-1)
 
     def path_cost(self, states):
         """Cost of the states (T + 1, n) of a plan, and -log q of its moves: log 3 to stay, log 3 n of a move.
 
         Its expectation under the optimal probabilities is larger than -log Z, by their entropy.
         """
-        states = np.asarray(states)
+        states = as_wholes(states, "states", (None, self.locations), 0, self.blocks)
         charged = states[1:] if self.charged == "every" else states[len(states) - 1 :]
         moved = sum(self._surprise(*pair) for pair in zip(states[:-1], states[1:], strict=True))
         return float(self.entropy_cost(charged).sum()) + moved
@@ -189,11 +190,10 @@ def _shifts(n):
 
 
 def _heights(given, name):
-    array = np.asarray(given)
-    if array.ndim != 1 or len(array) < 2 or array.dtype.kind not in "iuf" or (array != np.round(array)).any():
-        raise ProblemError(f"{name} is {given!r}; expected whole heights of two or more locations")
-    if array.min() < 0 or array.sum() < 1:
-        raise ProblemError(f"{name} is {given!r}; expected heights that are not negative, and a block")
-    array = array.astype(np.int64)
+    array = as_wholes(given, name, (None,))
+    if not 2 <= len(array) <= MOST_LOCATIONS:
+        raise ProblemError(f"{name} is {shown(given)}; expected whole heights of two to {MOST_LOCATIONS} locations")
+    if array.min() < 0 or array.sum() < 1 or array.max() > MOST_BLOCKS:
+        raise ProblemError(f"{name} is {shown(given)}; expected heights that are not negative, and a block")
     array.setflags(write=False)
     return array

@@ -9,6 +9,8 @@ import numpy as np
 
 import ppi_robotics as ppi
 from plants.drawing import Box, Disk, Line
+from plants.parameters import interval, numbers, weights
+from ppi_robotics.checks import check_flag
 
 
 class CartPole(ppi.SymbolicPlant):
@@ -47,14 +49,13 @@ class CartPole(ppi.SymbolicPlant):
         dt=0.02,
         integrator="semi_implicit_euler",
     ):
-        self.cart_mass, self.pole_mass, self.pole_length, self.gravity = cart_mass, pole_mass, pole_length, gravity
-        self.sigma, self.cart_sigma = sigma, cart_sigma
-        self.dt, self.integrator = dt, integrator
-        self.noise = dt * np.array([0.0, 0.0, cart_sigma, sigma]) ** 2
-        if force_limit is not None:
-            self.control_limits = [(-force_limit, force_limit)]
-        if track_limit is not None:
-            self.state_limits = [(-track_limit, track_limit), None, None, None]
+        masses = {"cart_mass": cart_mass, "pole_mass": pole_mass, "pole_length": pole_length}
+        self.cart_mass, self.pole_mass, self.pole_length, self.gravity = numbers(**masses, gravity=gravity)
+        self.sigma, self.cart_sigma, self.dt = numbers(sigma=sigma, cart_sigma=cart_sigma, dt=dt)
+        self.integrator = integrator
+        self.noise = self.dt * np.array([0.0, 0.0, self.cart_sigma, self.sigma]) ** 2
+        self.control_limits = [interval(force_limit, "force_limit")]
+        self.state_limits = [interval(track_limit, "track_limit"), None, None, None]
 
     def derivative(self, x, u):
         """Velocities and accelerations."""
@@ -73,7 +74,8 @@ class CartPole(ppi.SymbolicPlant):
         With `wrapped`, sin^2 a + (1 - cos a)^2 stands for a^2: every full turn counts as upright, so that pumping
         costs no more than hanging, as a weak motor needs.
         """
-        if not wrapped:
+        angle, angular_velocity, force = weights(angle=angle, angular_velocity=angular_velocity, force=force)
+        if not check_flag(wrapped, "wrapped"):
             state = [0.0, angle, 0.0, angular_velocity]
             return ppi.Quadratic(state=state, control=[force], terminal=state)
 

@@ -6,6 +6,7 @@ import ppi_robotics as ppi
 from plants.cart_pole import draw_cart
 from plants.drawing import Disk, Line
 from plants.mechanics import accelerations
+from plants.parameters import interval, numbers, pair, weights
 
 
 class DoubleCartPole(ppi.SymbolicPlant):
@@ -43,13 +44,14 @@ class DoubleCartPole(ppi.SymbolicPlant):
         dt=0.02,
         integrator="rk4",
     ):
-        self.cart_mass, self.pole_masses, self.pole_lengths = cart_mass, tuple(pole_masses), tuple(pole_lengths)
-        self.gravity, self.sigma, self.dt, self.integrator = gravity, sigma, dt, integrator
-        self.noise = dt * np.array([0.0, 0.0, 0.0, 0.0, sigma, sigma]) ** 2
-        if force_limit is not None:
-            self.control_limits = [(-force_limit, force_limit)]
-        if track_limit is not None:
-            self.state_limits = [(-track_limit, track_limit), None, None, None, None, None]
+        self.pole_masses, self.pole_lengths = pair(pole_masses, "pole_masses"), pair(pole_lengths, "pole_lengths")
+        self.cart_mass, self.gravity, self.sigma, self.dt = numbers(
+            cart_mass=cart_mass, gravity=gravity, sigma=sigma, dt=dt
+        )
+        self.integrator = integrator
+        self.noise = self.dt * np.array([0.0, 0.0, 0.0, 0.0, self.sigma, self.sigma]) ** 2
+        self.control_limits = [interval(force_limit, "force_limit")]
+        self.state_limits = [interval(track_limit, "track_limit"), None, None, None, None, None]
 
     def derivative(self, x, u):
         """Velocities and accelerations."""
@@ -69,6 +71,8 @@ class DoubleCartPole(ppi.SymbolicPlant):
 
     def swing_up_cost(self, position=0.1, angle=1.0, velocity=0.1, force=0.01, terminal=100.0):
         """Quadratic cost of state and force per stage; `terminal` multiplies the state's at the end."""
+        position, angle, velocity = weights(position=position, angle=angle, velocity=velocity)
+        force, terminal = weights(force=force, terminal=terminal)
         state = np.array([position, angle, angle, velocity, velocity, velocity])
         return ppi.Quadratic(state=state, control=[force], terminal=terminal * state)
 

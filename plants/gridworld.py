@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from ppi_robotics import ProblemError
+from ppi_robotics.checks import as_floats, check_choice, check_counts, check_number, shown
 from ppi_robotics.discrete import FiniteMDP
 
 MOVES = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}  # (rows, columns), in the order of actions
@@ -71,12 +72,9 @@ class GridWorld:
     moves = np.array(list(MOVES.values()))
 
     def __init__(self, map_text, slip="stay", success=0.8, cost=1.0, discount=1.0):
-        if slip not in SLIPS:
-            raise ProblemError(f"slip is {slip!r}; expected one of {', '.join(SLIPS)}")
-        if not 0.0 < success <= 1.0 or not 0.0 < cost < np.inf:
-            raise ProblemError(f"success is {success!r} and cost {cost!r}; expected a probability and a positive cost")
-        self.cells = _cells(MAPS.get(map_text, map_text))
-        self.slip, self.success, self.cost = slip, float(success), float(cost)
+        self.slip = check_choice(slip, "slip", SLIPS)
+        self.success, self.cost = check_number(success, "success", above=0, most=1), check_number(cost, "cost", above=0)
+        self.cells = _cells(map_text)
         self.position = np.argwhere(self.cells != "#")
         kinds = self.cells[tuple(self.position.T)]
         self._target = kinds == "*"
@@ -91,7 +89,7 @@ class GridWorld:
         allowed = neighbor >= 0
         self.mdp = FiniteMDP(
             self._transitions(neighbor, allowed),
-            np.full(allowed.shape, float(cost)),
+            np.full(allowed.shape, self.cost),
             allowed=allowed,
             discount=discount,
             absorbing=self._target,
@@ -109,7 +107,8 @@ class GridWorld:
         Raises:
           ProblemError: if there is no free cell.
         """
-        found = np.flatnonzero((self.position == (row, column)).all(axis=1))
+        cell = check_counts((row, column), "row and column", 0)
+        found = np.flatnonzero((self.position == cell).all(axis=1))
         if not len(found):
             raise ProblemError(f"there is no free cell at row {row}, column {column}; the map is {self.cells.shape}")
         return int(found[0])
@@ -117,7 +116,7 @@ class GridWorld:
     def picture(self, values):
         """Values (S,) as an array (rows, columns) with nan at obstacles."""
         image = np.full(self.cells.shape, np.nan)
-        image[tuple(self.position.T)] = values
+        image[tuple(self.position.T)] = as_floats(values, "values", (len(self.position),))
         return image
 
     def _neighbors(self):
@@ -154,9 +153,9 @@ class GridWorld:
 
 def _cells(text):
     """Characters (rows, columns) of a map."""
-    lines = text.strip("\n").splitlines() if isinstance(text, str) else []
+    lines = MAPS.get(text, text).strip("\n").splitlines() if isinstance(text, str) else []
     if not lines:
-        raise ProblemError(f"the map is {text!r}; expected lines of {_legend()}, or one of {', '.join(MAPS)}")
+        raise ProblemError(f"the map is {shown(text)}; expected lines of {_legend()}, or one of {', '.join(MAPS)}")
     for number, line in enumerate(lines, 1):
         if len(line) != len(lines[0]):
             raise ProblemError(f"line {number} of the map has {len(line)} characters; expected {len(lines[0])}")

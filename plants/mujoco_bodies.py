@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import ppi_robotics as ppi
+from ppi_robotics.checks import as_floats, check_choice, check_number, shown
 
 MODELS = Path(__file__).parent / "models"
 SUBSTEPS = {  # physics steps a stage, which lasts 20 ms
@@ -55,16 +56,12 @@ def plant(body, noise=0.0):
     Raises:
       ProblemError: if there is no such body, or the noise is negative or no number.
     """
-    if body not in BODIES:
-        raise ppi.ProblemError(f"unknown body {body!r}; choose from {', '.join(BODIES)}")
-    if isinstance(noise, bool) or not isinstance(noise, int | float | np.number) or not 0 <= noise < np.inf:
-        raise ppi.ProblemError(
-            f"noise is {noise!r}; expected a number, 0 or more, relative to the size of the controls"
-        )
+    check_choice(body, "body", BODIES)
+    noise = check_number(noise, "noise, relative to the size of the controls,", least=0)
     quiet = ppi.MujocoPlant(MODELS / f"{body}.xml", substeps=SUBSTEPS[body])
     if noise == 0:
         return quiet
-    level = ppi.Noise(np.zeros(quiet.ndx), control=np.full(quiet.nu, float(noise)))
+    level = ppi.Noise(np.zeros(quiet.ndx), control=np.full(quiet.nu, noise))
     return ppi.MujocoPlant(MODELS / f"{body}.xml", substeps=SUBSTEPS[body], noise=level)
 
 
@@ -80,9 +77,9 @@ def task(body, name, goal=None, noise=None, horizon=None):
     Raises:
       ProblemError: if there is no such task, or the goal has the wrong shape or is out of reach.
     """
-    if (body, name) not in TASKS:
+    if not isinstance(body, str) or not isinstance(name, str) or (body, name) not in TASKS:
         known = ", ".join(f"{one} {other}" for one, other in TASKS)
-        raise ppi.ProblemError(f"unknown task {body!r} {name!r}; choose from {known}")
+        raise ppi.ProblemError(f"unknown task {shown(body)} {shown(name)}; choose from {known}")
     chosen = TASKS[body, name]
     moved = plant(body, chosen.noise if noise is None else noise)
     cost, initial, success = chosen.parts(moved, _goal(chosen, f"{body} {name}", goal))
@@ -93,15 +90,12 @@ def _goal(chosen, label, given):
     """The goal as an array, or None."""
     if chosen.goal is None:
         if given is not None:
-            raise ppi.ProblemError(f"{label} takes no goal, and {given!r} was given; leave it out")
+            raise ppi.ProblemError(f"{label} takes no goal, and {shown(given)} was given; leave it out")
         return None
     expected = f"expected {len(chosen.goal)} coordinates [m], such as {chosen.goal}"
-    try:
-        goal = np.array(chosen.goal if given is None else given, dtype=float)
-    except (TypeError, ValueError):
-        raise ppi.ProblemError(f"goal of {label} is {given!r}; {expected}") from None
+    goal = as_floats(chosen.goal if given is None else given, f"goal of {label}")
     if goal.shape != (len(chosen.goal),) or not np.isfinite(goal).all():
-        raise ppi.ProblemError(f"goal of {label} is {given!r}; {expected}")
+        raise ppi.ProblemError(f"goal of {label} is {shown(given)}; {expected}")
     wrong = chosen.check(goal)
     if wrong:
         raise ppi.ProblemError(f"goal of {label} {tuple(goal.tolist())} {wrong}; choose another, such as {chosen.goal}")

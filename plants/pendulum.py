@@ -4,6 +4,7 @@ import numpy as np
 
 import ppi_robotics as ppi
 from plants.drawing import Disk, Line
+from plants.parameters import interval, numbers, weights
 
 
 class Pendulum(ppi.SymbolicPlant):
@@ -41,11 +42,11 @@ class Pendulum(ppi.SymbolicPlant):
         dt=0.02,
         integrator="rk4",
     ):
-        self.mass, self.length, self.damping, self.gravity, self.sigma = mass, length, damping, gravity, sigma
-        self.dt, self.integrator = dt, integrator
-        self.noise = dt * np.array([0.0, sigma]) ** 2
-        if torque_limit is not None:
-            self.control_limits = [(-torque_limit, torque_limit)]
+        self.mass, self.length, self.damping = numbers(mass=mass, length=length, damping=damping)
+        self.gravity, self.sigma, self.dt = numbers(gravity=gravity, sigma=sigma, dt=dt)
+        self.integrator = integrator
+        self.noise = self.dt * np.array([0.0, self.sigma]) ** 2
+        self.control_limits = [interval(torque_limit, "torque_limit")]
 
     def derivative(self, x, u):
         """Angular velocity and acceleration."""
@@ -58,6 +59,9 @@ class Pendulum(ppi.SymbolicPlant):
 
         Sine and cosine make every full turn count as upright, so that pumping costs no more than hanging.
         """
+
+        angle, angular_velocity = weights(angle=angle, angular_velocity=angular_velocity)
+        torque, terminal = weights(torque=torque, terminal=terminal)
 
         def residuals(x):
             return ppi.vertcat(

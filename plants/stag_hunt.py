@@ -9,9 +9,11 @@ import numpy as np
 
 from plants.stag_graph import stag_graph
 from ppi_robotics import ProblemError
+from ppi_robotics.checks import as_wholes, check_choice, check_count, check_number, check_seed, shown
 from ppi_robotics.discrete import Play, Rendezvous, play
 
 MOVES = {"stay": (0, 0), "up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}  # in the order of actions
+MOST_SIDE, MOST_STAGES = 10_000, 1_000_000
 LOOPS = ("open", "closed", "turns")
 
 
@@ -43,15 +45,12 @@ class StagHunt:
     """
 
     def __init__(self, side, hunters, hares, stags, stages=9, hare=-2.0, stag=-10.0, temperature=1.0):
-        for name, value in (("side", side), ("stages", stages)):
-            if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-                raise ProblemError(f"{name} is {value!r}; expected a whole number from 1")
-        if not np.isfinite([hare, stag]).all():
-            raise ProblemError(f"hare is {hare!r} and stag {stag!r}; expected finite costs")
-        if not 0.0 < temperature < np.inf:
-            raise ProblemError(f"temperature is {temperature!r}; expected a positive number")
-        self.side, self.stages, self.cells = int(side), int(stages), int(side) ** 2
-        self.hare, self.stag, self.temperature = float(hare), float(stag), float(temperature)
+        self.side, self.stages = (
+            check_count(side, "side", 1, MOST_SIDE),
+            check_count(stages, "stages", 1, MOST_STAGES),
+        )
+        self.cells, self.temperature = self.side**2, check_number(temperature, "temperature", above=0)
+        self.hare, self.stag = check_number(hare, "hare"), check_number(stag, "stag")
         self.hunters = _cells(hunters, self.side, "hunters")
         self.hares, self.stags = _cells(hares, self.side, "hares"), _cells(stags, self.side, "stags")
         if not len(self.hunters):
@@ -75,9 +74,8 @@ class StagHunt:
         Raises:
           ProblemError: if the number is odd, or there are too few cells.
         """
-        for name, value, least in (("side", side, 1), ("hunters", hunters, 2), ("seed", seed, 0)):
-            if not isinstance(value, int | np.integer) or value < least:
-                raise ProblemError(f"{name} is {value!r}; expected a whole number from {least}")
+        side, hunters = check_count(side, "side", 1, MOST_SIDE), check_count(hunters, "hunters", 2)
+        seed = check_seed(seed)
         if hunters % 2:
             raise ProblemError(f"hunters is {hunters}; expected an even number, as there is a stag for every two")
         if 7 * hunters // 2 > side**2:
@@ -128,7 +126,7 @@ class StagHunt:
 
     def caught(self, cells):
         """How many hunters in cells (M,) are at a hare, and how many stags have two or more."""
-        cells = np.asarray(cells)
+        cells = self.problem.check_cells(cells)
         return int(np.isin(cells, self.hares).sum()), int(((cells[:, None] == self.stags).sum(axis=0) >= 2).sum())
 
     def play(self, method="exact", loop="closed", choice="map", seed=0, progress=None, **options):
@@ -148,8 +146,7 @@ class StagHunt:
         Raises:
           ProblemError: if method, loop, choice or an option is unknown.
         """
-        if loop not in LOOPS:
-            raise ProblemError(f"loop is {loop!r}; expected one of {', '.join(LOOPS)}")
+        check_choice(loop, "loop", LOOPS)
         if loop == "turns":
             return self._play_by_turns(method, choice, seed, progress, options)
         stages = self.stages
@@ -192,15 +189,10 @@ class StagHunt:
 
 def _cells(given, side, name):
     """Numbers (n,) of cells, from numbers or (row, column) pairs."""
-    try:
-        array = np.asarray(given)
-    except ValueError:
-        array = np.empty((0, 0, 0))
-    if array.size == 0 and array.ndim == 1:
-        array = array.astype(np.int64)
+    array = as_wholes(given, name)
     pairs = array.ndim == 2 and array.shape[1] == 2
-    if (array.ndim != 1 and not pairs) or array.dtype.kind not in "iu":
-        raise ProblemError(f"{name} are {given!r}; expected numbers of cells, or (row, column) pairs")
+    if array.ndim != 1 and not pairs:
+        raise ProblemError(f"{name} are {shown(given)}; expected numbers of cells, or (row, column) pairs")
     outside = (array < 0) | (array >= (side if pairs else side**2))
     if outside.any():
         first = array[np.unravel_index(outside.argmax(), outside.shape)[0]]

@@ -68,7 +68,7 @@ def test_cost_is_the_entropy():
         (([4, 0, 0], 5, [0, 3, 0]), "goal has 3 blocks and start 4"),
         (([4, 0, 0], 5, [0, 4]), "goal has 2 locations and start 3"),
         (([4, 0, 0, 0], 7, [0, 0, 4, 0]), "the goal is 8 moves away and there are 7"),
-        (([4, 0.5], 5), "expected whole heights"),
+        (([4, 0.5], 5), "expected whole numbers"),
         (([4, -1], 5), "not negative"),
         (([0, 0], 5), "and a block"),
         (([4, 0], 0), "stages is 0"),
@@ -105,4 +105,4 @@ def test_play_stops_at_a_contradiction_and_hands_memory_on():
     assert result.status is Status.CONTRADICTION
     assert seen == [None, 0, 1]
     with pytest.raises(ppi.PPIError, match="choice is 'best'; choose from map, sample"):
-        play(infer, None, 0, 1, "best")
+        play(infer, infer, 0, 1, "best")

@@ -156,12 +156,12 @@ def test_tasks_are_not_done_at_their_start(body, name):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: mujoco_bodies.plant("octopus"), "unknown body 'octopus'; choose from cartpole, double_pendulum"),
-        (lambda: mujoco_bodies.plant("arm2", noise=-1), "noise is -1; expected a number, 0 or more"),
+        (lambda: mujoco_bodies.plant("octopus"), "body is 'octopus'; choose from cartpole, double_pendulum"),
+        (lambda: mujoco_bodies.plant("arm2", noise=-1), "is -1; expected a finite number at least 0"),
         (lambda: mujoco_bodies.task("arm7", "juggle"), "unknown task 'arm7' 'juggle'; choose from cartpole swingup"),
         (lambda: mujoco_bodies.task("hopper", "hop", goal=(1.0,)), "hopper hop takes no goal"),
         (lambda: mujoco_bodies.task("arm2", "reach", goal=(0.1, 0.2, 0.3)), "expected 2 coordinates"),
-        (lambda: mujoco_bodies.task("arm2", "reach", goal="left"), "goal of arm2 reach is 'left'; expected 2"),
+        (lambda: mujoco_bodies.task("arm2", "reach", goal="left"), "goal of arm2 reach is 'left'; expected an array"),
         (lambda: mujoco_bodies.task("arm2", "reach", goal=(2.0, 0.0)), "is 2 m from the shoulder, which reaches"),
         (lambda: mujoco_bodies.task("arm2", "reach", goal=(0.1, 0.0)), "is 0.1 m from the shoulder, which reaches"),
         (lambda: mujoco_bodies.task("arm7", "reach", goal=(0.4, 0.2, np.nan)), "expected 3 coordinates"),
