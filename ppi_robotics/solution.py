@@ -28,8 +28,9 @@ class Status(Enum):
     )
     INDEFINITE = "the model stays indefinite at the largest damping; change the cost or its hessian option"
     NO_SAMPLES = "no sampled rollout has a finite cost; start elsewhere, sample less far, or shorten the horizon"
-    CONTRADICTION = (
-        "no configuration is left that all factors allow: nothing satisfies the problem, or messages lost it"
+    CONTRADICTION = "no configuration is left that all factors allow: nothing satisfies the problem"
+    MESSAGES_LOST = (
+        "messages grew without bound, which proves nothing; the last beliefs are kept; damp, or use a double loop"
     )
     DIVERGED = "states or costs stopped being finite; start elsewhere or shorten the horizon"
     INTERRUPTED = "interrupted; the policy is the best one found until then"

@@ -83,6 +83,67 @@ def test_trees_are_exact(case, method, seed):
     assert np.abs(found.levels - levels).max() < 1e-9
 
 
+@pytest.mark.parametrize("method", ["merged", "double_loop", "separate"])
+@pytest.mark.parametrize("damping", [0.0, 0.9])
+def test_what_has_converged_does_not_move(method, damping):
+    """Costs of thousands: actions are sure long before their messages are there, and turn when these have come."""
+    solved = 0
+    for seed in range(8):
+        start = np.random.default_rng(seed).multinomial(5, [0.25] * 4)
+        chains = BlocksWorld(start, 5, strength=1000.0).chains()
+        found = chain_beliefs(chains, method, damping=damping, max_sweeps=3000, max_outer=300)
+        if found.status.solved:
+            solved += 1
+            more = {"tolerance": 0.0, "max_sweeps": 1, "max_outer": 1, "inner_sweeps": 1}
+            later = chain_beliefs(chains, method, damping=damping, start=found.messages, **more)
+            assert np.abs(later.actions - found.actions).max() < 1e-4
+            assert later.log_partition == pytest.approx(found.log_partition, abs=1e-3)
+    assert solved >= 3
+
+
+@pytest.mark.parametrize("damping", [0.5, 0.9])
+@pytest.mark.parametrize("strength", [30.0, 1000.0])
+def test_one_chain_is_exact_at_any_strength_and_damping(strength, damping):
+    for seed in range(4):
+        weak = random_chains(seed, goal=seed % 2 == 1)
+        chains = CoupledChains(weak.start, weak.shifts, weak.log_prior, strength * weak.log_weights, weak.goal)
+        exact = chain_beliefs(chains, "merged", tolerance=1e-13)  # undamped a chain is solved by passing it once
+        found = chain_beliefs(chains, "merged", damping=damping, tolerance=1e-13, max_sweeps=5000)
+        assert exact.status is found.status is Status.CONVERGED
+        assert found.log_partition == pytest.approx(exact.log_partition, abs=1e-9)
+        assert np.abs(found.actions - exact.actions).max() < 1e-9
+        log_Z, actions, _ = enumerated(weak)
+        assert chain_beliefs(weak, "merged", damping=damping, tolerance=1e-13).log_partition == pytest.approx(log_Z)
+
+
+def test_actions_that_die_out_at_a_steady_pace_do_not_keep_it_from_converging():
+    """Two stages to stay where the goal is: moves away and back fall by the same factor in every sweep, for ever."""
+    chains = BlocksWorld([1, 1, 0, 1, 1], 2, [1, 1, 0, 1, 1]).chains()
+    found = chain_beliefs(chains, "merged", damping=0.5)
+    assert found.status is Status.CONVERGED
+    assert found.log_partition == pytest.approx(2 * math.log(1 / 3), abs=1e-8)
+    later = chain_beliefs(chains, "merged", damping=0.5, start=found.messages, tolerance=0.0, max_sweeps=20)
+    alive = found.messages.log_actions > -np.inf
+    assert (later.messages.log_actions[alive] - found.messages.log_actions[alive]).min() < -10.0
+    assert np.abs(later.actions - found.actions).max() < 1e-9
+    assert later.log_partition == pytest.approx(found.log_partition, abs=1e-9)
+
+
+def test_messages_that_grow_without_bound_are_lost_and_the_last_beliefs_kept():
+    """Two moves to a goal that is two moves away."""
+    chains, found = BlocksWorld([1, 0, 0, 0, 1, 1, 1, 0], 2, [1, 0, 0, 0, 0, 1, 2, 0]).chains(), []
+    for most in (1000, None):
+        found.append(chain_beliefs(chains, "merged", damping=0.5, max_sweeps=most or found[0].sweeps - 1))
+    lost, before = found
+    assert lost.status is Status.MESSAGES_LOST
+    assert before.status is Status.MAX_ITERATIONS
+    assert lost.messages is None
+    assert lost.log_partition == before.log_partition
+    assert np.isfinite(lost.actions).all()
+    assert np.isfinite(lost.levels).all()
+    assert np.abs(lost.actions.sum(axis=1) - 1.0).max() < 1e-12
+
+
 @pytest.mark.parametrize("name", GOALS)
 def test_merged_and_double_loop_have_the_fixed_points_of_the_cluster_variation_method(name):
     world, exact, reference = GOALS[name]

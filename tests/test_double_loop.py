@@ -102,6 +102,19 @@ def test_exact_on_trees(loop, seed):
     np.testing.assert_allclose(np.concatenate(found.beliefs), np.concatenate(exact.beliefs), atol=1e-8)
 
 
+@pytest.mark.parametrize("loop", [double_loop, single_loop])
+def test_strong_trees_are_exact(loop):
+    """A thousand nats: beliefs of the regions are 0 and 1 long before the messages are there."""
+    for seed in range(3):
+        weak = random_tree(seed)
+        tables = [f if isinstance(f, IndexMap) else Table(f.variables, 300.0 * f.log_values) for f in weak.factors]
+        graph = FactorGraph(weak.sizes, tables)
+        exact, found = junction_tree(graph), loop(graph, tolerance=1e-13)
+        assert found.status is Status.CONVERGED
+        assert found.log_partition == pytest.approx(exact.log_partition, abs=1e-8)
+        np.testing.assert_allclose(np.concatenate(found.beliefs), np.concatenate(exact.beliefs), atol=1e-8)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_both_loops_end_where_belief_propagation_does(seed):
     """Tables of pairs: minimal regions are those of Bethe."""

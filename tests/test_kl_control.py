@@ -48,7 +48,7 @@ def test_the_future_is_not_conditioned_on_by_what_is_passed():
 
 def test_warm_starts_come_to_the_same_beliefs():
     world = BlocksWorld([2, 1, 1, 0, 0], 6, [0, 0, 0, 2, 2])
-    cold, warm = (plan(double_loop, True, warm, world=world, tolerance=1e-9) for warm in (False, True))
+    cold, warm = (plan(double_loop, True, warm, world=world, tolerance=1e-7, max_outer=500) for warm in (False, True))
     # later stages leave no move to spare, where beliefs settle ever more slowly
     np.testing.assert_allclose(np.stack(warm.probabilities[:3]), np.stack(cold.probabilities[:3]), atol=1e-5)
     assert cold.states[-1].tolist() == world.goal.tolist()

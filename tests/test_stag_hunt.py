@@ -393,6 +393,29 @@ def test_damping_and_starts_lead_to_the_same_fixed_point():
     assert plain.schedule == "sequential"
 
 
+@pytest.mark.parametrize("damping", [0.0, 0.5, 0.9])
+def test_one_stag_is_exact_at_any_temperature_and_damping(damping):
+    """The probabilities of a cold hunt are 0 and 1 long before the messages are there."""
+    for temperature in (10.0, 0.1, 0.01):
+        hunt = five(4, temperature)
+        exact, found = hunt.infer("exact"), hunt.infer("bp", damping=damping, max_sweeps=2000)
+        assert found.status is Status.CONVERGED
+        assert found.log_partition == pytest.approx(exact.log_partition, abs=1e-9)
+        assert found.mean == pytest.approx(exact.mean, abs=1e-8)
+        assert np.allclose(found.ends, exact.ends, rtol=0, atol=1e-9)
+
+
+def test_what_has_converged_does_not_move():
+    for seed in range(4):
+        for damping in (0.5, 0.9):
+            hunt = StagHunt.random(10, 6, seed, temperature=0.02)
+            found = hunt.infer("bp", damping=damping, max_sweeps=20000)
+            if found.status.solved:
+                later = hunt.infer("bp", start=found.ratios, max_sweeps=50, tolerance=0.0)
+                assert later.log_partition == pytest.approx(found.log_partition, abs=1e-7)
+                assert np.abs(later.classes - found.classes).max() < 1e-7
+
+
 def test_bp_takes_more_stags_than_the_exact_sum():
     hunt = StagHunt.random(30, 40, seed=0, temperature=2.0)
     found = hunt.infer("bp")

@@ -23,6 +23,7 @@ from ppi_robotics.solution import Status
 
 MOST_NUMBERS = 30_000_000  # of the exact program's table, of 8 bytes: 12 places for 55 agents
 MAX_SWEEPS = 500
+ROUNDING = 64 * np.finfo(float).eps  # of a sum over agents and places, relative to the largest logarithm
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -102,7 +103,8 @@ class CappedCounts:
 
         Args:
           damping: share of the old logarithm of a message that is kept, from 0 to below 1.
-          tolerance: change of all probabilities of classes below which messages have converged.
+          tolerance: change of all messages, logarithms of ratios, without damping, below which they have converged;
+            where weights are so large that rounding changes more, the latter.
           max_sweeps: the most sweeps over the places.
           start: messages (S, M) to start from, `ratios` of another result; none by default.
 
@@ -113,8 +115,10 @@ class CappedCounts:
         check_messages(tolerance, damping)
         check_count(max_sweeps, "max_sweeps", 1)
         ratios = np.zeros((S, M)) if start is None else np.array(as_finite(start, "start", (S, M)))
-        trace = np.empty(max_sweeps)
-        run = (self.weights, self.gains, ratios, float(damping), float(tolerance))
+        trace, known = np.empty(max_sweeps), self.weights[self.weights > -np.inf]
+        rounding = ROUNDING * max(np.abs(known).max(), np.abs(self.gains).max(initial=0.0))
+        tolerance = max(float(tolerance), rounding)
+        run = (self.weights, self.gains, ratios, float(damping), tolerance)
         sweeps, change, apart = kernels.propagate(*run, max_sweeps, trace)
         classes, met = np.empty((M, S + 1)), np.empty(S)
         kernels.classes_of(self.weights, ratios, classes)

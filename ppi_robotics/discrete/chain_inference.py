@@ -33,6 +33,7 @@ from ppi_robotics.discrete.coupled_chains import CoupledChains
 from ppi_robotics.discrete.inference import Inference, check_messages
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
+from ppi_robotics.kernels.merged_actions import GROWN, NOTHING
 from ppi_robotics.solution import Status
 
 METHODS = ("cvm", "merged", "double_loop", "separate")
@@ -46,7 +47,7 @@ class ChainBeliefs(Inference):
     Attributes:
       actions: probabilities (T, A).
       levels: probabilities (T + 1, n, m + 1).
-      messages: `ChainMessages` to start from, or None after a contradiction.
+      messages: `ChainMessages` to start from; None after a contradiction, or where they are lost.
       method: the one that found them.
       tried: (method, `Status`) of all that were tried.
     """
@@ -81,7 +82,8 @@ def chain_beliefs(
       method: "cvm", "merged", "double_loop" or "separate", see above.
       damping: share of the last sweep in log probabilities, of "merged", or log messages, of "separate"; from 0 to
         below 1.
-      tolerance: of the probabilities of the actions: their change in a sweep, of a double loop in an outer iteration.
+      tolerance: of the change in a sweep, of a double loop in an outer iteration, both without damping: of the
+        probabilities of actions, and of the square of their logarithms, in the second of which log Z is off.
       max_sweeps: of belief propagation.
       inner_sweeps: at most, in an iteration of the double loop; they end early where they change nothing any more. By
         default 50 of "cvm"; of "double_loop" from 1 to 200, twice as many after every 16 iterations that changed more
@@ -110,7 +112,7 @@ def chain_beliefs(
     for one in ("merged", "double_loop") if method == "cvm" else (method,):
         limits = (inner_sweeps, max_outer, bound) if one == "double_loop" else (max_sweeps, damping)
         found = _infer(chains, one, tolerance, limits, start)
-        if start is not None and found.status is Status.CONTRADICTION:
+        if start is not None and found.status in (Status.CONTRADICTION, Status.MESSAGES_LOST):
             found = _infer(chains, one, tolerance, limits, None)
         tried.append((one, found.status))
         if found.status.solved:
@@ -121,26 +123,29 @@ def chain_beliefs(
 def _infer(chains, method, tolerance, limits, start):
     """One method from messages, or without."""
     run = ChainSweeps(chains, start, method == "separate")
+    tolerance = max(tolerance, run.rounding)
     sweeps, change, trace = (
         run.double_loop(tolerance, *limits) if method == "double_loop" else run.propagate(tolerance, *limits)
     )
     common = {"exact": False, "sweeps": sweeps, "schedule": "forward and backward", "method": method}
-    if np.isnan(change):
+    common |= {"trace": tuple(trace), "log_partition": -float(trace[-1]) if trace.size else -np.inf}
+    if change == NOTHING:
         nothing = (
             np.full_like(run.actions(), np.nan),
             np.full((chains.stages + 1, chains.start.size, chains.top + 1), np.nan),
         )
-        common |= {"log_partition": -np.inf, "status": Status.CONTRADICTION, "trace": tuple(trace)}
+        common |= {"log_partition": -np.inf, "status": Status.CONTRADICTION}
         return ChainBeliefs(actions=nothing[0], levels=nothing[1], messages=None, **common)
+    lost = change == GROWN
     levels, inconsistency = run.levels()
-    status = Status.CONVERGED if change < tolerance else Status.MAX_ITERATIONS
-    common |= {"log_partition": -trace[-1], "status": status, "trace": tuple(trace)}
+    settled = Status.CONVERGED if change < tolerance else Status.MAX_ITERATIONS
     return ChainBeliefs(
         actions=frozen(run.actions()),
         levels=frozen(levels),
-        messages=run.messages(),
-        change=float(change),
+        messages=None if lost else run.messages(),
+        change=np.inf if lost else float(change),
         inconsistency=inconsistency,
+        status=Status.MESSAGES_LOST if lost else settled,
         **common,
     )
 

@@ -10,6 +10,8 @@ from ppi_robotics.kernels import action_parts, chain_marginals, chain_messages, 
 
 MOST_INNER, PATIENCE = 200, 16  # sweeps of an iteration that may become more, and iterations that made no progress
 FINER = 0.1  # change of the actions in an inner sweep, relative to the tolerance, below which it counts as solved
+GROWN = 1e8  # logarithms, relative to the largest of the chains, that have grown without bound
+ROUNDING = 64 * np.finfo(float).eps  # of logarithms, relative to the largest sum along a chain
 LANES = 8  # numbers of levels, of actions and of chains are rounded up to multiples of it
 
 
@@ -76,21 +78,23 @@ class ChainSweeps:
                 self.parts = tuple(part.copy() for part in start.to_parts)
         self.log_Q = _padded(log_actions, -np.inf)
         self.Q = np.exp(self.log_Q)
+        self.pace = np.zeros((2 * T - 1, self.Q.shape[1]))
         self.told = _told(to_chains)
         chain_messages.pass_back(self.back, self.told, self.weights)
         lanes = _up(n)
         self.heard = np.ones((3, lanes)), np.zeros(lanes), np.zeros((3, lanes))
         self.chains = self.forth, self.back, self.told, self.weights
+        largest = max(_strength(chains.log_prior), T * _strength(chains.log_weights))
+        self.rounding, self.lost = ROUNDING * largest, -GROWN * max(1.0, largest)
 
     def sweep(self, powers, reference, most, tolerance, trace):
-        """Merged sweeps; their number and the last change."""
-        scratch = (
-            self.heard,
-            (np.empty_like(self.log_prior), np.empty_like(self.log_prior), np.ones((3, _up(self.size[1])))),
-        )
-        beliefs = self.log_Q, self.Q
+        """Merged sweeps; their number and the last change, below 0 if there is none."""
+        rows = (np.empty_like(self.log_prior) for _ in range(3))
+        scratch = self.heard, (*rows, np.ones((3, _up(self.size[1]))))
+        beliefs = self.log_Q, self.Q, self.pace
+        how = powers, self.lost, reference
         return merged_actions.sweep_merged(
-            self.shifts, self.log_prior, powers, reference, self.chains, beliefs, scratch, most, tolerance, trace
+            self.shifts, self.log_prior, *how, self.chains, beliefs, scratch, most, tolerance, trace
         )
 
     def sweep_parts(self, damping, most, tolerance, trace):
@@ -102,7 +106,7 @@ class ChainSweeps:
         shifts = np.ascontiguousarray(self.shifts[:, :A])
         beliefs = tuple(np.ascontiguousarray(array[:, :A]) for array in (self.log_Q, self.Q))
         sweeps, change = action_parts.sweep_separate(
-            shifts, self.priors, damping, self.parts, self.chains, beliefs, scratch, most, tolerance, trace
+            shifts, self.priors, damping, self.lost, self.parts, self.chains, beliefs, scratch, most, tolerance, trace
         )
         self.log_Q[:, :A], self.Q[:, :A] = beliefs
         return sweeps, change
@@ -114,27 +118,36 @@ class ChainSweeps:
             sweeps, change = self.sweep((1.0 - damping, 0.0, float(damping)), self.log_Q, most, tolerance, trace)
         else:
             sweeps, change = self.sweep_parts(float(damping), most, tolerance, trace)
-        return sweeps, change, trace[: sweeps - int(np.isnan(change))]
+        return sweeps, change, trace[: sweeps - int(change < 0.0)]
 
     def double_loop(self, tolerance, inner, outer, bound):
         """The double loop: inner sweeps in all, the last outer change, and the trace."""
         sweeps, change, trace, inner_trace = 0, np.inf, [], np.empty(inner or MOST_INNER)
         share = 1.0 / (1.0 + bound * (self.shifts.shape[0] - 1))
-        most, setbacks = inner or 1, 0
+        most, setbacks, rates = inner or 1, 0, np.zeros_like(self.log_Q)
         for _ in range(outer):
             reference, before, last = self.log_Q.copy(), self.Q.copy(), change
             number, moved = self.sweep((share, 1.0 - share, 0.0), reference, most, FINER * tolerance, inner_trace)
             sweeps += number
-            if np.isnan(moved):
-                return sweeps, np.nan, trace
-            change = np.abs(self.Q - before).max()
+            if moved < 0.0:
+                return sweeps, moved, np.array(trace)
             trace.append(inner_trace[number - 1])
+            rates, pace = (_rates(self.log_Q, reference) / share, rates)
+            change = self._outer_change(rates, pace, (self.Q - before) / share, tolerance)
+            if len(trace) > 1:
+                change = max(change, ((trace[-1] - trace[-2]) / share) ** 2)
             if change < tolerance:
                 break
             setbacks += change > last
             if inner is None and setbacks == PATIENCE:
                 most, setbacks = min(2 * most, MOST_INNER), 0
-        return sweeps, change, trace
+        return sweeps, change, np.array(trace)
+
+    def _outer_change(self, rates, pace, moved, rare):
+        """The change in an outer iteration, as `merged_actions.merged` has it."""
+        falling = (rare >= self.Q) & (rates < 0.0) & (rates > -np.inf)
+        off = np.subtract(rates, pace, out=rates.copy(), where=falling)
+        return max(np.abs(moved).max(), np.abs(off).max() ** 2)
 
     def actions(self):
         """Probabilities of actions (T, A)."""
@@ -154,6 +167,17 @@ class ChainSweeps:
         logs = np.empty_like(values)
         chain_numbers.unsettle_all(values.reshape(-1, 3), offsets.reshape(-1), logs.reshape(-1, 3))
         return ChainMessages(logs, self.log_Q[:, : self.size[-1]], self.parts)
+
+
+def _strength(logs):
+    """Largest of logarithms that are finite, whatever the sign."""
+    return float(np.abs(logs[logs > -np.inf]).max(initial=0.0))
+
+
+def _rates(after, before):
+    """Differences of logarithms (T, A), 0 of zeros; -inf where there is a zero more."""
+    alive = before > -np.inf
+    return np.subtract(after, before, where=alive, out=np.zeros_like(after))
 
 
 def _up(number):

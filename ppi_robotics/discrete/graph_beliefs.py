@@ -22,6 +22,7 @@ class GraphBeliefs(Inference):
       configurations: values (E, d) of these variables that can happen, one array a region.
       joints: probabilities (E,) of them.
       messages: to begin with another time; None after exact inference.
+      configuration: values (N,) of the best configuration, where that is what was asked for; else None.
     """
 
     graph: object
@@ -30,6 +31,7 @@ class GraphBeliefs(Inference):
     configurations: tuple
     joints: tuple
     messages: np.ndarray | None = None
+    configuration: np.ndarray | None = None
 
     def joint(self, *variables):
         """Joint probabilities of variables, an axis for each, from the first region that has them all.
@@ -46,3 +48,40 @@ class GraphBeliefs(Inference):
                 return out
         named = ", ".join(self.graph.name(v) for v in variables)
         raise ProblemError(f"variables {named} share no factor; give them a Table of log_values 0 to have their joint")
+
+
+def best_configuration(graph, beliefs, joints):
+    """Values (N,) that are best by weights of the best configurations that have them, relative to the best of all.
+
+    Each factor picks the best of its configurations that has the values picked before, from one variable of every
+    component on: variables that each pick their own would mix configurations that tie.
+    """
+    near = [[] for _ in graph.sizes]
+    for number, factor in enumerate(graph.factors):
+        for v in factor.variables:
+            near[v].append(number)
+    found, done = np.full(len(graph.sizes), -1), np.zeros(len(graph.factors), bool)
+    for root in range(len(graph.sizes)):
+        if found[root] >= 0:
+            continue
+        found[root], front = np.argmax(beliefs[root]), [root]
+        for v in front:  # grows as it goes
+            for number in near[v]:
+                if not done[number]:
+                    done[number] = True
+                    front += _pick(graph, number, beliefs, joints[number], found)
+    return found
+
+
+def _pick(graph, number, beliefs, joint, found):
+    """Set the values of the variables of a factor that have none yet; which they are."""
+    scope, (states, _) = np.array(graph.factors[number].variables), graph.entries[number]
+    free = found[scope] < 0
+    if not free.any():
+        return []
+    fits = (states[:, ~free] == found[scope[~free]]).all(axis=1)
+    if fits.any():  # in loops, other factors may have left nothing
+        found[scope] = states[np.argmax(np.where(fits, joint, -1.0))]
+    else:
+        found[scope[free]] = [np.argmax(beliefs[v]) for v in scope[free]]
+    return scope[free].tolist()

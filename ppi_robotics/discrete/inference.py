@@ -13,9 +13,12 @@ class Inference:
     Attributes:
       log_partition: log Z; exact, or the negative Bethe or Kikuchi free energy; -inf after a contradiction.
       exact: whether log_partition and the beliefs are exact.
-      status: `Status`: converged, max_iterations or contradiction.
+      status: `Status`: converged, max_iterations, contradiction if it is proven that no configuration has weight, or
+        messages_lost if their numbers became too large; all that was found before is kept then.
       sweeps: how often all messages were updated; of a double loop, those of the inner loops together.
-      change: largest change of a probability in the last sweep; of a double loop, in the last outer one.
+      change: largest change of the logarithm of a message, undamped, in the last sweep; of a double loop, in the last
+        outer one. A message is in proportion to its largest number. Probabilities would not do: they stay at 0 and 1
+        while messages move by hundreds.
       inconsistency: largest difference between the probabilities that two neighboring regions give to one variable.
       trace: free energy -log Z after every sweep, of a double loop after every outer one; empty where exact.
       schedule: name of the order of the updates.

@@ -6,26 +6,35 @@ Its fixed points are the stationary points of the Bethe free energy: Yedidia, Fr
 approximations and generalized belief propagation algorithms* (IEEE Transactions on Information Theory, 2005). The
 residual schedule is of Elidan, McGraw, Koller, *Residual belief propagation* (UAI, 2006), with factors for messages.
 
-A message that is 0 at a value proves that no configuration has it. So a contradiction says that the graph allows none,
-or that messages grew without bound, a ratio in one falling below exp(-1e8); damping, or `double_loop`, mends that.
+With mode "max", largest terms take the place of sums, which finds the best configuration of a tree: Pearl,
+*Probabilistic reasoning in intelligent systems* (1988), section 5.3.
+
+A run has converged once no message would change undamped: the logarithms of all of them, not the probabilities, which
+are 0 and 1 long before. A message that is 0 at a value proves that no configuration has it; where only zeros are left
+there is a contradiction. Messages in loops may grow without bound instead, which proves nothing: they are lost.
 """
 
 import numpy as np
 
 from ppi_robotics.checks import check_choice, check_count, check_instance, check_seed
 from ppi_robotics.discrete.factor_graph import FactorGraph
-from ppi_robotics.discrete.graph_beliefs import GraphBeliefs
+from ppi_robotics.discrete.graph_beliefs import GraphBeliefs, best_configuration
 from ppi_robotics.discrete.inference import check_messages
-from ppi_robotics.discrete.message_net import first_messages, lay_out, pieces, workspace
+from ppi_robotics.discrete.message_net import first_messages, lay_out, pieces, settled, workspace
 from ppi_robotics.kernels import graph_messages as kernel
+from ppi_robotics.kernels.graph_beliefs import bethe, disagreement, node_beliefs
 from ppi_robotics.solution import Status
 
 MOST_SWEEPS = "the largest number of sweeps"  # in messages
 SCHEDULES = ("sequential", "flood", "random", "residual")
+MODES = ("sum", "max")
+ENDS = {kernel.NOTHING: Status.CONTRADICTION, kernel.LOST: Status.MESSAGES_LOST}
 
 
-def belief_propagation(graph, schedule="sequential", damping=0.0, tolerance=1e-9, max_sweeps=1000, seed=0, start=None):
-    """Approximate marginals and log Z by belief propagation.
+def belief_propagation(
+    graph, schedule="sequential", damping=0.0, tolerance=1e-10, max_sweeps=1000, seed=0, start=None, mode="sum"
+):
+    """Approximate marginals and log Z, or the best configuration, by belief propagation.
 
     Args:
       graph: `FactorGraph`.
@@ -33,90 +42,133 @@ def belief_propagation(graph, schedule="sequential", damping=0.0, tolerance=1e-9
         every sweep; "residual" those first whose messages would change most, and all once more where that
         changes nothing any longer.
       damping: share of the old logarithm in a new message, from 0 to below 1.
-      tolerance: of the change of a probability in a sweep, below which it has converged.
+      tolerance: of the change of the logarithm of a message in a sweep, undamped, below which it has converged; where
+        factors are so strong that rounding changes more, the latter.
       max_sweeps: updates of every factor at most.
       seed: of the random schedule.
       start: `GraphBeliefs` of belief propagation in a graph of the same structure, to begin at its messages.
+      mode: "sum" for marginals, "max" for the best configuration.
 
     Returns:
       `GraphBeliefs`. log_partition is the negative Bethe free energy, no bound either way. It does not tell whether
-      the probabilities are any good: a run can converge to the wrong ones.
+      the probabilities are any good: a run can converge to the wrong ones. With mode "max", beliefs and joints are
+      weights of the best configurations that have a value, relative to the best of all; `configuration` is one of
+      these, and log_partition the logarithm of its weight: exactly on trees, also where several tie; in graphs with
+      loops, `graph.log_weight(configuration)` tells what it is worth, and that may be less.
 
     Raises:
       ProblemError: if an option is out of range, or start belongs to another structure.
     """
     check_instance(graph, "graph", FactorGraph)
     check_choice(schedule, "schedule", SCHEDULES)
+    check_choice(mode, "mode", MODES)
     check_messages(tolerance, damping)
     check_count(max_sweeps, MOST_SWEEPS, 1)
     check_seed(seed)
     scopes = tuple(factor.variables for factor in graph.factors)
     net = lay_out(graph.sizes, scopes, graph.entries)
-    messages, work = first_messages(net.offset, graph, scopes, start, SCHEDULES), workspace(net)
-    into, beliefs, joint = np.zeros_like(messages), np.zeros(net.start[-1]), np.zeros(net.entry[-1])
-    advance, advance_some = _sweepers(schedule, net, messages, damping, into, work, seed)
-    kernel.node_beliefs(net, messages, beliefs, work)  # what the first sweep changes
-    change, status, trace = np.inf, Status.MAX_ITERATIONS, []
-    for n in range(max_sweeps):
-        whole = advance_some is None or n == 0 or change <= tolerance  # what some factors say settles nothing
-        possible = advance() if whole else advance_some()
-        if possible:
-            change, of_nodes = kernel.node_beliefs(net, messages, beliefs, work)
-            log_z = kernel.bethe(net, messages, of_nodes, into, joint) if change >= 0.0 else -np.inf
-            possible = log_z > -np.inf
-        if not possible:
-            status = Status.CONTRADICTION
-            break
-        trace.append(-log_z)
-        if whole and change <= tolerance:
-            status = Status.CONVERGED
-            break
-    failed = status is Status.CONTRADICTION
-    if failed:
-        beliefs[:], joint[:] = 0.0, 0.0
+    messages = first_messages(net.offset, graph, scopes, start, SCHEDULES)
+    run = _Run(net, messages, damping, mode == "max")
+    status, change, trace, log_z = run.until(_sweepers(schedule, run, seed), tolerance, max_sweeps)
+    failed = status in ENDS.values()
+    configuration = None
+    if mode == "max" and status is not Status.CONTRADICTION:
+        configuration = best_configuration(graph, pieces(run.beliefs, net.start), pieces(run.joint, net.entry))
     return GraphBeliefs(
-        log_partition=-np.inf if failed else log_z,
+        log_partition=log_z,
         exact=False,
         status=status,
         sweeps=len(trace) + failed,
-        change=0.0 if failed else float(change),
-        inconsistency=kernel.disagreement(net, beliefs, joint),
+        change=0.0 if status is Status.CONTRADICTION else float(change),
+        inconsistency=disagreement(net, run.maximize, run.beliefs, run.joint),
         trace=tuple(trace),
         schedule=schedule,
         graph=graph,
-        beliefs=pieces(beliefs, net.start),
+        beliefs=pieces(run.beliefs, net.start),
         scopes=scopes,
         configurations=tuple(states for states, _ in graph.entries),
-        joints=pieces(joint, net.entry),
+        joints=pieces(run.joint, net.entry),
         messages=pieces(messages, (0, len(messages)))[0],
+        configuration=configuration,
     )
 
 
-def _sweepers(schedule, net, messages, damping, into, work, seed):
-    """Functions that renew all messages, and by the residual schedule some, else None; False after a contradiction."""
-    order, fresh = np.arange(len(net.scope) - 1), messages.copy()
+class _Run:
+    """Messages, what they are made in, and the beliefs that they give."""
+
+    def __init__(self, net, messages, damping, maximize):
+        self.net, self.messages, self.damping, self.maximize = net, messages, float(damping), maximize
+        self.into, self.work, self.fresh = np.zeros_like(messages), workspace(net), messages.copy()
+        self.beliefs, self.joint = np.zeros(net.start[-1]), np.zeros(net.entry[-1])
+
+    def until(self, sweepers, tolerance, most):
+        """Sweep until messages have converged; `Status`, their last change, the trace and log Z."""
+        advance, advance_some = sweepers
+        change, within, trace = np.inf, tolerance, []
+        for n in range(most):
+            kept = self.messages.copy()
+            whole = advance_some is None or n == 0 or change <= within  # what some factors say settles nothing
+            code, change = advance() if whole else advance_some()
+            if code == kernel.FINE:
+                code, log_z, reach = self.believe()
+            if code != kernel.FINE:
+                return ENDS[code], change, trace, self.give_up(code, kept)
+            trace.append(-log_z)
+            within = settled(self.net, tolerance, reach)
+            if whole and change <= within:
+                return Status.CONVERGED, change, trace, log_z
+        return Status.MAX_ITERATIONS, change, trace, log_z
+
+    def believe(self):
+        """Renew beliefs; FINE, NOTHING or LOST, log Z, and the largest logarithm of a product of messages."""
+        of_nodes, reach = node_beliefs(self.net, self.maximize, self.messages, self.beliefs, self.work)
+        if of_nodes == -np.inf:
+            return kernel.NOTHING, of_nodes, reach
+        room = self.into, self.work, self.joint
+        return *bethe(self.net, self.maximize, self.messages, of_nodes, *room), reach
+
+    def give_up(self, code, kept):
+        """Go back to the messages before; log Z, -inf after a contradiction."""
+        self.messages[:] = kept
+        if code == kernel.LOST:
+            return self.believe()[1]
+        self.beliefs[:], self.joint[:] = 0.0, 0.0
+        return -np.inf
+
+
+def _sweepers(schedule, run, seed):
+    """Functions that renew all messages, and by the residual schedule some, else None.
+
+    Both return FINE, NOTHING or LOST, and the largest change of a message.
+    """
+    net, messages, fresh = run.net, run.messages, run.fresh
+    order, edge = np.arange(len(net.scope) - 1), np.empty_like(net.edge)
+    how = run.damping, run.maximize, run.into, run.work
     random = np.random.Generator(np.random.Philox(seed))
     tree = np.zeros(2 << max(len(order) - 1, 0).bit_length())
 
     def sequential():
-        return kernel.sweep(net, order, messages, damping, into, work, messages)
+        return kernel.sweep(net, order, net.edge, messages, *how, messages)
 
     def at_random():
-        return kernel.sweep(net, random.permutation(len(order)), messages, damping, into, work, messages)
+        turns = random.permutation(len(order))
+        kernel.arrange(net, turns, edge)
+        return kernel.sweep(net, turns, edge, messages, *how, messages)
 
     def flood():
-        possible = kernel.sweep(net, order, messages, damping, into, work, fresh)
+        code, change = kernel.sweep(net, order, net.edge, messages, *how, fresh)
         messages[:] = fresh
-        return possible
+        return code, change
 
     def ranked():
-        if not sequential() or not kernel.sweep(net, order, messages, damping, into, work, fresh):
-            return False
-        kernel.rank_all(net, messages, fresh, tree)
-        return True
+        code, change = sequential()
+        if code == kernel.FINE:
+            code = kernel.foresee_all(net, messages, *how, fresh, tree)
+        return code, change
 
     def by_residual():
-        return kernel.sweep_by_residual(net, messages, damping, into, work, fresh, tree)
+        code = kernel.sweep_by_residual(net, messages, *how, fresh, tree)
+        return code, tree[1]
 
     whole = dict(zip(SCHEDULES, (sequential, flood, at_random, ranked), strict=True))[schedule]
     return whole, by_residual if schedule == "residual" else None

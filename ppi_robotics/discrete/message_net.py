@@ -9,6 +9,9 @@ from ppi_robotics.discrete.graph_beliefs import GraphBeliefs
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels.graph_messages import Net
 
+GROWN = 1e8  # logarithm, relative to the largest one of a factor, of messages that have grown without bound
+ROUNDING = 64 * np.finfo(float).eps  # of sums of some tens of numbers, each in the last digit
+
 
 def lay_out(sizes, scopes, entries):
     """The `Net` of nodes with sizes and factors with scopes of nodes and entries (states (E, d), log weights (E,))."""
@@ -19,6 +22,7 @@ def lay_out(sizes, scopes, entries):
     scope, offset = starts(degree), starts(width[node])
     position = [(states + offset[a:b]).ravel() for (states, _), a, b in zip(entries, scope, scope[1:], strict=False)]
     edge = np.argsort(node, kind="stable")
+    weights = np.concatenate([weights for _, weights in entries]) if position else np.empty(0)
     return Net(
         scope=scope,
         node=node,
@@ -27,11 +31,26 @@ def lay_out(sizes, scopes, entries):
         entry=starts(count),
         place=starts(count * degree),
         position=np.concatenate(position, dtype=np.int64) if position else np.empty(0, np.int64),
-        log_weight=np.concatenate([weights for _, weights in entries]) if position else np.empty(0),
+        log_weight=weights,
         incident=starts(np.bincount(node, minlength=len(width))),
         edge=edge,
         start=starts(width),
+        lost=-GROWN * max(1.0, _strength(weights)),
     )
+
+
+def _strength(log_weights):
+    """Largest of logarithms that are finite, whatever the sign."""
+    return float(np.abs(log_weights[log_weights > -np.inf]).max(initial=0.0))
+
+
+def settled(net, tolerance, reach):
+    """The change of a message below which it has converged: the tolerance, or what rounding leaves.
+
+    Messages are differences of sums of logarithms, which are rounded relative to the largest ones: of a factor, or of
+    all messages to a node, `reach`.
+    """
+    return max(tolerance, ROUNDING * max(reach, _strength(net.log_weight)))
 
 
 def starts(counts):

@@ -17,12 +17,13 @@ from ppi_robotics.checks import check_count, check_function, check_instance
 from ppi_robotics.discrete.factor_graph import FactorGraph
 from ppi_robotics.discrete.graph_beliefs import GraphBeliefs
 from ppi_robotics.discrete.inference import check_messages
-from ppi_robotics.discrete.loopy_propagation import MOST_SWEEPS
-from ppi_robotics.discrete.message_net import first_messages, pieces, workspace
+from ppi_robotics.discrete.loopy_propagation import ENDS, MOST_SWEEPS
+from ppi_robotics.discrete.message_net import first_messages, pieces, settled, workspace
 from ppi_robotics.discrete.regions import RegionGraph, minimal_regions
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import region_messages as kernel
-from ppi_robotics.kernels.graph_messages import disagreement
+from ppi_robotics.kernels.graph_beliefs import disagreement
+from ppi_robotics.kernels.graph_messages import FINE
 from ppi_robotics.solution import Status
 
 
@@ -33,10 +34,11 @@ def double_loop(
 
     Args:
       regions: `RegionGraph`, or a `FactorGraph` for its minimal regions.
-      tolerance: of the change of a probability of an inner region in an outer loop.
+      tolerance: of the change in an outer loop, undamped, of a probability of an inner region, and of the square of a
+        logarithm of it or of a message: log Z is off in the second order of these.
       max_outer: outer loops at most.
       inner_sweeps: sweeps of an inner loop at most.
-      inner_tolerance: of the change of a probability in an inner sweep that ends it; a tenth of tolerance by default.
+      inner_tolerance: of the change in an inner sweep that ends it; a tenth of tolerance by default.
       start: `GraphBeliefs` of a loop on a region graph of the same structure, to begin at its messages.
       progress: function of the number of outer loops done and of max_outer.
 
@@ -104,25 +106,31 @@ def _run(regions, counts, inner_counts, schedule, tolerance, max_outer, inner_sw
     beliefs = np.concatenate([softmax(logs[a:b]) for a, b in itertools.pairwise(net.start)] or [logs])
     change, status, trace, sweeps, log_z = np.inf, Status.MAX_ITERATIONS, [], 0, -np.inf
     for loop in range(max_outer):
-        old, before = logs.copy(), beliefs.copy()
-        used, last = kernel.inner_loop(
-            net, counts, inner_counts, old, into, messages, logs, beliefs, work, inner_sweeps, inner_tolerance
+        old, kept = logs.copy(), (begun.copy(), beliefs.copy())
+        reach = float(np.abs(begun[begun > -np.inf]).max(initial=0.0))
+        within, inner_within = settled(net, tolerance, reach), settled(net, inner_tolerance, reach)
+        code, used, change = kernel.inner_loop(
+            net, counts, inner_counts, old, into, messages, logs, beliefs, work, inner_sweeps, inner_within
         )
         sweeps += used
-        log_z = -kernel.free_energy(net, counts, into, beliefs, joint) if last >= 0.0 else -np.inf
-        if log_z == -np.inf:
-            status = Status.CONTRADICTION
+        free_energy = kernel.free_energy(net, counts, into, beliefs, joint) if code == FINE else np.inf
+        if free_energy == np.inf:
+            status = ENDS.get(code, Status.CONTRADICTION)
             break
-        trace.append(-log_z)
-        change = float(np.abs(beliefs - before).max(initial=0.0))
+        log_z = -free_energy
+        trace.append(free_energy)
+        change = max(float(change), kernel.outer_change(net, counts, inner_counts, old, logs, kept[1], beliefs))
         if progress is not None:
             progress(loop + 1, max_outer)
-        if change <= tolerance:
+        if change <= within:
             status = Status.CONVERGED
             break
-    failed = status is Status.CONTRADICTION
-    if failed:
+    if status is Status.CONTRADICTION:
+        log_z, change = -np.inf, 0.0
         beliefs[:], joint[:] = 0.0, 0.0
+    elif status is Status.MESSAGES_LOST:
+        begun[:], beliefs[:] = kept
+        log_z = -kernel.free_energy(net, counts, into, beliefs, joint)
     configurations = tuple(states for states, _ in regions.entries)
     joints = pieces(joint, net.entry)
     return GraphBeliefs(
@@ -130,8 +138,8 @@ def _run(regions, counts, inner_counts, schedule, tolerance, max_outer, inner_sw
         exact=False,
         status=status,
         sweeps=sweeps,
-        change=0.0 if failed else change,
-        inconsistency=disagreement(net, beliefs, joint),
+        change=change,
+        inconsistency=disagreement(net, False, beliefs, joint),
         trace=tuple(trace),
         schedule=schedule,
         graph=regions.graph,

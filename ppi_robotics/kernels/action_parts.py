@@ -7,6 +7,8 @@ from numba import njit
 
 from ppi_robotics.kernels.chain_messages import listen, pass_on
 from ppi_robotics.kernels.chain_numbers import NARROW, log_sum, settle
+from ppi_robotics.kernels.graph_messages import distance
+from ppi_robotics.kernels.merged_actions import GROWN, NOTHING
 from ppi_robotics.kernels.tabular import OPTIONS
 
 FEW = 200.0  # three factors above exp(-FEW) are far from underflow
@@ -34,15 +36,23 @@ def to_top(logs):
 
 
 @njit(**OPTIONS)
-def renew(message, found, damping):
-    """Message, as logarithms of maximum 0, with what was found; zeros of either stay."""
+def renew(message, found, damping, lost):
+    """Message, as logarithms of maximum 0, with what was found; zeros of either stay.
+
+    Returns its largest change without damping, inf with other zeros, or GROWN if a number is below `lost`.
+    """
     to_top(found)
+    change, least = 0.0, 0.0
     for k in range(message.shape[0]):
+        change = max(change, distance(found[k], message[k]))
+        if found[k] > -np.inf:
+            least = min(least, found[k])
         if message[k] > -np.inf and found[k] > -np.inf:
             message[k] = damping * message[k] + (1.0 - damping) * found[k]
         else:
             message[k] = -np.inf
     to_top(message)
+    return change if least > lost else GROWN
 
 
 @njit(**OPTIONS)
@@ -97,7 +107,7 @@ def pair_sums_in_logs(moves, log_k, log_l, log_s, found):
 
 
 @njit(**OPTIONS)
-def separate(shifts, priors, damping, messages, log_M, log_Q, Q, N, offsets_N, scratch, counted):
+def separate(shifts, priors, damping, lost, messages, log_M, log_Q, Q, N, offsets_N, scratch, counted):
     """`merged` for actions a = L k + l whose parts k and l are variables of their own; Q is chain 0's belief.
 
     `messages` of the chains to k (n, K) and to l (n, L) are updated, chain after chain. Finds the part of log Z only if
@@ -118,18 +128,20 @@ def separate(shifts, priors, damping, messages, log_M, log_Q, Q, N, offsets_N, s
         else:
             total = pair_sums_in_logs(moves, log_k, log_l, log_s, found)
         if not total > -np.inf:  # nan where a cavity is all zeros
-            return np.nan, -np.inf
+            return NOTHING, -np.inf
         for s in range(3):
             found[2][s] -= total + top
         offsets_N[i] = settle(found[2], NARROW, found[2])
         N[:, i] = found[2]
-        renew(to_k[i], found[0], damping)
-        renew(to_l[i], found[1], damping)
+        moved = renew(to_k[i], found[0], damping, lost), renew(to_l[i], found[1], damping, lost)
+        if min(moved) < 0.0:
+            return GROWN, -np.inf
+        change = max(change, max(moved) ** 2)
         if i == 0:
             for a in range(Q.shape[0]):
                 log_Q[a] = log_k[a // L] + log_l[a % L] + log_s[moves[a] + 1] - total
                 value = math.exp(log_Q[a])
-                change = max(change, abs(value - Q[a]))
+                change = max(change, abs(value - Q[a]) / (1.0 - damping))
                 Q[a] = value
         if counted:
             part += total + top - log_sum(log_k + to_k[i]) - log_sum(log_l + to_l[i])
@@ -139,7 +151,7 @@ def separate(shifts, priors, damping, messages, log_M, log_Q, Q, N, offsets_N, s
 
 
 @njit(**OPTIONS)
-def sweep_separate(shifts, priors, damping, messages, chains, beliefs, scratch, most, tolerance, trace):
+def sweep_separate(shifts, priors, damping, lost, messages, chains, beliefs, scratch, most, tolerance, trace):
     """`sweep_merged` with `separate`; messages to the parts of actions (T, n, K) and (T, n, L)."""
     (forth, back, told, weights), (log_Q, Q), (heard, own) = chains, beliefs, scratch
     (F, offsets_F), (B, offsets_B), (N, offsets_N) = forth, back, told
@@ -151,10 +163,10 @@ def sweep_separate(shifts, priors, damping, messages, chains, beliefs, scratch, 
             listen(F[t], offsets_F[t], B[t + 1], offsets_B[t + 1], heard[0], heard[1], log_M)
             here, counted = (messages[0][t], messages[1][t]), visit >= T - 1
             moved, part = separate(
-                shifts, priors, damping, here, log_M, log_Q[t], Q[t], N[t], offsets_N[t], own, counted
+                shifts, priors, damping, lost, here, log_M, log_Q[t], Q[t], N[t], offsets_N[t], own, counted
             )
-            if math.isnan(moved):
-                return number + 1, np.nan
+            if moved < 0.0:
+                return number + 1, moved
             change = max(change, moved)
             if visit < T - 1:
                 pass_on(t, -1, forth, told, weights)

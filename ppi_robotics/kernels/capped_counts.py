@@ -225,30 +225,28 @@ def propagate(weights, gains, ratios, damping, tolerance, most, trace):
     """Sweeps over the places: messages of all agents to a place, then those of the place; ratios (S, M) in place.
 
     Returns:
-      Number of sweeps, the largest change of a probability in the last one, the largest difference there between the
-      probabilities of agents and of places.
+      Number of sweeps, the largest change of a message in the last one without damping, the largest difference then
+      between the probabilities of agents and of places.
     """
     M, S = weights.shape[0], gains.shape[0]
-    agents, fresh, rest = np.empty((2, M)), np.empty(M), np.empty((M + 1, 3))
-    before, now, caught = np.empty((M, S + 1)), np.empty((M, S + 1)), np.empty(S)
-    classes_of(weights, ratios, before)
+    agents, fresh, rest, caught = np.empty((2, M)), np.empty(M), np.empty((M + 1, 3)), np.empty(S)
     for sweep in range(1, most + 1):
+        change = 0.0
         for j in range(S):
             to_place(weights, ratios, j, agents)
             from_place(agents, gains[j], rest, fresh)
             for i in range(M):
+                change = max(change, abs(fresh[i] - ratios[j, i]))
                 ratios[j, i] = (1.0 - damping) * fresh[i] + damping * ratios[j, i]
-        classes_of(weights, ratios, now)
         trace[sweep - 1] = free_energy(weights, gains, ratios, caught, rest)
-        change = np.abs(now - before).max()
-        if change <= tolerance or sweep == most:
+        if change <= tolerance:
             break
-        before[:] = now
-    apart = 0.0
+    apart, classes = 0.0, np.empty((M, S + 1))
+    classes_of(weights, ratios, classes)
     for j in range(S):
         to_place(weights, ratios, j, agents)
         from_place(agents, gains[j], rest, fresh)
         for i in range(M):
             there = agents[1, i] + fresh[i]
-            apart = max(apart, abs(now[i, j + 1] - math.exp(there - add(agents[0, i], there))))
+            apart = max(apart, abs(classes[i, j + 1] - math.exp(there - add(agents[0, i], there))))
     return sweep, change, apart

@@ -3,6 +3,10 @@
 Nodes are variables, or inner regions; factors are factors, or outer regions, each a list of the configurations that
 have weight. An edge joins a factor to a node of its scope; its message has a number for every state of the node.
 Messages are shifted so that the largest number is 0; -inf is a hard zero, which no arithmetic here turns into nan.
+
+What a node tells a factor is the product of its other messages. It is taken from both ends of the node's edges, the
+fresh messages before the factor's turn and the old ones after it: no message is divided out, of which zeros and
+rounding would be left, and a node of d edges costs d. With `maximize`, sums over configurations are largest terms.
 """
 
 import math
@@ -11,8 +15,9 @@ from collections import namedtuple
 import numpy as np
 from numba import njit
 
-LOST = -1e8  # relative logarithm of a message that has grown without bound
+FINE, NOTHING, LOST = 0, 1, 2  # of messages: usable; zeros alone, which is proof; numbers that have grown without bound
 OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
+INLINED = OPTIONS | {"forceinline": True}  # a call counts references to all arrays of the net
 
 Net = namedtuple(
     "Net",
@@ -28,43 +33,84 @@ Net = namedtuple(
         "incident",  # edges edge[incident[v]] to edge[incident[v + 1] - 1] belong to node v
         "edge",
         "start",  # where the beliefs of every node start; one more entry for the end
+        "lost",  # a relative logarithm below it, which no sum of the factors' has
     ),
 )
 
 
-@njit(**OPTIONS)
-def shift(values, first, last):
-    """Subtract the largest of values first to last - 1; False if all are -inf, or one is finite and below LOST."""
+@njit(**INLINED)
+def shift(values, first, last, lost):
+    """Subtract the largest of values first to last - 1; NOTHING if all are -inf, LOST if one is finite and tiny."""
     top, least = -np.inf, np.inf
     for i in range(first, last):
         top = max(top, values[i])
         if values[i] > -np.inf:
             least = min(least, values[i])
-    if top == -np.inf or least - top < LOST:
-        return False
+    if top == -np.inf:
+        return NOTHING
+    if least - top < lost:
+        return LOST
     for i in range(first, last):
         values[i] -= top
-    return True
+    return FINE
 
 
 @njit(**OPTIONS)
-def gather(net, e, messages, into):
-    """into: what the node of edge e tells its factor, the product of its other messages; False if nothing is left."""
-    v, first, last = net.node[e], net.offset[e], net.offset[e + 1]
-    for i in range(first, last):
-        into[i] = 0.0
+def arrange(net, order, out):
+    """out: `net.edge` for factors in another order, the edges of every node by the turns of their factors."""
+    filled = net.incident.copy()
+    for n in range(order.shape[0]):
+        for e in range(net.scope[order[n]], net.scope[order[n] + 1]):
+            out[filled[net.node[e]]] = e
+            filled[net.node[e]] += 1
+
+
+@njit(**INLINED)
+def look_ahead(net, v, edge, messages, into):
+    """into: for every edge of node v the product of the messages of later ones."""
+    begin, last, size = net.incident[v], net.incident[v + 1] - 1, net.start[v + 1] - net.start[v]
+    if begin > last:
+        return
+    later = net.offset[edge[last]]
+    for x in range(size):
+        into[later + x] = 0.0
+    for k in range(last - 1, begin - 1, -1):
+        here = net.offset[edge[k]]
+        for x in range(size):
+            into[here + x] = into[later + x] + messages[later + x]
+        later = here
+
+
+@njit(**OPTIONS)
+def gather(net, v, messages, into, behind):
+    """into: what node v tells each of its factors, the product of its other messages; behind: room for a message."""
+    look_ahead(net, v, net.edge, messages, into)
+    for x in range(net.start[v + 1] - net.start[v]):
+        behind[x] = 0.0
     for k in range(net.incident[v], net.incident[v + 1]):
-        other = net.edge[k]
-        if other != e:
-            move = net.offset[other] - first
-            for i in range(first, last):
-                into[i] += messages[i + move]
-    return shift(into, first, last)
+        first, last = net.offset[net.edge[k]], net.offset[net.edge[k] + 1]
+        for i in range(first, last):
+            into[i] += behind[i - first]
+            behind[i - first] += messages[i]
+        code = shift(into, first, last, net.lost)
+        if code != FINE:
+            return code
+    return FINE
 
 
 @njit(**OPTIONS)
-def emit(net, f, e, into, work, out):
-    """out: what factor f tells the node of edge e, its sum over all else; False if nothing is left."""
+def gather_all(net, messages, into, work):
+    """`gather` of all nodes."""
+    for v in range(net.start.shape[0] - 1):
+        code = gather(net, v, messages, into, work)
+        if code != FINE:
+            return code
+    return FINE
+
+
+@njit(**INLINED)
+def emit(net, f, e, maximize, into, work, out):
+    """out: what factor f tells the node of edge e, its sum over all else; FINE, NOTHING or LOST."""
     first, last, degree = net.scope[f], net.scope[f + 1], net.scope[f + 1] - net.scope[f]
     begin, end, mine = net.entry[f], net.entry[f + 1], e - first
     low, high, place = net.offset[e], net.offset[e + 1], net.place[f]
@@ -79,66 +125,81 @@ def emit(net, f, e, into, work, out):
         i = net.position[place + mine]
         out[i] = max(out[i], total)
         place += degree
-    sums = work[end - begin :]
-    for i in range(high - low):
-        sums[i] = 0.0
+    if maximize:
+        return shift(out, low, high, net.lost)
+    sums = end - begin - low  # where those of the states begin in the room
+    for i in range(low, high):
+        work[sums + i] = 0.0
     place = net.place[f] + mine
     for n in range(end - begin):
         i = net.position[place]
         place += degree
         if work[n] == out[i]:  # the largest one, which needs no exponential; or a zero among zeros
-            sums[i - low] += 1.0
+            work[sums + i] += 1.0
         elif work[n] > -np.inf:
-            sums[i - low] += math.exp(work[n] - out[i])
+            work[sums + i] += math.exp(work[n] - out[i])
     for i in range(low, high):
         if out[i] > -np.inf:
-            out[i] += math.log(sums[i - low])
-    return shift(out, low, high)
+            out[i] += math.log(work[sums + i])
+    return shift(out, low, high, net.lost)
+
+
+@njit(**INLINED)
+def distance(first, second):
+    """Difference of two logarithms; none of two zeros, inf of a zero and another number."""
+    if first == second:
+        return 0.0
+    return abs(first - second)
+
+
+@njit(**INLINED)
+def renew(net, f, e, messages, damping, maximize, into, work, out):
+    """out: damped message of factor f to the node of edge e; FINE, NOTHING or LOST, and its change undamped."""
+    low, high = net.offset[e], net.offset[e + 1]
+    kept, change = work.shape[0] - high, 0.0  # where the old ones are kept in the room
+    for i in range(low, high):
+        work[kept + i] = messages[i]
+    code = emit(net, f, e, maximize, into, work, out)
+    if code != FINE:
+        return code, np.inf
+    for i in range(low, high):
+        change = max(change, distance(out[i], work[kept + i]))
+    if damping > 0.0:
+        for i in range(low, high):
+            if out[i] > -np.inf and work[kept + i] > -np.inf:
+                out[i] += damping * (work[kept + i] - out[i])
+        code = shift(out, low, high, net.lost)
+    return code, change
 
 
 @njit(**OPTIONS)
-def renew(net, f, messages, damping, into, work, out):
-    """out: damped messages of factor f after those of its nodes; False after a contradiction."""
-    for e in range(net.scope[f], net.scope[f + 1]):
-        if not gather(net, e, messages, into):
-            return False
-    for e in range(net.scope[f], net.scope[f + 1]):
-        low, high = net.offset[e], net.offset[e + 1]
-        if damping == 0.0:
-            if not emit(net, f, e, into, work, out):
-                return False
-            continue
-        kept = work[work.shape[0] - (high - low) :]
-        for i in range(low, high):
-            kept[i - low] = messages[i]
-        if not emit(net, f, e, into, work, out):
-            return False
-        for i in range(low, high):
-            if out[i] > -np.inf and kept[i - low] > -np.inf:
-                out[i] += damping * (kept[i - low] - out[i])
-        shift(out, low, high)
-    return True
-
-
-@njit(**OPTIONS)
-def sweep(net, order, messages, damping, into, work, out):
+def sweep(net, order, edge, messages, damping, maximize, into, work, out):
     """out: messages of factors in an order, which may be `messages`, so that each sees the ones before it.
 
-    False after a contradiction.
+    `edge` is `net.edge` for that order. FINE, NOTHING or LOST, and the largest change of a message undamped.
     """
-    n = 0
-    while n < order.shape[0] and renew(net, order[n], messages, damping, into, work, out):
-        n += 1
-    return n == order.shape[0]
-
-
-@njit(**OPTIONS)
-def residual(net, f, messages, fresh):
-    """Largest difference of a relative weight between old and fresh messages of factor f."""
-    worst = 0.0
-    for i in range(net.offset[net.scope[f]], net.offset[net.scope[f + 1]]):
-        worst = max(worst, abs(math.exp(fresh[i]) - math.exp(messages[i])))
-    return worst
+    behind, worst = np.zeros(net.start[net.start.shape[0] - 1]), 0.0
+    for v in range(net.start.shape[0] - 1):
+        look_ahead(net, v, edge, messages, into)
+    for n in range(order.shape[0]):
+        f = order[n]
+        for e in range(net.scope[f], net.scope[f + 1]):
+            first, last = net.offset[e], net.offset[e + 1]
+            move = net.start[net.node[e]] - first
+            for i in range(first, last):
+                into[i] += behind[i + move]
+            code = shift(into, first, last, net.lost)
+            if code != FINE:
+                return code, worst
+        for e in range(net.scope[f], net.scope[f + 1]):
+            code, change = renew(net, f, e, messages, damping, maximize, into, work, out)
+            if code != FINE:
+                return code, worst
+            worst = max(worst, change)
+            move = net.start[net.node[e]] - net.offset[e]
+            for i in range(net.offset[e], net.offset[e + 1]):
+                behind[i + move] += messages[i]
+    return FINE, worst
 
 
 @njit(**OPTIONS)
@@ -152,19 +213,39 @@ def rank(tree, f, value):
 
 
 @njit(**OPTIONS)
-def rank_all(net, messages, fresh, tree):
-    """Set every leaf to how much the messages of its factor would change."""
-    for f in range(net.scope.shape[0] - 1):
-        rank(tree, f, residual(net, f, messages, fresh))
+def foresee(net, f, messages, damping, maximize, into, work, fresh, tree):
+    """fresh: the messages that factor f would send; ranks it by their largest change. FINE, NOTHING or LOST."""
+    worst = 0.0
+    for e in range(net.scope[f], net.scope[f + 1]):
+        code, change = renew(net, f, e, messages, damping, maximize, into, work, fresh)
+        if code != FINE:
+            return code
+        worst = max(worst, change)
+    rank(tree, f, worst)
+    return FINE
 
 
 @njit(**OPTIONS)
-def sweep_by_residual(net, messages, damping, into, work, fresh, tree):
-    """As many factors as there are, each time the one whose messages would change most; False after a contradiction."""
+def foresee_all(net, messages, damping, maximize, into, work, fresh, tree):
+    """`foresee` all factors."""
+    code = gather_all(net, messages, into, work)
+    f = 0
+    while code == FINE and f < net.scope.shape[0] - 1:
+        code = foresee(net, f, messages, damping, maximize, into, work, fresh, tree)
+        f += 1
+    return code
+
+
+@njit(**OPTIONS)
+def sweep_by_residual(net, messages, damping, maximize, into, work, fresh, tree):
+    """As many factors as there are, each time the one whose messages would change most; FINE, NOTHING or LOST.
+
+    `into` and `fresh` are those of the messages, before and after.
+    """
     leaves = tree.shape[0] // 2
     for _ in range(net.scope.shape[0] - 1):
         if tree[1] <= 0.0:
-            return True
+            return FINE
         at = 1
         while at < leaves:
             at = 2 * at if tree[2 * at] == tree[1] else 2 * at + 1
@@ -173,109 +254,15 @@ def sweep_by_residual(net, messages, damping, into, work, fresh, tree):
             messages[i] = fresh[i]
         rank(tree, f, 0.0)
         for e in range(net.scope[f], net.scope[f + 1]):
+            code = gather(net, net.node[e], messages, into, work)
+            if code != FINE:
+                return code
+        for e in range(net.scope[f], net.scope[f + 1]):
             v = net.node[e]
             for k in range(net.incident[v], net.incident[v + 1]):
                 other = net.factor[net.edge[k]]
                 if other != f or damping > 0.0:  # a damped factor has more to say
-                    if not renew(net, other, messages, damping, into, work, fresh):
-                        return False
-                    rank(tree, other, residual(net, other, messages, fresh))
-    return True
-
-
-@njit(**OPTIONS)
-def node_beliefs(net, messages, beliefs, work):
-    """beliefs: probabilities of every node's states; their largest change, and log of the sums of the products.
-
-    The change is -1 after a contradiction.
-    """
-    change, total = 0.0, 0.0
-    for v in range(net.start.shape[0] - 1):
-        low, size = net.start[v], net.start[v + 1] - net.start[v]
-        for x in range(size):
-            work[x] = 0.0
-        for k in range(net.incident[v], net.incident[v + 1]):
-            move = net.offset[net.edge[k]]
-            for x in range(size):
-                work[x] += messages[move + x]
-        top = -np.inf
-        for x in range(size):
-            top = max(top, work[x])
-        if top == -np.inf:
-            return -1.0, -np.inf
-        weight = 0.0
-        for x in range(size):
-            work[x] = math.exp(work[x] - top)
-            weight += work[x]
-        for x in range(size):
-            p = work[x] / weight
-            change = max(change, abs(p - beliefs[low + x]))
-            beliefs[low + x] = p
-        total += top + math.log(weight)
-    return change, total
-
-
-@njit(**OPTIONS)
-def factor_belief(net, f, into, out):
-    """out: probabilities of the configurations of factor f; log of the sum of their weights."""
-    degree, begin, end, place = net.scope[f + 1] - net.scope[f], net.entry[f], net.entry[f + 1], net.place[f]
-    top = -np.inf
-    for n in range(begin, end):
-        total = net.log_weight[n]
-        for j in range(degree):
-            total += into[net.position[place + j]]
-        place += degree
-        out[n] = total
-        top = max(top, total)
-    if top == -np.inf:
-        return -np.inf
-    weight = 0.0
-    for n in range(begin, end):
-        out[n] = math.exp(out[n] - top)
-        weight += out[n]
-    for n in range(begin, end):
-        out[n] /= weight
-    return top + math.log(weight)
-
-
-@njit(**OPTIONS)
-def bethe(net, messages, of_nodes, into, joint):
-    """Bethe's log Z of messages, sum_f log Z_f + sum_v log Z_v - sum_e log Z_e; joint: beliefs of the factors.
-
-    `of_nodes` is sum_v log Z_v, as `node_beliefs` returns it.
-    """
-    total = of_nodes
-    for f in range(net.scope.shape[0] - 1):
-        for e in range(net.scope[f], net.scope[f + 1]):
-            if not gather(net, e, messages, into):
-                return -np.inf
-            top, weight = -np.inf, 0.0
-            for i in range(net.offset[e], net.offset[e + 1]):
-                top = max(top, into[i] + messages[i])
-            if top == -np.inf:
-                return -np.inf
-            for i in range(net.offset[e], net.offset[e + 1]):
-                weight += math.exp(into[i] + messages[i] - top)
-            total -= top + math.log(weight)
-        total += factor_belief(net, f, into, joint)
-        if total == -np.inf:
-            return total
-    return total
-
-
-@njit(**OPTIONS)
-def disagreement(net, beliefs, joint):
-    """Largest difference between a node's probabilities and those that its factors' beliefs give it."""
-    worst = 0.0
-    marginal = np.zeros(net.offset[net.offset.shape[0] - 1])
-    for f in range(net.scope.shape[0] - 1):
-        degree, place = net.scope[f + 1] - net.scope[f], net.place[f]
-        for n in range(net.entry[f], net.entry[f + 1]):
-            for j in range(degree):
-                marginal[net.position[place + j]] += joint[n]
-            place += degree
-    for e in range(net.node.shape[0]):
-        move = net.start[net.node[e]] - net.offset[e]
-        for i in range(net.offset[e], net.offset[e + 1]):
-            worst = max(worst, abs(marginal[i] - beliefs[i + move]))
-    return worst
+                    code = foresee(net, other, messages, damping, maximize, into, work, fresh, tree)
+                    if code != FINE:
+                        return code
+    return FINE

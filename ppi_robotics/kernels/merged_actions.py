@@ -26,6 +26,7 @@ from ppi_robotics.kernels.tiles import matrix, vector
 
 SMALL = 1e-150  # sums of probabilities below it are formed in the log domain
 CLOSE = math.exp(-NARROW)
+NOTHING, GROWN = -1.0, -2.0  # in place of a change: zeros alone, which is proof; numbers that have grown without bound
 
 
 @njit(**LANES)
@@ -55,17 +56,40 @@ def by_shift(shifts, Q):
 
 
 @njit(**LANES)
-def mix(log_bp, powers, reference, log_Q):
-    """log_Q = log of bp^a reference^b Q^c, and -inf where it was; returns its largest."""
+def mix(log_bp, powers, reference, log_Q, moved):
+    """log_Q = log of bp^a reference^b Q^c, and -inf where it was; moved: what was added.
+
+    Returns its largest, its smallest, and how many became zeros.
+    """
     use_widest_vectors()
     own, fixed, kept = powers
-    top = -np.inf
+    top, least, other = -np.inf, np.inf, 0.0
     for a in range(log_Q.shape[0]):
-        alive = log_bp[a] > -np.inf and reference[a] > -np.inf and log_Q[a] > -np.inf
-        value = own * log_bp[a] + fixed * reference[a] + kept * log_Q[a] if alive else -np.inf
+        old = log_Q[a]
+        alive = log_bp[a] > -np.inf and reference[a] > -np.inf and old > -np.inf
+        value = own * log_bp[a] + fixed * reference[a] + kept * old if alive else -np.inf
         log_Q[a] = value
+        moved[a] = value - old if alive else 0.0
         top = value if value > top else top
-    return top
+        least = value if alive and value < least else least
+        other += 1.0 if old > value and not alive else 0.0
+    return top, least, other
+
+
+@njit(**LANES)
+def adopt(log_bp, log_Q, moved):
+    """log_Q = log_bp, as `mix`; counts also what is a zero no longer."""
+    use_widest_vectors()
+    top, least, other = -np.inf, np.inf, 0.0
+    for a in range(log_Q.shape[0]):
+        old, value = log_Q[a], log_bp[a]
+        was, alive = old > -np.inf, value > -np.inf
+        log_Q[a] = value
+        moved[a] = value - old if was and alive else 0.0
+        top = value if value > top else top
+        least = value if alive and value < least else least
+        other += 1.0 if was != alive else 0.0
+    return top, least, other
 
 
 @njit(**LANES)
@@ -80,18 +104,28 @@ def exponentials(logs, top, out):
 
 
 @njit(**LANES)
-def replace(total, top, log_bp, numbers, log_Q, Q):
-    """Normalize Q and log_Q; returns the largest change and sum_a Q(a) log(bp(a) / Q(a))."""
+def replace(total, top, log_bp, numbers, log_Q, Q, moved, pace, rare):
+    """Normalize Q and log_Q; returns the largest changes of Q and log_Q, and sum_a Q(a) log(bp(a) / Q(a)).
+
+    Where Q is `rare` or more rare, and falls, the change of log_Q is that of its pace, in which it has fallen before:
+    at a steady one it goes to 0.
+    """
     use_widest_vectors()
-    factor, shift, change, part = 1.0 / total, top + math.log(total), 0.0, 0.0
+    factor, shift, change, worst, part = 1.0 / total, top + math.log(total), 0.0, 0.0, 0.0
     for a in range(Q.shape[0]):
         value = numbers[a] * factor
-        moved = abs(value - Q[a])
-        change = moved if moved > change else change
+        step = abs(value - Q[a])
+        change = step if step > change else change
         Q[a] = value
+        alive = log_Q[a] > -np.inf
         log_Q[a] -= shift
+        rate = moved[a] - shift if alive else 0.0
+        off = rate - pace[a] if value <= rare and rate < 0.0 else rate
+        off = off if off > 0.0 else -off
+        worst = off if off > worst else worst
+        pace[a] = rate
         part += value * (log_bp[a] - log_Q[a]) if value > 0.0 else 0.0
-    return change, part
+    return change, worst, part
 
 
 @njit(**OPTIONS)
@@ -149,52 +183,56 @@ def tell_in_logs(shifts, log_M, log_Q, N, offset):
 
 
 @njit(**OPTIONS)
-def merged(shifts, log_prior, powers, actions, heard, N, offsets_N, scratch):
+def merged(shifts, log_prior, powers, limits, actions, heard, N, offsets_N, scratch):
     """Update the actions' probabilities Q of a stage and what they tell the chains, N (3, lanes).
 
         Q  ~  (prior prod_i M_i)^a reference^b Q^c,    N_i(s) = sum_{a: shift s} Q(a) / M_i(s),
 
-    powers a, b, c. What was 0 stays 0, unless a = 1.
+    powers a, b, c. What was 0 stays 0, unless a = 1. Limits: what is rare, and the logarithm below which, relative to
+    the largest, numbers are GROWN.
 
-    Returns the largest change of Q, which is nan after a contradiction, and the stage's part of log Z.
+    Returns the change without damping, of Q or of log Q squared, or NOTHING or GROWN, and the stage's part of log Z.
     """
     stay_apart()
-    (reference, log_Q, Q), (log_bp, numbers, shares) = actions, scratch
+    (reference, log_Q, Q, pace), (log_bp, numbers, moved, shares) = actions, scratch
     gather(shifts, log_prior, heard[2], log_bp)
     if powers[0] == 1.0:
-        log_Q[:] = log_bp
-        reference = log_bp
-    top = mix(log_bp, powers, reference, log_Q)
+        top, least, other = adopt(log_bp, log_Q, moved)
+    else:
+        top, least, other = mix(log_bp, powers, reference, log_Q, moved)
     if top == -np.inf:
-        return np.nan, -np.inf
+        return NOTHING, -np.inf
+    if not least - top > limits[1]:
+        return GROWN, -np.inf
     total = exponentials(log_Q, top, numbers)
-    change, part = replace(total, top, log_bp, numbers, log_Q, Q)
+    change, worst, part = replace(total, top, log_bp, numbers, log_Q, Q, moved, pace, limits[0])
     tell(shifts, heard, shares, log_Q, Q, N, offsets_N)
-    return change, part
+    undamped = 1.0 / (1.0 - powers[2])
+    return np.inf if other > 0.0 else max(undamped * change, (undamped * worst) ** 2), part
 
 
 @njit(**OPTIONS)
-def sweep_merged(shifts, log_prior, powers, reference, chains, beliefs, scratch, most, tolerance, trace):
-    """Forward and backward sweeps, at most some, until Q changes less than the tolerance.
+def sweep_merged(shifts, log_prior, powers, lost, reference, chains, beliefs, scratch, most, tolerance, trace):
+    """Forward and backward sweeps, at most some, until changes, that of log Z included, are less than the tolerance.
 
     Chains: F and B of all stages, N, and the weights, each with its offsets. Beliefs: log_Q and Q, as the reference
-    (T, A). Returns the number of sweeps and the last change; the trace gets the free energies.
+    (T, A), and the pace of log_Q at every visit (2 T - 1, A). Returns the number of sweeps and the last change, or
+    NOTHING or GROWN; the trace gets the free energies.
     """
-    (forth, back, told, weights), (log_Q, Q), (heard, own) = chains, beliefs, scratch
+    (forth, back, told, weights), (log_Q, Q, pace), (heard, own) = chains, beliefs, scratch
     (F, offsets_F), (B, offsets_B), (N, offsets_N) = forth, back, told
-    (_, n, W), (T, _, lanes), A, change = F.shape, N.shape, Q.shape[1], np.inf
+    (_, n, W), (T, _, lanes), A, change, limits = F.shape, N.shape, Q.shape[1], np.inf, (tolerance, lost)
     for number in range(most):
         change, log_Z = 0.0, 0.0
         for visit in range(2 * T - 1):
             t = visit if visit < T else 2 * T - 2 - visit
             before, after = matrix(F, t, n, W), matrix(B, t + 1, n, W)
             listen(before, vector(offsets_F, t, n), after, vector(offsets_B, t + 1, n), heard[0], heard[1], heard[2])
-            actions = vector(reference, t, A), vector(log_Q, t, A), vector(Q, t, A)
-            moved, part = merged(
-                shifts, log_prior, powers, actions, heard, matrix(N, t, 3, lanes), vector(offsets_N, t, lanes), own
-            )
-            if math.isnan(moved):
-                return number + 1, np.nan
+            actions = vector(reference, t, A), vector(log_Q, t, A), vector(Q, t, A), vector(pace, visit, A)
+            room = matrix(N, t, 3, lanes), vector(offsets_N, t, lanes)
+            moved, part = merged(shifts, log_prior, powers, limits, actions, heard, room[0], room[1], own)
+            if moved < 0.0:
+                return number + 1, moved
             change = max(change, moved)
             if visit < T - 1:
                 pass_on(t, -1, forth, told, weights)
@@ -203,6 +241,8 @@ def sweep_merged(shifts, log_prior, powers, reference, chains, beliefs, scratch,
                 if t > 0:
                     pass_on(t, 1, back, told, weights)
         trace[number] = -log_Z
+        if number > 0:
+            change = max(change, ((trace[number] - trace[number - 1]) / (1.0 - powers[2])) ** 2)
         if change < tolerance:
             return number + 1, change
     return most, change

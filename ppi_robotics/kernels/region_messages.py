@@ -12,33 +12,41 @@ import math
 import numpy as np
 from numba import njit
 
-from ppi_robotics.kernels.graph_messages import OPTIONS, emit, factor_belief, shift
+from ppi_robotics.kernels.graph_beliefs import factor_belief
+from ppi_robotics.kernels.graph_messages import FINE, OPTIONS, distance, emit, shift
 
 
 @njit(**OPTIONS)
 def sweep_inner(net, counts, inner_counts, old, into, messages, logs, beliefs, work):
-    """Renew every inner region's messages and beliefs; the largest change of a belief, -1 after a contradiction.
+    """Renew every inner region's messages and beliefs; FINE, NOTHING or LOST, and the largest change.
 
-    `old` and `logs` are logarithms of the beliefs, those of the last outer loop and those that are renewed.
+    That is of a belief, or of the logarithm of a message, squared. `old` and `logs` are logarithms of the beliefs,
+    those of the last outer loop and those that are renewed.
     """
     worst = 0.0
     for v in range(net.start.shape[0] - 1):
         low, high = net.start[v], net.start[v + 1]
         around, first, last = net.incident[v + 1] - net.incident[v], net.incident[v], net.incident[v + 1]
         pull, scale = inner_counts[v] - counts[v], 1.0 / (around + inner_counts[v])
+        kept = work.shape[0] - high  # where old messages are kept in the room
         for i in range(low, high):
             logs[i] = 0.0 if pull == 0.0 else pull * old[i]
         for k in range(first, last):
             e = net.edge[k]
-            if not emit(net, net.factor[e], e, into, work, messages):
-                return -1.0
             move = net.offset[e] - low
             for i in range(low, high):
+                work[kept + i] = messages[i + move]
+            code = emit(net, net.factor[e], e, False, into, work, messages)
+            if code != FINE:
+                return code, worst
+            for i in range(low, high):
                 logs[i] += messages[i + move]
+                worst = max(worst, distance(messages[i + move], work[kept + i]) ** 2)
         for i in range(low, high):
             logs[i] *= scale
-        if not shift(logs, low, high):
-            return -1.0
+        code = shift(logs, low, high, net.lost)
+        if code != FINE:
+            return code, worst
         weight = 0.0
         for i in range(low, high):
             weight += math.exp(logs[i])
@@ -50,18 +58,31 @@ def sweep_inner(net, counts, inner_counts, old, into, messages, logs, beliefs, w
             move = net.offset[net.edge[k]] - low
             for i in range(low, high):
                 into[i + move] = logs[i] - messages[i + move] if logs[i] > -np.inf else -np.inf
-    return worst
+    return FINE, worst
 
 
 @njit(**OPTIONS)
 def inner_loop(net, counts, inner_counts, old, into, messages, logs, beliefs, work, sweeps, tolerance):
-    """Sweeps until beliefs change less than the tolerance; how many there were, and the last change, -1 as above."""
+    """Sweeps until messages change less than the tolerance; FINE, NOTHING or LOST, their number, the last change."""
     change = 0.0
     for n in range(sweeps):
-        change = sweep_inner(net, counts, inner_counts, old, into, messages, logs, beliefs, work)
-        if change <= tolerance:
-            return n + 1, change
-    return sweeps, change
+        code, change = sweep_inner(net, counts, inner_counts, old, into, messages, logs, beliefs, work)
+        if code != FINE or change <= tolerance:
+            return code, n + 1, change
+    return FINE, sweeps, change
+
+
+@njit(**OPTIONS)
+def outer_change(net, counts, inner_counts, old, logs, before, beliefs):
+    """Largest change of a belief, or of its logarithm squared, as they would be without the bound that damps them."""
+    worst = 0.0
+    for v in range(net.start.shape[0] - 1):
+        around = net.incident[v + 1] - net.incident[v]
+        free, held = around + counts[v], around + inner_counts[v]
+        share = held / free if free > 0.0 else held
+        for i in range(net.start[v], net.start[v + 1]):
+            worst = max(worst, share * abs(beliefs[i] - before[i]), (share * distance(logs[i], old[i])) ** 2)
+    return worst
 
 
 @njit(**OPTIONS)
@@ -69,7 +90,7 @@ def free_energy(net, counts, into, beliefs, joint):
     """F = sum_a <log Q_a - log psi_a> + sum_b c_b <log Q_b>; joint: beliefs of the outer regions."""
     total = 0.0
     for f in range(net.scope.shape[0] - 1):
-        log_weight = factor_belief(net, f, into, joint)
+        log_weight = factor_belief(net, f, False, into, joint)
         if log_weight == -np.inf:
             return np.inf
         total -= log_weight
