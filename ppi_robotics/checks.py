@@ -5,6 +5,7 @@ message, and what is expected of it.
 """
 
 import math
+import pathlib
 import reprlib
 
 import numpy as np
@@ -13,6 +14,7 @@ from ppi_robotics.errors import ProblemError, one_line
 
 MOST_COUNT = 2**63 - 1  # what a 64-bit integer of compiled code holds
 MOST_SEED = 2**64 - 1
+LARGEST_STATE = 1e100
 ROUNDING = 1e-9  # of correlations
 
 FEW = 4  # entries of an array that a message shows
@@ -48,6 +50,15 @@ def as_finite(value, name, shape=None):
     """
     array = as_floats(value, name, shape)
     _refuse(~np.isfinite(array), array, name, "give finite numbers", "a non-finite entry")
+    return array
+
+
+def as_state(value, name, size):
+    """The same for a state (size,), in the range where its squares and costs can be computed."""
+    array = as_finite(value, name, (size,))
+    _refuse(
+        np.abs(array) > LARGEST_STATE, array, name, f"a state out of range; expected entries within ±{LARGEST_STATE:g}"
+    )
     return array
 
 
@@ -231,6 +242,30 @@ def check_seed(value, name="seed"):
 def check_threads(value):
     """The number of threads as an int, or None for all processors."""
     return None if value is None else check_count(value, "threads", 1)
+
+
+def check_room(samples, size):
+    """Raise `ProblemError` unless memory holds so many samples of this size in bytes each."""
+    room = available_memory()
+    if samples * size > room:
+        raise ProblemError(
+            f"samples is {shown(samples)}, which takes {in_bytes(samples * size)} of memory, and {in_bytes(room)} is "
+            f"available; give at most {max(int(0.9 * room / size), 1)}, in parts by `first`"
+        )
+
+
+def in_bytes(count):
+    """A size in words."""
+    return f"{count / 1e9:.3g} GB" if count >= 1e8 else f"{count / 1e6:.2g} MB"
+
+
+def available_memory():
+    """Bytes that may be asked for: what the system says is available, or what it can address."""
+    try:
+        lines = dict(line.split(":") for line in pathlib.Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
+        return 1024 * int(lines["MemAvailable"].split()[0])
+    except (OSError, ValueError, KeyError):  # another system
+        return 2**46
 
 
 def check_counts(values, name, least, most=None, size=None):

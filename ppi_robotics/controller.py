@@ -11,7 +11,7 @@ import types
 import mujoco
 import numpy as np
 
-from ppi_robotics.checks import as_finite
+from ppi_robotics.checks import LARGEST_STATE, as_finite, check_flag, check_number, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.policy import LinearGaussianPolicy
 
@@ -40,20 +40,20 @@ class Controller:
 
     def __init__(self, policy, plant, interpolate=True):
         if not all(hasattr(plant, name) for name in ("model", "read", "difference", "control_limits")):
-            raise ProblemError(f"plant is {plant!r}; expected a MujocoPlant")
+            raise ProblemError(f"plant is {shown(plant)}; expected a MujocoPlant")
         if isinstance(policy, LinearGaussianPolicy):
             policy.check(types.SimpleNamespace(plant=plant, horizon=policy.horizon))  # any horizon will do
         elif not callable(getattr(policy, "command", None)):
             raise ProblemError(
-                f"policy is {policy!r}; expected a LinearGaussianPolicy such as solution.policy, or an object with "
-                "command(x)"
+                f"policy is {shown(policy)}; expected a LinearGaussianPolicy such as solution.policy, or an object "
+                "with command(x)"
             )
-        self.policy, self.plant, self.interpolate = policy, plant, bool(interpolate)
+        self.policy, self.plant, self.interpolate = policy, plant, check_flag(interpolate, "interpolate")
         self.reset()
 
     def reset(self, time=None):
         """Begin anew: stage 0 is at this simulation time [s], or the next call's. A planner is left as it is."""
-        self.start = None if time is None else float(as_finite(time, "time", ()))
+        self.start = None if time is None else check_number(time, "time")
         self._stage, self._command = None, None
 
     def __call__(self, data):
@@ -84,9 +84,9 @@ class Controller:
                 f"{(model.nq, model.nv, model.na, model.nu)}; give data of the plant's model"
             )
         x = self.plant.read(data)
-        if not np.isfinite(x).all():
+        if not (np.abs(x) <= LARGEST_STATE).all():
             raise ProblemError(
-                f"the simulation's state is not finite at {data.time:g} s; it has diverged, start it anew"
+                f"the simulation's state is not finite or out of range at {data.time:g} s; it diverged, start it anew"
             )
         return x
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from ppi_robotics.beliefs import initial_value
+from ppi_robotics.checks import shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.messages import Breakdown, LocalModel, backward
@@ -35,7 +36,7 @@ def critical_theta(solution):
     elif isinstance(solution, Solution) and solution.model is not None:
         model, spread = solution.model, solution.initial.cov
     else:
-        raise ProblemError(f"solution is {solution!r}; expected a Solution with feedback, or a LocalModel")
+        raise ProblemError(f"solution is {shown(solution)}; expected a Solution with feedback, or a LocalModel")
     start = Gaussian(np.zeros(len(spread)), spread)
     if not _finite(model, start, 0.0):
         raise ProblemError("the risk-neutral sweep along this path fails already; solve it with ILQG first")

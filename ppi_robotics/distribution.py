@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from ppi_robotics import intervals
-from ppi_robotics.checks import as_finite, check_choice, check_count, check_number
+from ppi_robotics.checks import as_finite, as_floats, check_choice, check_count, check_number, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.policy import LinearGaussianPolicy
@@ -62,10 +62,7 @@ class Evaluation:
     policy: LinearGaussianPolicy | None = field(default=None, repr=False)
 
     def __post_init__(self):
-        try:
-            cost = np.array(self.cost, dtype=float)
-        except (TypeError, ValueError) as error:
-            raise ProblemError("cost holds something else than numbers; expected a vector of costs") from error
+        cost = np.array(as_floats(self.cost, "cost"))
         if cost.ndim != 1 or len(cost) < 2:
             raise ProblemError(f"cost has shape {cost.shape}; expected a vector of at least 2 costs")
         cost[~np.isfinite(cost)] = np.inf
@@ -163,7 +160,7 @@ class Evaluation:
         Its ends are order statistics, by ranks of the binomial distribution of how many samples lie below the quantile;
         they are infinite where the samples are too few for a bound.
         """
-        q, level = _number(q, "q", 0.0, 1.0), _number(level, "level", 0.0, 1.0)
+        q, level = (check_number(v, name, above=0.0, below=1.0) for v, name in ((q, "q"), (level, "level")))
         tail = (1.0 - level) / 2
         low = _binomial_quantile(tail, self.samples, q)
         high = _binomial_quantile(1.0 - tail, self.samples, q) + 1
@@ -182,7 +179,7 @@ class Evaluation:
         return self._tail(level)[1]
 
     def _tail(self, level):
-        level = 0.0 if level == 0 else _number(level, "level", 0.0, 1.0)
+        level = check_number(level, "level", least=0, below=1)
         if self.diverged:
             return math.inf, math.inf, None
         n = self.samples
@@ -200,7 +197,7 @@ class Evaluation:
         return self._entropic(eta)[1]
 
     def _entropic(self, eta):
-        eta = float(as_finite(eta, "eta", ()))
+        eta = check_number(eta, "eta")
         if eta == 0.0:
             return self.mean, self.standard_error
         if self.diverged and (eta < 0.0 or self.diverged == self.samples):
@@ -321,7 +318,10 @@ class Evaluation:
 
 def as_booleans(success, samples):
     """The successes, checked to be a boolean for each sample."""
-    success = np.asarray(success)
+    try:
+        success = np.asarray(success)
+    except Exception as error:  # noqa: BLE001  (a foreign __array__ may raise anything)
+        raise ProblemError(f"success is {shown(success)}; expected ({samples},) booleans") from error
     if success.shape != (samples,) or success.dtype != bool:
         raise ProblemError(
             f"success has shape {success.shape} and type {success.dtype}; "
@@ -333,14 +333,6 @@ def as_booleans(success, samples):
 def _known(found):
     """The interval, None in place of the reason why there is none."""
     return None if isinstance(found, str) else found
-
-
-def _number(value, name, low, high):
-    """The number, which must lie between low and high, ends excluded."""
-    number = float(as_finite(value, name, ()))
-    if not low < number < high:
-        raise ProblemError(f"{name} is {number:g}; expected a number above {low:g} and below {high:g}")
-    return number
 
 
 def _binomial_quantile(p, n, q):

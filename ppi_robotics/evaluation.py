@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppi_robotics import intervals
-from ppi_robotics.checks import check_count
+from ppi_robotics.checks import check_count, check_function, check_instance, check_room, check_threads, shown
 from ppi_robotics.distribution import INTERVALS, Evaluation, as_booleans, notes
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.interruption import Held
 from ppi_robotics.kernels.compiler import ROLLOUT_LANES
 from ppi_robotics.policy import LinearGaussianPolicy
-from ppi_robotics.problem import Problem
+from ppi_robotics.problem import check_problem
 from ppi_robotics.rollouts import closed_loop, in_threads
 from ppi_robotics.texts import as_table, share, with_interval
 
@@ -65,7 +65,7 @@ def compare(problem, policies, samples=1000, seed=0, stochastic=False, threads=N
         raise ProblemError(f"policies is {given}; expected a dict such as {{'iLQG': policy, 'PPI': policy}}")
     for name in policies:
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
-            raise ProblemError(f"a policy is named {name!r}; expected a printable name that is not empty")
+            raise ProblemError(f"a policy is named {shown(name)}; expected a printable name that is not empty")
     evaluations = _evaluate(problem, policies, samples, seed, stochastic, threads, progress, first)
     reference = next(iter(evaluations))
     differences = {
@@ -184,20 +184,16 @@ def _evaluate(problem, policies, samples, seed, stochastic, threads, progress, f
 
 
 def _check_arguments(problem, policies, samples, threads, progress, first):
-    if not isinstance(problem, Problem):
-        raise ProblemError(f"problem is a {type(problem).__name__}; expected a Problem")
+    check_problem(problem)
     for name, policy in policies.items():
-        if not isinstance(policy, LinearGaussianPolicy):
-            which = f"policy '{name}'" if name else "policy"
-            raise ProblemError(
-                f"{which} is a {type(policy).__name__}; expected a LinearGaussianPolicy such as solution.policy"
-            )
+        check_instance(
+            policy, f"policy '{name}'" if name else "policy", LinearGaussianPolicy, "such as solution.policy"
+        )
     check_count(samples, "samples", 2)
     check_count(first, "first", 0, 2**62)  # sample indices are 64-bit integers
-    if threads is not None:
-        check_count(threads, "threads", 1)
-    if progress is not None and not callable(progress):
-        raise ProblemError(f"progress is a {type(progress).__name__}; expected a function of (samples done, samples)")
+    check_threads(threads)
+    check_function(progress, "progress", "samples done and samples")
+    check_room(samples, len(policies) * (8 + (problem.success is not None)))
 
 
 def _chunk(samples):
@@ -208,12 +204,8 @@ def _chunk(samples):
 
 def _room(problem, policies, samples):
     """Arrays for the costs and, with a criterion, the successes of all samples."""
-    try:
-        costs = np.empty((policies, samples))
-        return costs, None if problem.success is None else np.zeros((policies, samples), dtype=bool)
-    except (MemoryError, ValueError) as error:
-        size = f"{8e-9 * policies * samples:.0f} GB"
-        raise ProblemError(f"samples is {samples}, whose costs take {size}; give fewer, in parts by `first`") from error
+    costs = np.empty((policies, samples))
+    return costs, None if problem.success is None else np.zeros((policies, samples), dtype=bool)
 
 
 def _succeeded(criterion, cost, final):

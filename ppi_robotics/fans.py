@@ -4,11 +4,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ppi_robotics.checks import check_count, check_seed
+from ppi_robotics.checks import check_count, check_instance, check_seed, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
+from ppi_robotics.problem import check_problem
 from ppi_robotics.sampling.steps import applied
 from ppi_robotics.sampling.trials import run_trials
+from ppi_robotics.solution import Solution
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +43,11 @@ def fan(problem, solution, samples=256, seed=0):
     """
     check_count(samples, "samples", 2)
     check_seed(seed)
+    check_problem(problem)
+    check_instance(solution, "solution", Solution)
     method, kept = solution.method, solution.samples
     if not hasattr(method, "first_proposal") or solution.proposal is None:
-        raise ProblemError(f"the solution's method is {method!r}, which does not sample; choose MPPI, CEM or the like")
+        raise ProblemError(f"the solution's method is {shown(method)}, which does not sample; choose MPPI or CEM")
     if kept is not None:
         return Fan(kept.x, kept.u, kept.cost, kept.weights)
     proposal = replace(solution.proposal, x_ref=solution.x, u_ref=solution.u)

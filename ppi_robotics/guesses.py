@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ppi_robotics.checks import as_finite
+from ppi_robotics.checks import as_finite, check_instance
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.interruption import check
 from ppi_robotics.policy import LinearGaussianPolicy
@@ -86,8 +86,7 @@ def warm_guess(problem, policy, trajectory):
         raise ProblemError("policy and trajectory are both given; give one warm start")
     plant, T = problem.plant, problem.horizon
     if policy is not None:
-        if not isinstance(policy, LinearGaussianPolicy):
-            raise ProblemError(f"policy is {policy!r}; expected a LinearGaussianPolicy")
+        check_instance(policy, "policy", LinearGaussianPolicy)
         policy.check(problem)
         x, u, cost = nominal_rollout(problem, policy)
         if not math.isfinite(cost):

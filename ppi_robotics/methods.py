@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppi_robotics.checks import check_choice, check_number
+from ppi_robotics.checks import check_choice, check_flag, check_number, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.plans import BASELINES, Plan, check_common, is_limited, soft_plan
 from ppi_robotics.sigma_points import SigmaPoints
@@ -59,9 +59,8 @@ class ILQG:
     def __post_init__(self):
         check_choice(self.hessian, "hessian", ("auto", "gauss_newton", "exact"))
         check_choice(self.limits, "limits", ("auto", "interior_point", "box"))
-        check_number(self.damping, "damping")
-        if self.damping < 0:
-            raise ProblemError(f"damping is {self.damping!r}; expected a number, 0 or more")
+        object.__setattr__(self, "damping", check_number(self.damping, "damping", least=0))
+        check_flag(self.fresh_gains, "fresh_gains")
         check_common(self)
 
     lambda_policy = math.inf
@@ -104,7 +103,7 @@ class LEQG:
     name = "leqg"
 
     def __post_init__(self):
-        check_number(self.theta, "theta")
+        object.__setattr__(self, "theta", check_number(self.theta, "theta"))
         check_common(self)
 
     lambda_policy = math.inf
@@ -163,11 +162,13 @@ class PPI:
     name = "ppi"
 
     def __post_init__(self):
-        check_number(self.eta, "eta")
+        object.__setattr__(self, "eta", check_number(self.eta, "eta"))
         check_choice(self.baseline, "baseline", BASELINES)
         check_choice(self.about, "about", ("belief", "rollout"))
-        if self.expansion != "taylor" and not isinstance(self.expansion, SigmaPoints):
-            raise ProblemError(f"expansion is {self.expansion!r}; choose 'taylor' or SigmaPoints('cubature')")
+        if not isinstance(self.expansion, SigmaPoints) and not (
+            isinstance(self.expansion, str) and self.expansion == "taylor"
+        ):
+            raise ProblemError(f"expansion is {shown(self.expansion)}; choose 'taylor' or SigmaPoints('cubature')")
         if self.baseline != "flat" and (self.expansion, self.about) != ("taylor", "belief"):
             raise ProblemError(f"baseline '{self.baseline}' has an expansion of its own; leave expansion and about out")
         if self.baseline != "flat" and self.eta == 0:

@@ -18,7 +18,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ppi_robotics.checks import as_finite, check_count, check_number, check_seed
+from ppi_robotics.checks import as_state, check_count, check_flag, check_instance, check_number, check_seed
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.interruption import Held
@@ -74,12 +74,9 @@ class RecedingHorizon:
         check_count(replan_every, "replan_every", 1, problem.horizon)
         check_seed(seed)
         if budget_ms is not None:
-            check_number(budget_ms, "budget_ms")
-            if budget_ms <= 0:
-                raise ProblemError(f"budget_ms is {budget_ms!r}; expected a positive number of milliseconds, or None")
+            check_number(budget_ms, "budget_ms", above=0)
         if policy is not None:
-            if not isinstance(policy, LinearGaussianPolicy):
-                raise ProblemError(f"policy is {policy!r}; expected a LinearGaussianPolicy, or None to start cold")
+            check_instance(policy, "policy", LinearGaussianPolicy, "or None to start cold")
             policy.check(problem)
         self._problem, self._method, self._every, self._seed = problem, method, replan_every, seed
         self._first, self._start = first, policy
@@ -89,7 +86,7 @@ class RecedingHorizon:
         self._later = method if given == warm else replace(method, **warm)
         self._budget = math.inf if budget_ms is None else 1e-3 * float(budget_ms)
         self._deadline = min(replan_every * problem.plant.dt, self._budget)
-        self._threaded, self._thread, self._closed = bool(threaded), None, False
+        self._threaded, self._thread, self._closed = check_flag(threaded, "threaded"), None, False
         self._changed, self._episode = threading.Condition(), 0  # the condition's lock guards all that follows
         self._forget()
 
@@ -217,7 +214,7 @@ class RecedingHorizon:
     def _checked(self, x):
         if self._closed:
             raise ProblemError("this RecedingHorizon is closed; make another one")
-        return frozen(as_finite(x, "x", (self._problem.plant.nx,)))
+        return frozen(as_state(x, "x", self._problem.plant.nx))
 
     def _request(self, x):
         """The replan that is due at this stage, or None."""

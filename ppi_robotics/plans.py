@@ -51,6 +51,6 @@ def is_limited(plant):
 
 
 def check_common(method):
-    """Check the arguments that all methods share."""
-    check_count(method.max_iterations, "max_iterations", 1)
-    check_number(method.tolerance, "tolerance", above=0)
+    """Check the arguments that all methods share, and keep them as plain numbers."""
+    object.__setattr__(method, "max_iterations", check_count(method.max_iterations, "max_iterations", 1))
+    object.__setattr__(method, "tolerance", check_number(method.tolerance, "tolerance", above=0))

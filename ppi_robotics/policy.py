@@ -9,7 +9,18 @@ from types import SimpleNamespace
 import numpy as np
 
 from ppi_robotics import policy_file
-from ppi_robotics.checks import as_finite, check_covariances, check_names, check_quaternions, check_text
+from ppi_robotics.checks import (
+    as_finite,
+    as_floats,
+    check_count,
+    check_covariances,
+    check_instance,
+    check_names,
+    check_number,
+    check_quaternions,
+    check_text,
+    shown,
+)
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.files import check_path, named
 from ppi_robotics.gaussian import frozen
@@ -53,7 +64,7 @@ class LinearGaussianPolicy:
         ndx = tangent_size(nx, quaternions)
         K = as_finite(self.K, "K", (len(x_ref), nu, ndx))
         cov = as_finite(self.cov, "cov", (len(x_ref), nu, nu))
-        dt = as_finite(self.dt, "dt", ())
+        dt = check_number(self.dt, "dt")
         if len(x_ref) == 0 or dt <= 0:
             raise ProblemError(
                 f"a policy with {len(x_ref)} stages of {dt:g} s; expected at least one of positive length"
@@ -77,11 +88,15 @@ class LinearGaussianPolicy:
 
     def mean(self, t, x):
         """Mean control (..., nu) at stage t in states x (..., nx)."""
+        t, x = check_count(t, "t", 0, self.horizon - 1), as_floats(x, "x")
+        if x.shape[-1:] != self.x_ref.shape[1:]:
+            raise ProblemError(f"x has shape {x.shape}; expected (..., {self.x_ref.shape[1]})")
         return self.u_ref[t] + difference(x, self.x_ref[t], self.quaternions) @ self.K[t].T
 
     def sample(self, t, x, rng):
         """Control (..., nu) drawn at stage t in states x (..., nx) with a numpy Generator."""
         mean = self.mean(t, x)
+        check_instance(rng, "rng", np.random.Generator, "such as numpy.random.default_rng(0)")
         eigenvalues, vectors = np.linalg.eigh(self.cov[t])
         factor = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))
         return mean + rng.standard_normal(mean.shape) @ factor.T
@@ -94,7 +109,7 @@ class LinearGaussianPolicy:
         Raises:
           ProblemError: if the time is no finite number.
         """
-        s = min(max(float(as_finite(time, "time", ())) / self.dt, 0.0), self.horizon - 1.0)
+        s = min(max(check_number(time, "time") / self.dt, 0.0), self.horizon - 1.0)
         t = min(int(s), max(self.horizon - 2, 0))
         after = min(t + 1, self.horizon - 1)
         weight = s - t
@@ -113,6 +128,8 @@ class LinearGaussianPolicy:
         Raises:
           ProblemError: if the sizes or the lengths of a stage differ.
         """
+        if not hasattr(plant, "control_names") or not hasattr(plant, "state_names"):
+            raise ProblemError(f"plant is {shown(plant)}; expected a plant such as CartPole()")
         moved = replace(
             self, plant=plant.name, state_names=tuple(plant.state_names), control_names=tuple(plant.control_names)
         )

@@ -10,12 +10,14 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from ppi_robotics.checks import as_finite, as_floats, check_count
+from ppi_robotics.checks import as_finite, as_floats, check_count, check_function, check_instance, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.manifold import unit
 from ppi_robotics.noise import Noise
 from ppi_robotics.scales import scales_of
+
+MOST_STAGES = 100_000_000
 
 
 @runtime_checkable
@@ -99,17 +101,13 @@ class Problem:
 
     def __post_init__(self):
         if isinstance(self.plant, type) or not isinstance(self.plant, Plant):
-            raise ProblemError(f"plant is {self.plant!r}; expected a plant such as CartPole() or a SymbolicPlant")
+            raise ProblemError(f"plant is {shown(self.plant)}; expected a plant such as CartPole() or a SymbolicPlant")
         if isinstance(self.cost, type) or not isinstance(self.cost, Cost):
-            raise ProblemError(f"cost is {self.cost!r}; expected Quadratic, LeastSquares or SymbolicCost")
-        horizon = self.horizon
-        if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
-            raise ProblemError(f"horizon is {horizon!r}; expected a whole number of stages, at least 1")
-        object.__setattr__(self, "horizon", int(horizon))
+            raise ProblemError(f"cost is {shown(self.cost)}; expected Quadratic, LeastSquares or SymbolicCost")
+        object.__setattr__(self, "horizon", check_count(self.horizon, "horizon", 1, MOST_STAGES))
         object.__setattr__(self, "initial", self._initial_belief())
         self._check_start()
-        if self.success is not None and not callable(self.success):
-            raise ProblemError(f"success is {self.success!r}; expected a function of final states (N, nx)")
+        check_function(self.success, "success", "final states (N, nx)")
         if self.success is None:
             object.__setattr__(self, "success", getattr(self.plant, "success", None))
         if hasattr(self.cost, "equip"):
@@ -132,8 +130,9 @@ class Problem:
           success: another criterion; None keeps it.
           later: by how many stages the horizon begins later.
         """
-        initial, first = replace(self.initial, mean=x), self.first_stage + later
-        other = replace(self, initial=initial, success=success or self.success, first_stage=first)
+        mean, success = as_finite(x, "x", (self.plant.nx,)), self.success if success is None else success
+        initial, first = replace(self.initial, mean=mean), self.first_stage + later
+        other = replace(self, initial=initial, success=success, first_stage=first)
         vars(other)["scales"] = self.scales
         return other
 
@@ -165,6 +164,11 @@ class Problem:
                 f"initial {self.plant.state_names[i]} is {self.initial.mean[i]:g}, outside its limits "
                 f"[{limits[i, 0]:g}, {limits[i, 1]:g}]; start inside or widen the limits"
             )
+
+
+def check_problem(problem):
+    """The problem, once it is one."""
+    return check_instance(problem, "problem", Problem, "such as Problem(plant, cost, initial, horizon)")
 
 
 def as_rows(plant, x, u):

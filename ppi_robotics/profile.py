@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ppi_robotics.checks import as_finite
+from ppi_robotics.checks import check_number, shown
 from ppi_robotics.distribution import INTERVALS, Evaluation, notes
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.evaluation import Difference, compare, difference_of
@@ -186,7 +186,7 @@ def _by_expansion(eta):
     if isinstance(eta, Mapping) and any(isinstance(value, Mapping) for value in eta.values()):
         for name in eta:
             if not isinstance(name, str) or not name.strip() or not name.isprintable():
-                raise ProblemError(f"an expansion is named {name!r}; expected a printable name that is not empty")
+                raise ProblemError(f"an expansion is named {shown(name)}; expected a printable name that is not empty")
         return list(eta.items())
     return [(None, {} if eta is None else eta)]
 
@@ -198,7 +198,7 @@ def _weighed(what, groups):
             raise ProblemError(f"{what} is a {type(solutions).__name__}; expected dict(zip(weights, sweep(...)))")
         for weight, solution in solutions.items():
             method = getattr(solution, "method", None)
-            yield name or expansion_name(method), float(as_finite(weight, what, ())) + 0.0, solution
+            yield name or expansion_name(method), check_number(weight, what) + 0.0, solution
 
 
 def _beside(point, first):

@@ -7,13 +7,13 @@ inference* (RSS 2012), Fig. 4: mean and variance of the cost grow with eta.
 """
 
 import math
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from ppi_robotics.checks import check_function, check_sequence, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.interruption import Held
 from ppi_robotics.methods import LEQG, PPI
-from ppi_robotics.problem import Problem
+from ppi_robotics.problem import check_problem
 from ppi_robotics.solution import Status
 from ppi_robotics.solver import solve
 
@@ -40,8 +40,8 @@ def sweep(problem, method, *, eta=None, theta=None, seed=0, starts=None, callbac
     Raises:
       ProblemError: if an argument cannot be used, or the method cannot solve the problem at one of the weights.
     """
-    if not isinstance(problem, Problem):
-        raise ProblemError(f"problem is {problem!r}; expected a Problem(plant, cost, initial, horizon)")
+    check_problem(problem)
+    check_function(callback, "callback", "an Iteration")
     return sweep_methods(problem, methods_at(method, eta, theta), seed, starts, lambda _: callback)
 
 
@@ -52,9 +52,8 @@ def methods_at(method, eta=None, theta=None):
         raise ProblemError(f"{given} given; give eta=[...] to sweep PPI, or theta=[...] to sweep LEQG")
     name, weights, owner = ("eta", eta, PPI) if theta is None else ("theta", theta, LEQG)
     if not isinstance(method, owner):
-        raise ProblemError(f"method is {method!r}, which has no {name} to sweep; give {owner.__name__}({name}=0)")
-    if isinstance(weights, str | Mapping) or not isinstance(weights, Iterable):
-        raise ProblemError(f"{name} is {weights!r}; expected a list of numbers such as [0, 0.1, 1]")
+        raise ProblemError(f"method is {shown(method)}, which has no {name} to sweep; give {owner.__name__}({name}=0)")
+    weights = check_sequence(weights, name, "numbers, such as [0, 0.1, 1]")
     methods = [replace(method, **{name: weight}) for weight in weights]
     if not methods:
         raise ProblemError(f"{name} holds no weight; expected a list of numbers such as [0, 0.1, 1]")

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppi_robotics.checks import check_count, check_seed
-from ppi_robotics.errors import ProblemError
+from ppi_robotics.checks import check_count, check_flag, check_instance, check_room, check_seed, check_threads
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.interruption import Held
 from ppi_robotics.policy import LinearGaussianPolicy
-from ppi_robotics.problem import Problem
+from ppi_robotics.problem import check_problem
 
 WORKER = "ppi_robotics worker"  # name of the threads
 CHUNK = 8192  # samples a task; a multiple of the lanes, so that chunks never share a block
@@ -87,10 +86,10 @@ def rollout(problem, policy, samples=1, seed=0, first=0, stochastic=False, threa
       KeyboardInterrupt: if Ctrl-C is pressed twice before the samples under way are finished.
     """
     loop = closed_loop(problem, policy, seed, stochastic)
-    check_count(samples, "samples", 1)
-    check_count(first, "first", 0, 2**63 - 1 - samples)
-    if threads is not None:
-        check_count(threads, "threads", 1)
+    samples = check_count(samples, "samples", 1)
+    first = check_count(first, "first", 0, 2**63 - 1 - samples)
+    check_threads(threads)
+    check_room(samples, 8 * ((problem.horizon + 2) * problem.plant.nx + problem.horizon * problem.plant.nu + 1))
     plant, T = problem.plant, problem.horizon
     x, u = np.empty((samples, T + 1, plant.nx)), np.empty((samples, T, plant.nu))
     cost, final, chunk = np.empty(samples), np.empty((samples, plant.nx)), min(CHUNK, loop.most)
@@ -121,10 +120,9 @@ def closed_loop(problem, policy, seed=0, stochastic=False, noisy=True, repeats=1
       ProblemError: if the policy does not fit the problem, or the seed is out of range.
     """
     check_seed(seed)
-    if not isinstance(problem, Problem):
-        raise ProblemError(f"problem is {problem!r}; expected a Problem(plant, cost, initial, horizon)")
-    if not isinstance(policy, LinearGaussianPolicy):
-        raise ProblemError(f"policy is {policy!r}; expected a LinearGaussianPolicy, for instance solution.policy")
+    check_flag(stochastic, "stochastic")
+    check_problem(problem)
+    check_instance(policy, "policy", LinearGaussianPolicy, "for instance solution.policy")
     policy.check(problem)
     return problem.plant.closed_loop(problem, policy, seed, stochastic, noisy, repeats)
 

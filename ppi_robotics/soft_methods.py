@@ -8,7 +8,7 @@
 
 from dataclasses import dataclass
 
-from ppi_robotics.checks import as_finite, check_choice, check_number
+from ppi_robotics.checks import as_finite, check_choice, check_number, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.methods import PPI
 from ppi_robotics.plans import BASELINES, check_common, soft_plan
@@ -43,18 +43,14 @@ class KLControl:
     name = "kl"
 
     def __post_init__(self):
-        check_number(self.lambda_policy, "lambda_policy")
-        if self.lambda_policy <= 0:
-            raise ProblemError(
-                f"lambda_policy is {self.lambda_policy!r}; expected a positive number (a negative one would maximize)"
-            )
-        check_number(self.lambda_transition, "lambda_transition")
+        object.__setattr__(self, "lambda_policy", check_number(self.lambda_policy, "lambda_policy", above=0))
+        object.__setattr__(self, "lambda_transition", check_number(self.lambda_transition, "lambda_transition"))
         check_choice(self.baseline, "baseline", BASELINES)
         if self.spread is not None:
             spread = as_finite(self.spread, "spread")
             if spread.ndim > 1 or (spread <= 0).any():
                 raise ProblemError(
-                    f"spread is {self.spread!r}; expected positive standard deviations, since a baseline with a "
+                    f"spread is {shown(self.spread)}; expected positive standard deviations, since a baseline with a "
                     "singular covariance never moves"
                 )
         check_common(self)
@@ -86,9 +82,7 @@ class PsiIteration:
     name = "psi"
 
     def __post_init__(self):
-        check_number(self.eta, "eta")
-        if self.eta <= 0:
-            raise ProblemError(f"eta is {self.eta!r}; expected a positive number")
+        object.__setattr__(self, "eta", check_number(self.eta, "eta", above=0))
         self._scheme()
 
     lambda_transition = 0.0

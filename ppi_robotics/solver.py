@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ppi_robotics.checks import check_count, check_seed
+from ppi_robotics.checks import check_count, check_function, check_seed, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.guesses import cold_guess, still_guess, warm_guess
@@ -14,7 +14,7 @@ from ppi_robotics.interruption import Held
 from ppi_robotics.messages import Breakdown, LocalModel, Sweep
 from ppi_robotics.methods import AICO, ILQG, LEQG, PPI
 from ppi_robotics.policy import LinearGaussianPolicy
-from ppi_robotics.problem import Problem
+from ppi_robotics.problem import check_problem
 from ppi_robotics.rollouts import nominal_rollout
 from ppi_robotics.sampling.methods import MPPI
 from ppi_robotics.soft_methods import KLControl, PsiIteration
@@ -65,6 +65,7 @@ def _run_starts(problem, method, seed, starts, policy, trajectory, callback, sto
     """`Run`s of all starts that are made; arguments as for `solve`, and the `Held` that knows of Ctrl-C."""
     check_task(problem, method)
     check_seed(seed)
+    check_function(callback, "callback", "an Iteration")
     warm = policy is not None or trajectory is not None
     if starts is not None:
         check_count(starts, "starts", 1)
@@ -87,11 +88,10 @@ def _run_starts(problem, method, seed, starts, policy, trajectory, callback, sto
 
 def check_task(problem, method):
     """Raise `ProblemError` unless this is a problem and a method that can solve it."""
-    if not isinstance(problem, Problem):
-        raise ProblemError(f"problem is {problem!r}; expected a Problem(plant, cost, initial, horizon)")
+    check_problem(problem)
     if not isinstance(method, METHODS):
         names = ", ".join(cls.__name__ for cls in METHODS)
-        raise ProblemError(f"method is {method!r}; choose from {names}, for instance PPI(eta=0.1)")
+        raise ProblemError(f"method is {shown(method)}; choose from {names}, for instance PPI(eta=0.1)")
     method.plan(problem)  # refuses what it cannot solve, before any work
 
 

@@ -652,7 +652,7 @@ def test_policies_without_names_are_refused(problem, policies):
 
 
 def test_a_wrong_policy_is_named(problem):
-    with pytest.raises(ppi.ProblemError, match="'second' is a str"):
+    with pytest.raises(ppi.ProblemError, match="policy 'second' is 'b.npz'"):
         ppi.compare(problem, {"first": make_policy(), "second": "b.npz"}, samples=10)
 
 
