@@ -205,6 +205,63 @@ def test_exact_is_the_sum_over_all_joint_paths(hunt):
     assert hunt.problem.least_cost() == R[q > 0].min()
 
 
+def test_groups_out_of_reach_of_each_other_are_the_sum_over_all_joint_paths():
+    """Two pairs with a stag each, a stag that one hunter alone can reach, one that nobody can, and a hunter alone."""
+    moves = np.array([[0, 1], [0, 1], [2, 3], [2, 3], [4, 5], [4, -1], [6, 7], [6, 7], [8, -1]])
+    alone = np.random.default_rng(0).normal(size=9)
+    hunt = Rendezvous(moves, [0, 1, 2, 3, 4, 6], 2, alone, [1, 3, 5, 8], [-4.0, -3.0, -2.0, -1.0], 0.8)
+    walks, q, R = [], [], []
+    for choice in itertools.product((0, 1), repeat=2 * len(hunt.start)):
+        cells, chance, path = hunt.start, 1.0, []
+        for t in range(2):
+            here = moves[cells, np.array(choice[t::2])]
+            chance *= np.prod(1.0 / (moves[cells] >= 0).sum(axis=1)) * (here >= 0).all()
+            cells = np.maximum(here, 0)
+            path.append(cells)
+        walks.append(path)
+        q.append(chance)
+        R.append(hunt.cost(cells))
+    walks, q, R = map(np.array, (walks, q, R))
+    psi = q * np.exp(-R / hunt.temperature)
+    p, beliefs = psi / psi.sum(), hunt.infer()
+    assert [(len(agents), len(places)) for agents, places in hunt.counts.groups] == [(2, 1), (2, 1), (2, 0)]
+    assert beliefs.log_partition == pytest.approx(np.log(psi.sum()), abs=1e-12)
+    assert beliefs.mean == pytest.approx(p @ R, abs=1e-12)
+    assert beliefs.variance == pytest.approx(p @ (R - p @ R) ** 2, abs=1e-11)
+    for i in range(len(hunt.start)):
+        for t, cells in enumerate((hunt.start, walks[:, 0])):
+            chances = beliefs.actions(t, cells if t == 0 else np.full(len(hunt.start), cells[p.argmax()]))[i]
+            here = np.ones(len(p), bool) if t == 0 else walks[:, 0, i] == walks[p.argmax(), 0, i]
+            last = np.bincount(walks[here, t, i], weights=p[here], minlength=9) / p[here].sum()
+            there = moves[hunt.start[i] if t == 0 else walks[p.argmax(), 0, i]]
+            assert np.allclose(chances[there >= 0], last[there[there >= 0]], rtol=0, atol=1e-13)
+    met = [p[(walks[:, -1] == place).sum(axis=1) >= 2].sum() for place in hunt.places]
+    assert np.allclose(beliefs.met, met, rtol=0, atol=1e-13)
+    assert hunt.least_cost() == pytest.approx(R[q > 0].min(), abs=1e-12)
+
+
+def test_many_hunters_are_no_more_than_their_largest_group():
+    """The same hunt copied side by side: log Z, cost and variance add up, and so do sizes, but not exponents."""
+    one = StagHunt(5, [(2, 0), (1, 4)], [0, 4, 20, 24], [12], 3).problem
+    copies, cells = 30, len(one.moves)
+    shift = cells * np.arange(copies)
+    many = Rendezvous(
+        np.concatenate([np.where(one.moves < 0, -1, one.moves + s) for s in shift]),
+        np.concatenate([one.start + s for s in shift]),
+        one.stages,
+        np.tile(one.alone, copies),
+        np.concatenate([one.places + s for s in shift]),
+        np.tile(one.shared, copies),
+        one.temperature,
+    )
+    alone, together = one.infer(), many.infer()
+    for name in ("log_partition", "mean", "variance", "kl"):
+        assert getattr(together, name) == pytest.approx(copies * getattr(alone, name), rel=1e-12)
+    assert np.allclose(together.met, np.tile(alone.met, copies), rtol=0, atol=1e-13)
+    assert np.allclose(together.actions()[-2:], alone.actions(), rtol=0, atol=1e-13)
+    assert many.least_cost() == pytest.approx(copies * one.least_cost())
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_capped_counts_are_the_sum_over_all_choices(seed):
     rng, M, S = np.random.default_rng(seed), 5, 3
@@ -421,7 +478,7 @@ def test_bp_takes_more_stags_than_the_exact_sum():
     found = hunt.infer("bp")
     assert found.status is Status.CONVERGED
     assert np.allclose(found.ends.sum(axis=1), 1.0, rtol=0, atol=1e-9)
-    with pytest.raises(ppi.PPIError, match="20 places and 40 agents.*belief propagation"):
+    with pytest.raises(ppi.PPIError, match="20 places and 38 agents hang together.*belief propagation"):
         hunt.infer("exact")
     with pytest.raises(ppi.PPIError, match="20 places"):
         hunt.problem.least_cost()
