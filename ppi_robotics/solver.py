@@ -262,7 +262,9 @@ class Run:
             return outcome
         made = {"sweep": None, "samples": sweep.samples} if isinstance(sweep, Gains) else {"sweep": sweep}
         made |= {"proposal": phase.proposal(iterate), "last_reference": frozen(iterate.x[-1])}
-        made |= {"worst": worst_violation(self.problem, x, u)}
+        made["worst"] = worst_violation(self.problem, x, u)
+        if status is Status.INFEASIBLE and made["worst"] is None:  # its rollout shows that there is a way
+            made["status"] = Status.NO_DESCENT
         return replace(outcome, policy=policy, model=model, x=x, u=u, nominal=nominal, **made)
 
     def _open_loop(self, x, u):

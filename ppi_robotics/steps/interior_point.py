@@ -24,7 +24,6 @@ from ppi_robotics.kernels.trajectories import (
     stationarity,
 )
 from ppi_robotics.messages import backward, forward
-from ppi_robotics.rollouts import shooting
 from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps.barrier import Direction, Memory, Point
@@ -319,17 +318,10 @@ class InteriorPoint(Phase):
         row = Iteration(index, self.name, cost, defect, change, step, iterate.damping, memory.mu)
         return replace(iterate, x=point.x, u=point.u, w=point.w, cost=cost, memory=memory), row
 
-    def _recover(self, problem, iterate, here, direction, index):
-        """No step was accepted: restart from a rollout if the gaps are to blame, else raise the damping."""
+    def _recover(self, problem, iterate, here, direction, index):  # noqa: ARG002
+        """No step was accepted: raise the damping."""
         memory = iterate.memory
         row = Iteration(index, self.name, here.phi, float(np.abs(here.c).max()), 0.0, 0.0, iterate.damping, memory.mu)
-        if here.theta > 1e-6 and memory.failures < 1:
-            line = shooting(problem, problem.plant.control_limits)
-            x, u, cost = line.rollout(iterate.x, iterate.u + memory.sweep.k, memory.sweep.K)
-            if math.isfinite(cost) and np.abs(x).max() < DIVERGED:
-                restart = self._enter(problem, x, u, np.zeros_like(iterate.w), direction.y, memory.mu)
-                if restart.status is None:
-                    return replace(restart, swept=True, memory=replace(restart.memory, failures=1)), row
         failures = memory.failures + 1
         status = Status.NO_DESCENT if failures > 12 else None
         return replace(iterate, status=status, memory=replace(memory, failures=failures, filter=())), row

@@ -22,9 +22,9 @@ from ppi_robotics.steps.barrier import Memory
 from ppi_robotics.steps.interior_point import InteriorPoint
 from ppi_robotics.steps.phase import Iterate, objective
 
-PATIENCE = 30  # accepted steps in which the gaps are to become smaller
+PATIENCE, SHORT = 30, 0.1  # steps one after the other, shorter than this, in which the gaps are to become smaller
 SHRINK = 0.1  # of the gaps that a restoration leaves at most, the first time; this power of it the second time, ...
-CLOSED = 1e-6  # of the gaps that a restoration began with
+CLOSED = 0.01  # of them: less than what the barrier keeps open of gaps that can be closed
 STILL = 1e-9  # relative changes of the sum of squares that are not worth a step
 NEARNESS = 1e-6  # zeta, over the number of stages
 TOLERANCE = 1e-5  # of the stationarity of the squares, which are 1 at the start
@@ -89,7 +89,7 @@ class Sprung:
         return getattr(self.plant, name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Distance:
     """Cost zeta |z - z_0|^2 / 2 in scaled coordinates.
 
@@ -131,18 +131,18 @@ class RestoringInteriorPoint(InteriorPoint):
         after, row = super().advance(problem, iterate, index)
         if after.status is not None or row is None or row.step == 0.0 or self._gaps(after).rescue is not None:
             return after, row
-        return self._watch(problem, after), row
+        return self._watch(problem, after, row.step), row
 
     @staticmethod
     def _gaps(iterate):
         return (iterate.memory and iterate.memory.gaps) or Gaps()
 
-    def _watch(self, problem, iterate):
-        """Count steps in which the gaps have not become smaller; only states with limits can keep them open."""
+    def _watch(self, problem, iterate, step):
+        """Count short steps in which the gaps have not become smaller; only states with limits can keep them open."""
         if not np.isfinite(problem.plant.state_limits).any() or self.lambda_transition < 0.0:
             return iterate
         gaps, theta = self._gaps(iterate), np.abs(self._gap(problem, iterate.x, iterate.u)).sum()
-        if theta <= 0.99 * gaps.least or theta <= self.tolerance:
+        if step > SHORT or theta <= 0.99 * gaps.least or theta <= self.tolerance:
             gaps = replace(gaps, least=theta, steps=0)
         else:
             gaps = replace(gaps, steps=gaps.steps + 1)
