@@ -23,7 +23,16 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.interruption import Held
 from ppi_robotics.policy import LinearGaussianPolicy
-from ppi_robotics.replanning import Planned, PlanningReport, Request, Stopwatch, improved, refusal
+from ppi_robotics.replanning import (
+    Planned,
+    PlanningReport,
+    Request,
+    Stopwatch,
+    damped,
+    damping_after,
+    improved,
+    refusal,
+)
 from ppi_robotics.solver import check_task, solve
 
 KEPT = 10_000  # durations of replans that a report knows
@@ -80,10 +89,8 @@ class RecedingHorizon:
             policy.check(problem)
         self._problem, self._method, self._every, self._seed = problem, method, replan_every, seed
         self._first, self._start = first, policy
-        # what starts warm needs no damping, and the next replan makes the gains anew
-        warm = {"damping": 0.0, "fresh_gains": False}
-        given = {name: getattr(method, name, value) for name, value in warm.items()}
-        self._later = method if given == warm else replace(method, **warm)
+        # the next replan makes the gains anew
+        self._later = replace(method, fresh_gains=False) if getattr(method, "fresh_gains", False) else method
         self._budget = math.inf if budget_ms is None else 1e-3 * float(budget_ms)
         self._deadline = min(replan_every * problem.plant.dt, self._budget)
         self._threaded, self._thread, self._closed = check_flag(threaded, "threaded"), None, False
@@ -92,7 +99,7 @@ class RecedingHorizon:
 
     def _forget(self):
         self._episode += 1
-        self._planned, self._stage, self._asked = None, 0, 0
+        self._planned, self._stage, self._asked, self._damping = None, 0, 0, 0.0
         self._pending = None
         self._began = None  # clock time at which the replan under way began, inf once it counts as late
         self._adopted, self._failures, self._message, self._misses = 0, 0, "", 0
@@ -134,7 +141,7 @@ class RecedingHorizon:
         if refusal(solution):
             solution.raise_for_status()
         with self._changed:
-            self._planned, self._first_deadline = Planned(solution, 0), budget
+            self._planned, self._first_deadline, self._damping = Planned(solution, 0), budget, damping_after(solution)
             self._first_seconds = time.perf_counter() - stopwatch.began
         if self._threaded and self._thread is None:
             self._thread = threading.Thread(target=self._work, name="receding horizon", daemon=True)
@@ -248,7 +255,7 @@ class RecedingHorizon:
         stopwatch = Stopwatch(self._budget, lambda: self._closed or request.episode != self._episode)
         try:
             with Held() as hold:
-                solution = improved(request, self._later, self._seed, stopwatch)
+                solution = improved(request, damped(self._later, self._damping), self._seed, stopwatch)
             message = refusal(solution)
         except Exception as error:
             message = f"{type(error).__name__}: {error}"
@@ -264,6 +271,8 @@ class RecedingHorizon:
         self._note_miss(seconds)
         self._began = None
         self._seconds.append(seconds)
+        if solution is not None:
+            self._damping = damping_after(solution)
         if message:
             self._failures, self._message = self._failures + 1, message
         else:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ppi_robotics.problem import Problem
-from ppi_robotics.solution import Solution
+from ppi_robotics.solution import Solution, Status
 from ppi_robotics.solver import LOST, solve
+from ppi_robotics.steps.damped import DampedShooting, less_damping, more_damping
+from ppi_robotics.steps.phase import Iterate
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +109,20 @@ def improved(request, method, seed, callback):
     if hasattr(method, "moved_on"):
         method = method.moved_on(request.last.solution, passed, guess)
     return solve(problem, method, drawn, starts=1, policy=guess, callback=callback)
+
+
+def damped(method, damping):
+    """The method with the damping that the last plan ended with; as it is, if it takes none."""
+    return method if getattr(method, "damping", damping) == damping else replace(method, damping=damping)
+
+
+def damping_after(solution):
+    """Damping that the next plan begins with: what the solve would have gone on with, none where it had converged."""
+    last = solution.trace[-1] if solution.trace else None
+    if last is None or last.phase != DampedShooting.name or solution.status is Status.CONVERGED:
+        return 0.0
+    reached = Iterate(solution.x, solution.u, np.empty((0, 0)), damping=last.damping)
+    return less_damping(reached)[1] if last.step else more_damping(reached).damping
 
 
 def any_end(x):

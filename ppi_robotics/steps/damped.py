@@ -71,7 +71,7 @@ class DampedShooting(Phase):
             limits = no_limits(problem.plant.nu)
             step = newton.damped_step(iterate.x, iterate.u, iterate.cost, iterate.damping, STEPS, RATIO, limits)
         if step is None:
-            step = self._step(problem, iterate)
+            iterate, step = self._step(problem, iterate)
         if isinstance(step, Breakdown):
             return self._retreat(replace(iterate, breakdown=step), index, broke_down(step))
         n, merit, before, x, u, w, slope, change, *swept = step
@@ -90,11 +90,19 @@ class DampedShooting(Phase):
         return after, self._row(index, merit, change, STEPS[n], iterate)
 
     def _step(self, problem, iterate):
-        """What `Newton.damped_step` returns, and the local model and the sweep; or the `Breakdown` of the sweep."""
+        """The iterate with the damping of its sweep, and what `Newton.damped_step` returns, model and sweep.
+
+        Or the iterate and the `Breakdown` of the sweep. Where the Hessian in the control is not positive definite, by
+        rounding if it is that of a sum of squares, the damping grows on the same model until it is.
+        """
         model, box = self.expand(problem, iterate)
-        sweep = backward(model, math.inf, self.lambda_transition, damping=(0.0, iterate.damping), box=box)
-        if sweep.breakdown is not None:
-            return sweep.breakdown
+        while True:
+            sweep = backward(model, math.inf, self.lambda_transition, damping=(0.0, iterate.damping), box=box)
+            if sweep.breakdown is None:
+                break
+            if sweep.breakdown.kind != "indefinite" or self.lambda_transition or iterate.damping > DAMPING_MAX:
+                return iterate, sweep.breakdown
+            iterate = more_damping(iterate)
         disturbance, risk_slope = self._disturbance(model, sweep, iterate)
         slope, curvature = sweep.slope + risk_slope, sweep.curvature - risk_slope
         before = objective(problem, iterate.x, iterate.u, iterate.w, self.lambda_transition)
@@ -102,7 +110,7 @@ class DampedShooting(Phase):
         path = (iterate.x, iterate.u, sweep.K, sweep.k, disturbance, sweep.noise_price)
         n, merit, x, u, w = iterate.memory[1].search(STEPS, before, slope, curvature, RATIO, *path)
         change = float(max(np.abs(x - iterate.x).max(), np.abs(u - iterate.u).max())) if n >= 0 else 0.0
-        return n, merit, before, x, u, w if disturbance else None, slope, change, model, sweep
+        return iterate, (n, merit, before, x, u, w if disturbance else None, slope, change, model, sweep)
 
     def conclude(self, problem, iterate, method):
         """Local model about the last iterate and the sweep that makes the policy, or those of the last step."""

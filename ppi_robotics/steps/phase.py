@@ -72,10 +72,12 @@ class Phase:
         model, box = self.expand(problem, iterate)
         level = max(iterate.damping, 1e-6)
         for weight in (method.lambda_transition, self.lambda_transition):
-            for more in (0.0, level):
+            for more in (0.0, level, 1e3 * level, 1e6 * level, 1e9 * level):
                 sweep = backward(model, method.lambda_policy, weight, damping=(more, more), box=box)
                 if sweep.breakdown is None:
                     return model, sweep
+                if more and sweep.breakdown.kind != "indefinite":
+                    break
         return model, sweep
 
 
