@@ -469,7 +469,7 @@ def test_the_report_is_two_lines_and_its_numbers_fit_together(balance):
         ({"replan_every": 21}, "at most 20"),
         ({"replan_every": 1.5}, "expected a whole number"),
         ({"budget_ms": 0}, "budget_ms is 0; expected a positive"),
-        ({"budget_ms": float("nan")}, "expected a finite number"),
+        ({"budget_ms": float("nan")}, "expected a positive finite number"),
         ({"seed": -1}, "seed is -1"),
         ({"policy": "policy"}, "expected a LinearGaussianPolicy"),
         ({"first": "ilqg"}, "method is 'ilqg'; choose from PPI"),
