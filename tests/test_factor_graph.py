@@ -8,7 +8,17 @@ import pytest
 
 import ppi_robotics as ppi
 from plants import BlocksWorld
-from ppi_robotics.discrete import FactorGraph, IndexMap, Table, belief_propagation, factor_graph, junction_tree
+from ppi_robotics.discrete import (
+    FactorGraph,
+    IndexMap,
+    Table,
+    belief_propagation,
+    double_loop,
+    factor_graph,
+    junction_tree,
+    most_probable,
+    single_loop,
+)
 from tests.graphs import enumerated, random_graph
 
 PAIR = np.zeros((2, 3))
@@ -24,7 +34,9 @@ def test_the_example_of_the_module_runs():
     [
         (lambda: Table((0, 0), np.zeros((2, 2))), "different ones"),
         (lambda: Table((0, -1), np.zeros((2, 2))), "whole numbers from 0"),
-        (lambda: Table((), 0.0), "one or more"),
+        (lambda: Table((), -np.inf), "zeros alone"),
+        (lambda: Table((), [0.0]), "1 axes; expected one for each"),
+        (lambda: IndexMap((), 0, 0), "one or more"),
         (lambda: Table((0, 1), np.zeros(2)), "1 axes; expected one for each"),
         (lambda: Table((0,), [0.0, np.nan]), r"has nan at index \(1,\); expected logarithms"),
         (lambda: Table((0,), [0.0, np.inf]), r"has inf at index \(1,\); expected logarithms"),
@@ -98,6 +110,26 @@ def test_clamping_is_conditioning(seed):
     for v, belief in enumerate(found):
         others = tuple(w for w in range(len(found)) if w != v)
         np.testing.assert_allclose(belief, conditional.sum(axis=others), atol=1e-12)
+
+
+@pytest.mark.parametrize("infer", [junction_tree, belief_propagation, double_loop, single_loop])
+def test_a_constant_changes_the_sum_and_nothing_else(infer):
+    graph = random_graph(1, strength=0.3)
+    constant = Table((), -2.5)
+    assert constant.count == 1
+    assert [array.tolist() for array in constant.entries()] == [[[]], [-2.5]]
+    without, found = infer(graph), infer(FactorGraph(graph.sizes, [constant, *graph.factors]))
+    assert found.log_partition == pytest.approx(without.log_partition - 2.5, abs=1e-12)
+    np.testing.assert_array_equal(np.concatenate(found.beliefs), np.concatenate(without.beliefs))
+    alone = infer(FactorGraph((3,), [constant]))
+    assert alone.log_partition == pytest.approx(math.log(3) - 2.5, abs=1e-12)
+
+
+def test_a_constant_weighs_all_configurations():
+    graph = FactorGraph((2,), [Table((0,), [0.0, 1.0]), Table.of_weights((), 7.0)])
+    assert graph.log_weight([1]) == pytest.approx(1.0 + math.log(7))
+    best, log_weight = most_probable(graph)
+    assert (best.tolist(), log_weight) == ([1], pytest.approx(1.0 + math.log(7)))
 
 
 def test_names_stand_for_variables():

@@ -18,7 +18,8 @@ A coin decides which of two dice is thrown; given the sum of the throw and one m
     >>> print(found.beliefs[coin].round(3), np.exp(found.log_partition).round(3))
     [0.25 0.75] 0.333
 
-A map never becomes a table: what infers walks the configurations that have weight.
+A map never becomes a table: what infers walks the configurations that have weight. Graphs are read from and written to
+files of other programs by `graph_files`.
 """
 
 import functools
@@ -46,10 +47,10 @@ MOST_VALUES = 2**31 - 1  # of a variable
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A factor with a weight for every configuration of its variables.
+    """A factor with a weight for every configuration of its variables, or a constant if it has none.
 
     Attributes:
-      variables: which they are, one per axis of log_values.
+      variables: which they are, one per axis of log_values; () for a constant.
       log_values: logarithms of the weights; -inf is a hard zero.
 
     Raises:
@@ -60,7 +61,7 @@ class Table:
     log_values: np.ndarray
 
     def __post_init__(self):
-        object.__setattr__(self, "variables", _scope(self.variables, "a Table"))
+        object.__setattr__(self, "variables", _scope(self.variables, "a Table", least=0))
         values = as_logs(self.log_values, f"log_values of the Table of {self.variables}")
         if values.ndim != len(self.variables):
             raise ProblemError(
@@ -193,8 +194,9 @@ class FactorGraph:
         outside = [v for v in factor.variables if v >= len(self.sizes)]
         if outside:
             raise ProblemError(f"factor {number}, a {kind}, has variable {outside[0]}; there are {len(self.sizes)}")
-        expected, last = tuple(self.sizes[v] for v in factor.variables), factor.shape[-1]
+        expected = tuple(self.sizes[v] for v in factor.variables)
         if kind == "IndexMap" and factor.shape[:-1] == expected[:-1]:
+            last = factor.shape[-1]
             if last > expected[-1]:
                 raise ProblemError(
                     f"factor {number}, an IndexMap, has value {last - 1} of variable {self.name(factor.child)}; "
@@ -238,7 +240,7 @@ class FactorGraph:
             variable = int(np.argmax(states >= self.sizes))
             raise ProblemError(f"variable {self.name(variable)} has no value {states[variable]}; give smaller ones")
         for factor in self.factors:
-            where = tuple(states[list(factor.variables)])
+            where = tuple(states[np.array(factor.variables, int)])
             if isinstance(factor, Table):
                 total += factor.log_values[where]
             else:
@@ -265,10 +267,10 @@ def _places(chosen, room=0):
     return places, flat
 
 
-def _scope(variables, name):
-    """Variables as a tuple of different whole numbers."""
+def _scope(variables, name, least=1):
+    """Variables as a tuple of different whole numbers, at least some."""
     given = tuple(variables) if isinstance(variables, tuple | list | range | np.ndarray) else (variables,)
-    if not given or not all(is_count(v, 0) for v in given):
+    if len(given) < least or not all(is_count(v, 0) for v in given):
         raise ProblemError(f"variables of {name} are {shown(variables)}; expected one or more whole numbers from 0")
     if len(set(map(int, given))) != len(given):
         raise ProblemError(f"variables of {name} are {shown(variables)}; expected different ones")

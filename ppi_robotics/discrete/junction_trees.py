@@ -28,8 +28,8 @@ def junction_tree(graph, largest=LARGEST):
       ProblemError: before any table is made, if they need more entries.
     """
     tree = affordable_tree(graph, largest)
-    tables, constant = _build(graph, tree)
-    up, log_z = _collect(tree, tables, constant, _log_sum)
+    tables, constant = build(graph, tree)
+    up, log_z = collect(tree, tables, constant, log_sum_over)
     if log_z > -np.inf:
         _distribute(tree, tables, up)
     beliefs, joints = _marginals(graph, tree, tables, log_z > -np.inf)
@@ -60,8 +60,8 @@ def most_probable(graph, largest=LARGEST):
       ProblemError: as `junction_tree`.
     """
     tree = affordable_tree(graph, largest)
-    tables, constant = _build(graph, tree)
-    _, best = _collect(tree, tables, constant, lambda table, axes: np.asarray(table.max(axis=axes)))
+    tables, constant = build(graph, tree)
+    _, best = collect(tree, tables, constant, lambda table, axes: np.asarray(table.max(axis=axes)))
     if best == -np.inf:
         return None, best
     found = dict(tree.fixed)
@@ -72,7 +72,7 @@ def most_probable(graph, largest=LARGEST):
     return np.array([found[v] for v in range(len(graph.sizes))]), best
 
 
-def _build(graph, tree):
+def build(graph, tree):
     """Products of the factors of every clique, and the logarithm of those that have no variable left."""
     try:
         tables = [np.zeros([graph.sizes[v] for v in clique]) for clique in tree.cliques]
@@ -119,7 +119,7 @@ def _free_part(scope, states, fixed):
     return [scope[j] for j in columns], states[possible][:, columns], possible
 
 
-def _collect(tree, tables, constant, reduce):
+def collect(tree, tables, constant, reduce):
     """Pass what every clique says of its separator on to its parent; the messages, and the logarithm at the roots."""
     up, total = [None] * len(tables), constant
     for c in reversed(range(len(tables))):
@@ -135,12 +135,12 @@ def _distribute(tree, tables, up):
     """Pass back to every clique what the rest of the tree says of its separator."""
     for c, parent in enumerate(tree.parents):
         if parent >= 0:
-            known = _log_sum(tables[parent], _others(tree.cliques[parent], tree.separators[c]))
+            known = log_sum_over(tables[parent], _others(tree.cliques[parent], tree.separators[c]))
             np.subtract(known, up[c], out=known, where=up[c] > -np.inf)
             tables[c] += _aligned(known, tree, c, c)
 
 
-def _log_sum(table, axes):
+def log_sum_over(table, axes):
     """`log_sum` over axes of a table, without a copy of it."""
     top = np.asarray(table.max(axis=axes, keepdims=True))
     top[top == -np.inf] = 0.0

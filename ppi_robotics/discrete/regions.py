@@ -79,21 +79,25 @@ class RegionGraph:
     def net(self):
         """Outer clusters and inner regions for the compiled code; the state of a region is a number of mixed radix."""
         sizes = self.graph.sizes
+        numbers = [math.prod(sizes[v] for v in region) for region in self.inner]
+        if max(numbers, default=0) > MOST:
+            named = ", ".join(map(self.graph.name, self.inner[int(np.argmax(numbers))]))
+            raise ProblemError(f"the region of {named} has more than {MOST:.3g} values; take clusters that share less")
         around = [[] for _ in self.outer]
         lookup = _lookup(self.outer)
-        for number, region in enumerate(self.inner):
+        for b, region in enumerate(self.inner):
             for cluster in set.intersection(*(lookup[v] for v in region)):
-                around[cluster].append(number)
+                around[cluster].append(b)
         flat = []
-        for scope, numbers, (states, weights) in zip(self.outer, around, self.entries, strict=True):
-            codes = [_codes(states, [scope.index(v) for v in self.inner[b]], scope, sizes) for b in numbers]
+        for scope, within, (states, weights) in zip(self.outer, around, self.entries, strict=True):
+            codes = [_codes(states, [scope.index(v) for v in self.inner[b]], scope, sizes) for b in within]
             flat.append((np.column_stack(codes) if codes else np.empty((len(states), 0), np.int64), weights))
-        return lay_out([math.prod(sizes[v] for v in region) for region in self.inner], around, flat)
+        return lay_out(numbers, around, flat)
 
 
 def minimal_regions(graph):
     """`RegionGraph` whose outer clusters are the largest scopes of the factors, the least that CVM can take."""
-    scopes = [factor.variables for factor in graph.factors]
+    scopes = [factor.variables for factor in graph.factors if factor.variables]
     lonely = set(range(len(graph.sizes))) - set(itertools.chain.from_iterable(scopes))
     return RegionGraph(graph, (*scopes, *((v,) for v in sorted(lonely))))
 
@@ -143,7 +147,7 @@ def _homes(graph, outer):
     """Outer cluster of every factor."""
     lookup, homes = _lookup(outer), []
     for number, factor in enumerate(graph.factors):
-        around = set.intersection(*(lookup[v] for v in factor.variables))
+        around = set.intersection(*(lookup[v] for v in factor.variables)) if factor.variables else {0}
         if not around:
             raise ProblemError(
                 f"factor {number} of variables {factor.variables} is in no outer cluster; add one for it"
