@@ -4,13 +4,14 @@
 message, and what is expected of it.
 """
 
+import contextlib
 import math
 import pathlib
 import reprlib
 
 import numpy as np
 
-from ppi_robotics.errors import ProblemError, one_line
+from ppi_robotics.errors import PlantError, ProblemError, one_line
 
 MOST_COUNT = 2**63 - 1  # what a 64-bit integer of compiled code holds
 MOST_SEED = 2**64 - 1
@@ -26,7 +27,8 @@ _SHORT.maxlevel, _SHORT.maxtuple, _SHORT.maxlist, _SHORT.maxdict = 2, 4, 4, 2
 
 def shown(value):
     """A short text of a value for a message, in one line; arrays are named by type and shape."""
-    if isinstance(value, np.ndarray) and value.ndim:
+    value = _scalar(value)
+    if isinstance(value, np.ndarray):
         if value.size > FEW or value.dtype.kind not in "bif":
             return f"an array of shape {value.shape} and type {value.dtype}"
         value = value.tolist()
@@ -330,7 +332,7 @@ def check_instance(value, name, kinds, hint=""):
 def check_function(value, name, of=""):
     """The function, or None; `of` says what it takes."""
     if value is not None and not callable(value):
-        raise ProblemError(f"{name} is {shown(value)}; expected None or a function" + f" of {of}" * bool(of))
+        raise ProblemError(f"{name} is {shown(value)}; expected a function{f' of {of}' if of else ''}, or None")
     return value
 
 
@@ -349,3 +351,33 @@ def check_quaternions(values, nx):
                 f"quaternions start at {shown(starts)}; expected four entries each, apart, in a state of {nx}"
             )
     return tuple(starts)
+
+
+def check_limits(given, name, names):
+    """Pairs (lower, upper) as a read-only array (n, 2), one for each name; None in place of a pair, or all, is free.
+
+    Raises:
+      ProblemError: if they are no such pairs, or a lower limit is not below its upper one.
+    """
+    free = (-np.inf, np.inf)
+    if given is None:
+        given = [free] * len(names)
+    rows = [free if pair is None else pair for pair in check_sequence(given, name, "(lower, upper) pairs", len(names))]
+    array = np.array(as_floats(rows, name, (len(names), 2)))
+    for label, (low, high) in zip(names, array, strict=True):
+        if not low < high:
+            raise ProblemError(
+                f"{name}: {label} has lower limit {low:g} and upper limit {high:g}; "
+                "give (lower, upper) with lower < upper"
+            )
+    array.setflags(write=False)
+    return array
+
+
+@contextlib.contextmanager
+def of_plant(label=""):
+    """Errors in the definition of a plant as `PlantError`s, after what they are about."""
+    try:
+        yield
+    except ProblemError as error:
+        raise PlantError(f"{label}{error}") from error

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import casadi as ca
 import numpy as np
 
-from ppi_robotics.checks import as_covariance, as_finite
+from ppi_robotics.checks import as_covariance, as_finite, check_choice, check_instance
 from ppi_robotics.errors import PlantError, ProblemError
 from ppi_robotics.gaussian import covariance_factor, frozen
 from ppi_robotics.kernels.compiler import STAGE_LANES, build
@@ -111,7 +111,7 @@ class SymbolicCost:
 
     def bind(self, plant):
         """The cost compiled for a plant."""
-        if self.hessian == "gauss_newton":
+        if isinstance(self.hessian, str) and self.hessian == "gauss_newton":
             raise ProblemError(
                 "SymbolicCost has no residuals for hessian 'gauss_newton'; choose exact or project, or LeastSquares"
             )
@@ -129,8 +129,10 @@ class BoundCost:
     """
 
     def __init__(self, given, plant, stage, terminal, hessian, residuals=False, parameters=None, ranks=None):
-        if hessian not in HESSIANS:
-            raise ProblemError(f"hessian is {hessian!r}; choose from {', '.join(HESSIANS)}")
+        check_choice(hessian, "hessian", HESSIANS)
+        for name, function in (("stage", stage), ("terminal", terminal)):
+            if function is not None or name == "stage":
+                check_instance(function, name, Callable, "a function of CasADi vectors")
         self.given, self.nx, self.nu = given, plant.nx, plant.nu
         self.project = hessian == "project"
         x, u = ca.SX.sym("x", plant.nx), ca.SX.sym("u", plant.nu)

@@ -15,11 +15,11 @@ inference* (RSS, 2012); H. Rauch, F. Tung, C. Striebel, *Maximum likelihood esti
 Journal, 1965).
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.checks import check_number
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.messages import Baseline
@@ -62,8 +62,7 @@ def smooth(model, eta, initial, prior):
       ProblemError: if eta, the initial belief or the prior cannot be used, or at a stage no Gaussian belief exists.
     """
     (T, nx, nu), H, g = model.B.shape, *_costs(model)
-    if not 0.0 <= eta < math.inf:
-        raise ProblemError(f"eta is {eta!r}; expected a finite weight of the cost, at least 0")
+    eta = check_number(eta, "eta", least=0)
     if initial.mean.shape != (nx,):
         raise ProblemError(f"initial has mean of shape {initial.mean.shape}; the model has {nx} states")
     if prior.K.shape != (T, nu, nx):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from ppi_robotics.checks import as_finite
+from ppi_robotics.checks import MOST_COUNT, as_finite, check_flag, check_number
 from ppi_robotics.errors import ProblemError, SimulationError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.interruption import Held
@@ -69,11 +69,11 @@ def run(controller, model, data, seconds, viewer=False, video=None, realtime=Non
       SimulationError: if the simulation diverges; it says when and what MuJoCo said, and carries the `Run` until then.
     """
     _check(controller, model, data, progress, push)
-    span = float(as_finite(seconds, "seconds", ()))
-    steps = round(span / model.opt.timestep)
+    span, viewer = check_number(seconds, "seconds"), check_flag(viewer, "viewer")
+    steps = round(min(span / model.opt.timestep, MOST_COUNT))
     if steps < 1:
         raise ProblemError(f"seconds is {span:g}; expected at least the model's timestep, {model.opt.timestep:g}")
-    pace = (1.0 if viewer else None) if realtime is None else float(as_finite(realtime, "realtime", ()))
+    pace = (1.0 if viewer else None) if realtime is None else check_number(realtime, "realtime")
     if pace is not None and pace <= 0:
         raise ProblemError(f"realtime is {pace:g}; expected simulated seconds a second, such as 1.0")
     if video is not None:

@@ -17,11 +17,12 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from ppi_robotics.checks import as_finite
+from ppi_robotics.checks import check_choice, check_count, check_number
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 
 OPTIONS = {"cubature": (), "unscented": ("alpha", "beta", "kappa"), "gauss_hermite": ("order",)}
+LARGEST_SPACE = 10_000  # entries of a normal vector
 LARGEST_GRID, LARGEST_ORDER = 4096, 100  # numpy's nodes are tested up to 100
 
 
@@ -46,14 +47,10 @@ class SigmaPoints:
     kappa: float = 1.0
 
     def __post_init__(self):
-        if not isinstance(self.rule, str) or self.rule not in OPTIONS:
-            raise ProblemError(f"rule is {self.rule!r}; choose from {', '.join(OPTIONS)}")
-        if not _whole(self.order) or not 2 <= self.order <= LARGEST_ORDER:
-            raise ProblemError(
-                f"order is {self.order!r}; expected a whole number of points per axis from 2 to {LARGEST_ORDER}"
-            )
+        check_choice(self.rule, "rule", OPTIONS)
+        object.__setattr__(self, "order", check_count(self.order, "order", 2, LARGEST_ORDER))
         for name in ("alpha", "beta", "kappa"):
-            object.__setattr__(self, name, float(as_finite(getattr(self, name), name, ())))
+            object.__setattr__(self, name, check_number(getattr(self, name), name))
         if not self.alpha > 0:
             raise ProblemError(f"alpha is {self.alpha:g}; expected a positive spread of the unscented points")
         for field in fields(self)[1:]:
@@ -68,13 +65,7 @@ class SigmaPoints:
           ProblemError: if n is no whole number of at least 1, a grid would have more than 4096 points, or the
             unscented spread n + l is not positive.
         """
-        if not _whole(n) or n < 1:
-            raise ProblemError(f"n is {n!r}; expected a whole number of entries, at least 1")
-        return _points(self, int(n))
-
-
-def _whole(value):
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+        return _points(self, check_count(n, "n", 1, LARGEST_SPACE))
 
 
 @functools.lru_cache(maxsize=64)

@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 
+from ppi_robotics.checks import shown
 from ppi_robotics.costs import BoundCost, Quadratic, project
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import writable
@@ -42,7 +43,7 @@ def statistical(problem, x, u, S, points):
             "expected a SymbolicPlant and a cost of this package, or use the Taylor expansion"
         )
     if not isinstance(points, SigmaPoints):
-        raise ProblemError(f"points is {points!r}; expected SigmaPoints('cubature') or another rule")
+        raise ProblemError(f"points is {shown(points)}; expected SigmaPoints('cubature') or another rule")
     nx, nu, T = plant.nx, plant.nu, len(u)
     x, u, S, S_end = (writable(part) for part in (x, u, *S))
     if x.shape != (T + 1, nx) or u.shape != (T, nu) or S.shape != (T, nx + nu, nx + nu) or S_end.shape != (nx, nx):

@@ -16,7 +16,17 @@ import casadi as ca
 import numpy as np
 
 from ppi_robotics import symbolic_rollouts
-from ppi_robotics.checks import as_finite, as_floats
+from ppi_robotics.checks import (
+    as_finite,
+    as_floats,
+    check_choice,
+    check_function,
+    check_limits,
+    check_names,
+    check_number,
+    check_text,
+    of_plant,
+)
 from ppi_robotics.equilibrium import equilibrium_controls
 from ppi_robotics.errors import PlantError, ProblemError
 from ppi_robotics.gaussian import frozen
@@ -90,21 +100,24 @@ class SymbolicPlant(metaclass=Sealing):
         names = self.state_names, self.control_names
         if not all(isinstance(given, tuple | list) and given for given in names):
             raise PlantError(f"{label} needs state_names and control_names, for instance ('position',) and ('force',)")
-        self.name = self.name or label
-        self.state_names, self.control_names = tuple(self.state_names), tuple(self.control_names)
+        with of_plant(f"{label}."):
+            self.name = label if self.name is None else check_text(self.name, "name") or label
+            self.state_names = check_names(self.state_names, "state_names")
+            self.control_names = check_names(self.control_names, "control_names")
+            self.dt = check_number(self.dt, "dt", above=0)
+            check_choice(self.integrator, "integrator", INTEGRATORS)
+            check_function(self.success, "success", "final states (N, nx)")
         self.nx = self.ndx = len(self.state_names)
         self.nu = len(self.control_names)
-        if not isinstance(self.dt, int | float) or not 0 < self.dt < np.inf:
-            raise PlantError(f"{label}.dt is {self.dt!r}; expected a positive number of seconds a stage")
-        if self.integrator not in INTEGRATORS:
-            raise PlantError(f"{label}.integrator is {self.integrator!r}; choose from {', '.join(INTEGRATORS)}")
-        self.units = ("",) * (self.nx + self.nu) if self.units is None else tuple(self.units)
+        with of_plant(f"{label}."):
+            self.units = ("",) * (self.nx + self.nu) if self.units is None else check_names(self.units, "units")
         if len(self.units) != self.nx + self.nu:
             raise PlantError(
                 f"{label}.units has {len(self.units)} entries; expected {self.nx} for states and {self.nu} for controls"
             )
-        self.control_limits = self._limits("control_limits", self.control_names)
-        self.state_limits = self._limits("state_limits", self.state_names)
+        with of_plant(f"{label}."):
+            self.control_limits = check_limits(self.control_limits, "control_limits", self.control_names)
+            self.state_limits = check_limits(self.state_limits, "state_limits", self.state_names)
         noise = np.zeros(self.nx) if self.noise is None else self.noise
         try:
             self.noise = noise if isinstance(noise, Noise) else Noise(noise)
@@ -113,26 +126,6 @@ class SymbolicPlant(metaclass=Sealing):
             raise PlantError(f"{label}.noise: {error}") from error
         self.model  # noqa: B018  (the expression is checked when the plant is made)
         self._sealed = True
-
-    def _limits(self, attribute, names):
-        given = getattr(self, attribute)
-        if given is None:
-            return frozen(np.tile([-np.inf, np.inf], (len(names), 1)))
-        try:
-            limits = np.array([(-np.inf, np.inf) if pair is None else pair for pair in given], dtype=float)
-        except (TypeError, ValueError):
-            limits = np.empty(0)
-        if limits.shape != (len(names), 2) or np.isnan(limits).any():
-            raise PlantError(
-                f"{type(self).__name__}.{attribute} is {given!r}; expected one (lower, upper) pair for each of {names}"
-            )
-        for name, (low, high) in zip(names, limits, strict=True):
-            if not low < high:
-                raise PlantError(
-                    f"{type(self).__name__}.{attribute}: {name} has lower limit {low:g} and upper limit {high:g}; "
-                    "give (lower, upper) with lower < upper"
-                )
-        return frozen(limits)
 
     def __setattr__(self, name, value):
         if self.__dict__.get("_sealed"):
@@ -172,11 +165,11 @@ class SymbolicPlant(metaclass=Sealing):
 
     def difference(self, x, y):
         """x - y: the state space of a symbolic plant is flat."""
-        return np.asarray(x) - np.asarray(y)
+        return as_floats(x, "x") - as_floats(y, "y")
 
     def retract(self, x, dx):
         """x + dx."""
-        return np.asarray(x) + np.asarray(dx)
+        return as_floats(x, "x") + as_floats(dx, "dx")
 
     def hold_controls(self, x):
         """Controls (nu,) within the limits that keep a state (nx,) as it is; none where no control does."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 
-from ppi_robotics.checks import as_finite
+from ppi_robotics.checks import as_finite, check_number, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.manifold import unit
@@ -55,9 +55,7 @@ def balance(plant, state=None, spread=0.01):
       ProblemError: if an argument does not fit the plant.
     """
     state = _state(plant, state, "state")
-    spread = as_finite(spread, "spread", ())
-    if spread < 0:
-        raise ProblemError(f"spread is {spread:g}; expected a standard deviation, 0 or more")
+    spread = check_number(spread, "spread", least=0)
     weights = _weights(plant, np.ones(plant.model.nv))
     cost = TaskCost(
         stage=[StateDeviation(state, weights), Effort(0.01 * _effort(plant))],
@@ -138,7 +136,7 @@ def reach(plant, site, goal, initial=None):
 def _state(plant, given, name):
     """A state (nx,) with unit quaternions; the model's default if None."""
     if not isinstance(plant, MujocoPlant):
-        raise ProblemError(f"plant is {plant!r}; expected a MujocoPlant")
+        raise ProblemError(f"plant is {shown(plant)}; expected a MujocoPlant")
     return plant.state() if given is None else unit(as_finite(given, name, (plant.nx,)), plant.quaternions)
 
 

@@ -182,7 +182,7 @@ def test_what_does_not_fit_is_refused(plant, data):
     with pytest.raises(ppi.ProblemError, match="expected the simulation's mujoco.MjData"):
         controller(data.qpos)
     data.qpos[0] = np.nan
-    with pytest.raises(ppi.ProblemError, match="not finite at 0 s"):
+    with pytest.raises(ppi.ProblemError, match="not finite or out of range at 0 s"):
         controller(data)
 
 
@@ -292,7 +292,7 @@ def test_a_reset_within_a_push_is_noticed(plant, data):
         ({"data": None}, "data is a NoneType; expected a mujoco.MjData"),
         ({"data": mujoco.MjData(drone().model)}, "give the MjData of this model"),
         ({"seconds": 0.0}, "at least the model's timestep"),
-        ({"seconds": np.inf}, "seconds has a non-finite entry"),
+        ({"seconds": np.inf}, "seconds is inf; expected a finite number"),
         ({"realtime": -1.0}, "realtime is -1"),
         ({"video": "motion.avi"}, "neither .mp4 nor .gif"),
         ({"progress": 3}, "progress is a int; expected a function"),

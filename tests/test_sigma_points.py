@@ -110,8 +110,8 @@ BAD = [
     ({"rule": "cubature", "order": 5}, "order is given for the rule cubature; it belongs to gauss_hermite"),
     ({"rule": "gauss_hermite", "kappa": 0.0}, "kappa is given for the rule gauss_hermite; it belongs to unscented"),
     ({"rule": "unscented", "alpha": 0.0}, "alpha is 0"),
-    ({"rule": "unscented", "alpha": math.nan}, "alpha has a non-finite entry"),
-    ({"rule": "unscented", "beta": math.inf}, "beta has a non-finite entry"),
+    ({"rule": "unscented", "alpha": math.nan}, "alpha is nan; expected a finite number"),
+    ({"rule": "unscented", "beta": math.inf}, "beta is inf; expected a finite number"),
     ({"rule": "unscented", "kappa": "three"}, "kappa is 'three'"),
 ]
 
@@ -128,7 +128,7 @@ def test_sizes_that_a_rule_cannot_serve_are_refused():
     with pytest.raises(ProblemError, match="choose kappa above -n"):
         SigmaPoints("unscented", kappa=-2.0).points(2)
     for n in (0, 2.0, True):
-        with pytest.raises(ProblemError, match="expected a whole number of entries"):
+        with pytest.raises(ProblemError, match="expected a whole number, at least 1"):
             SigmaPoints().points(n)
 
 

@@ -316,10 +316,10 @@ def test_failed_samples_are_infinite_costs_to_the_entropic_mean(bad):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Fixed(0.0), "temperature is 0;"),
-        (lambda: Fixed(-1.0), "temperature is -1;"),
+        (lambda: Fixed(0.0), "temperature is 0.0;"),
+        (lambda: Fixed(-1.0), "temperature is -1.0;"),
         (lambda: Fixed(5e-324), "expected a positive number"),
-        (lambda: Fixed(math.inf), "temperature has a non-finite"),
+        (lambda: Fixed(math.inf), "temperature is .*; expected a positive finite"),
         (lambda: Fixed("hot"), "temperature is 'hot'"),
         (lambda: TargetESS(0), "samples is 0;"),
         (lambda: TargetESS(1.0), "samples is 1.0;"),
@@ -329,13 +329,13 @@ def test_failed_samples_are_infinite_costs_to_the_entropic_mean(bad):
         (lambda: Elite(math.nan), "a share between 0 and 1"),
         (lambda: LBPS(1.0), "delta is 1;"),
         (lambda: LBPS(0.0), "delta is 0;"),
-        (lambda: REPS(0.0), "epsilon is 0;"),
+        (lambda: REPS(0.0), "epsilon is 0.0;"),
         (lambda: Fixed(1.0).weights(np.zeros((3, 2)), np.zeros(3)), r"costs have shape \(3, 2\)"),
         (lambda: Fixed(1.0).weights([], []), r"costs have shape \(0,\)"),
-        (lambda: Elite(2).weights("none", np.zeros(3)), "costs are 'none'"),
+        (lambda: Elite(2).weights("none", np.zeros(3)), "costs is 'none'"),
         (lambda: LBPS().weights(np.zeros(3), np.zeros(2)), "log_ratio has shape"),
         (lambda: LBPS().weights(np.zeros(3), [0.0, math.nan, 0.0]), "log_ratio has a non-finite"),
-        (lambda: entropic([1.0], math.inf), "weight has a non-finite"),
+        (lambda: entropic([1.0], math.inf), "weight is inf; expected a finite"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(make, message):

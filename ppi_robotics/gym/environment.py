@@ -1,16 +1,18 @@
 """A problem as a gymnasium environment."""
 
+from collections.abc import Mapping
+
 import gymnasium
 import numpy as np
 
-from ppi_robotics.checks import as_finite
+from ppi_robotics.checks import as_finite, check_function, check_instance, check_seed, shown
 from ppi_robotics.distribution import as_booleans
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import covariance_factor
 from ppi_robotics.gym.pictures import pictures_of
 from ppi_robotics.kernels.closed_loop import DIVERGED
 from ppi_robotics.manifold import unit
-from ppi_robotics.problem import Problem
+from ppi_robotics.problem import check_problem
 
 
 class Environment(gymnasium.Env):
@@ -44,14 +46,12 @@ class Environment(gymnasium.Env):
     """
 
     def __init__(self, problem, render_mode=None, observation=None, camera=None):
-        if not isinstance(problem, Problem):
-            raise ProblemError(f"problem is {problem!r}; expected a Problem(plant, cost, initial, horizon)")
-        if observation is not None and not callable(observation):
-            raise ProblemError(f"observation is {observation!r}; expected a function of the state (nx,), or None")
+        check_problem(problem)
+        check_function(observation, "observation", "the state (nx,)")
         plant = problem.plant
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": max(round(1 / plant.dt), 1)}
-        if render_mode not in (None, "rgb_array"):
-            raise ProblemError(f"render_mode is {render_mode!r}; expected None or 'rgb_array'")
+        if render_mode is not None and not (isinstance(render_mode, str) and render_mode == "rgb_array"):
+            raise ProblemError(f"render_mode is {shown(render_mode)}; expected None or 'rgb_array'")
         self.problem, self.render_mode, self._observation, self._size = problem, render_mode, observation, None
         self._factor = covariance_factor(problem.initial.cov)
         self._x, self._t, self._cost, self._over = None, 0, 0.0, True
@@ -67,13 +67,12 @@ class Environment(gymnasium.Env):
         Raises:
           ProblemError: if options holds something else than "initial", a state (nx,).
         """
-        super().reset(seed=seed)
+        super().reset(seed=None if seed is None else check_seed(seed))
+        check_instance({} if options is None else options, "options", Mapping)
         plant, initial = self.problem.plant, self.problem.initial
         unknown = set(options or {}) - {"initial"}
         if unknown:
-            raise ProblemError(
-                f"options has {', '.join(map(repr, sorted(unknown)))}; expected 'initial' alone, or none"
-            )
+            raise ProblemError(f"options has {', '.join(map(shown, unknown))}; expected 'initial' alone, or none")
         drawn = self._factor @ self.np_random.standard_normal(self._factor.shape[1])
         if options:
             self._x = unit(as_finite(options["initial"], "initial", (plant.nx,)), plant.quaternions)

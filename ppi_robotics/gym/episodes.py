@@ -8,7 +8,7 @@ import gymnasium
 import mujoco
 import numpy as np
 
-from ppi_robotics.checks import as_finite, check_count, check_seed
+from ppi_robotics.checks import as_finite, check_count, check_seed, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.gym.loading import label, simulation_of
@@ -156,7 +156,7 @@ def _law(policy, plant):
     if callable(policy) and not isinstance(policy, type):
         return lambda _, data: policy(data)
     raise ProblemError(
-        f"policy is {policy!r}; expected a LinearGaussianPolicy such as solution.policy, a RecedingHorizon or a "
+        f"policy is {shown(policy)}; expected a LinearGaussianPolicy such as solution.policy, a RecedingHorizon or a "
         "Controller"
     )
 
@@ -179,8 +179,8 @@ def _states(initial, episodes, plant):
     """Initial states (N, nx), or None."""
     if initial is None:
         return None
-    rows = np.ndim(initial) == 2
-    states = as_finite(initial, "initial", (episodes, plant.nx) if rows else (plant.nx,))
+    states = as_finite(initial, "initial")
+    states = as_finite(states, "initial", (episodes, plant.nx) if states.ndim == 2 else (plant.nx,))
     return np.broadcast_to(states, (episodes, plant.nx))
 
 
@@ -188,7 +188,7 @@ def _check(env, simulation, plant, horizon, problem):
     """Raise `ProblemError` unless environment, plant, horizon and problem fit each other."""
     model = simulation.model
     if not isinstance(plant, MujocoPlant):
-        raise ProblemError(f"plant is {plant!r}; expected a MujocoPlant such as ppi.gym.plant_of(env)")
+        raise ProblemError(f"plant is {shown(plant)}; expected a MujocoPlant such as ppi.gym.plant_of(env)")
     sizes = [(m.nq, m.nv, m.na, m.nu) for m in (plant.model, model)]
     if sizes[0] != sizes[1]:
         raise ProblemError(
@@ -212,7 +212,7 @@ def _check(env, simulation, plant, horizon, problem):
     if problem is None:
         return
     if not isinstance(problem, Problem):
-        raise ProblemError(f"problem is {problem!r}; expected a Problem, or None")
+        raise ProblemError(f"problem is {shown(problem)}; expected a Problem, or None")
     own = problem.plant
     if (own.nx, own.nu, own.dt) != (plant.nx, plant.nu, plant.dt):
         raise ProblemError(f"the problem is about {own!r}, the environment about {plant!r}; state it for that one")

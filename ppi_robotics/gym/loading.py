@@ -7,6 +7,7 @@ import gymnasium
 import mujoco
 import numpy as np
 
+from ppi_robotics.checks import shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.multibody.plant import MujocoPlant
 
@@ -43,12 +44,12 @@ def simulation_of(env):
     parts = getattr(inner, "model", None), getattr(inner, "data", None)
     if not isinstance(parts[0], mujoco.MjModel) or not isinstance(parts[1], mujoco.MjData):
         raise ProblemError(
-            f"env is {env!r}; expected a gymnasium environment with a MuJoCo model, such as "
+            f"env is {shown(env)}; expected a gymnasium environment with a MuJoCo model, such as "
             "gymnasium.make('InvertedPendulum-v5')"
         )
     frame_skip = getattr(inner, "frame_skip", None)
     if not isinstance(frame_skip, int | np.integer) or frame_skip < 1:
-        raise ProblemError(f"the environment's frame_skip is {frame_skip!r}; expected the physics steps of one step")
+        raise ProblemError(f"frame_skip of the environment is {shown(frame_skip)}; expected physics steps of a step")
     return inner
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ppi_robotics.checks import shown
 from ppi_robotics.errors import ProblemError
 
 
@@ -18,7 +19,7 @@ def pictures_of(problem, camera=None):
     plant = problem.plant
     if hasattr(plant, "draw") and hasattr(plant, "view"):
         if camera is not None:
-            raise ProblemError(f"camera is {camera!r}; plant '{plant.name}' draws itself, leave it out")
+            raise ProblemError(f"camera is {shown(camera)}; plant '{plant.name}' draws itself, leave it out")
         return Drawn(plant)
     if hasattr(plant, "model") and hasattr(plant, "read"):
         return Filmed(plant, problem.initial.mean, camera)

@@ -4,6 +4,7 @@ import gymnasium
 import numpy as np
 from scipy import sparse
 
+from ppi_robotics.checks import shown
 from ppi_robotics.discrete import FiniteMDP
 from ppi_robotics.errors import ProblemError
 
@@ -29,7 +30,7 @@ def mdp_of(env, discount=1.0):
     table = getattr(inner, "P", None)
     if table is None:
         raise ProblemError(
-            f"env is {env!r}; expected a gymnasium environment with a table P of transitions, such as "
+            f"env is {shown(env)}; expected a gymnasium environment with a table P of transitions, such as "
             "gymnasium.make('FrozenLake-v1')"
         )
     S, A = len(table), len(table[0])

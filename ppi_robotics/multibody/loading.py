@@ -1,11 +1,13 @@
 """MuJoCo models from whatever a user has, with a message that helps where there is none."""
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 
 import mujoco
 import numpy as np
 
+from ppi_robotics.checks import shown
 from ppi_robotics.errors import PlantError
 
 INPUTS = {  # bits of an actuator's signature, in the order of its controls
@@ -41,12 +43,17 @@ def load(source, assets=None):
             raise PlantError(f"no file {what}; give the path of an MJCF file, its text, an MjSpec or an MjModel")
         spec = read(lambda: mujoco.MjSpec.from_file(str(path.absolute())), what)
     else:
-        raise PlantError(f"the model is {source!r}; expected a path, MJCF text, an MjSpec or an MjModel")
+        raise PlantError(f"the model is {shown(source)}; expected a path, MJCF text, an MjSpec or an MjModel")
     return read(spec.compile, what), spec
 
 
 def split(assets):
     """Files by name, as MuJoCo wants them: MJCF apart from meshes and textures."""
+    if assets is not None and not (
+        isinstance(assets, Mapping)
+        and all(isinstance(k, str) and isinstance(v, bytes | str) for k, v in assets.items())
+    ):
+        raise PlantError(f"assets is {shown(assets)}; expected a dict from file names to bytes")
     xml = {name for name in assets or () if name.lower().endswith((".xml", ".mjcf"))}
     return {
         "include": {name: assets[name] for name in xml},

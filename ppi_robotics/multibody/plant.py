@@ -1,23 +1,35 @@
 """Plants given by a MuJoCo model."""
 
 import functools
+from collections.abc import Mapping
 from dataclasses import replace
 
 import mujoco
 import numpy as np
 
 from ppi_robotics import manifold
-from ppi_robotics.checks import as_finite, check_count, check_seed
+from ppi_robotics.checks import (
+    as_finite,
+    check_choice,
+    check_count,
+    check_function,
+    check_limits,
+    check_number,
+    check_seed,
+    check_text,
+    of_plant,
+    shown,
+)
 from ppi_robotics.errors import PlantError, ProblemError
-from ppi_robotics.gaussian import frozen
 from ppi_robotics.kernels.lanes import normals_of
 from ppi_robotics.multibody import checking, holding, loading, portable, rollouts
 from ppi_robotics.multibody.shown import Shown
 from ppi_robotics.multibody.simulation import EXECUTORS, Simulations
 from ppi_robotics.multibody.surroundings import check_surroundings, keyframe_number, place
 from ppi_robotics.noise import Noise
-from ppi_robotics.problem import as_rows
+from ppi_robotics.problem import as_rows, as_states
 
+MOST_SUBSTEPS = 1_000_000
 SENSOR = np.uint64(5)  # random stream, after those of rollouts
 
 
@@ -73,7 +85,11 @@ class MujocoPlant:
     ):
         self._model, self._spec = loading.load(source, assets)
         model = self._model
-        self.name = str(name or _name(model))
+        with of_plant():
+            self.name = check_text(_name(model) if name is None else name, "name") or _name(model)
+            check_function(success, "success", "final states (N, nx)")
+            check_choice(executor, "executor", EXECUTORS)
+            check_choice(differences, "differences", ("centered", "one_sided"))
         loading.check(model, f"model '{self.name}'")
         if surroundings is not None:
             place(model, surroundings, f"'{self.name}'")
@@ -83,17 +99,10 @@ class MujocoPlant:
         self.state_names, self.control_names = loading.names_of(model)
         self.units, self.quaternions = loading.units_of(model), loading.quaternions_of(model)
         given = loading.control_limits_of(model) if control_limits is None else control_limits
-        self.control_limits = _limits(given, self.control_names, "control_limits")
-        self.state_limits = self._state_limits(state_limits)
+        with of_plant():
+            self.control_limits = check_limits(given, "control_limits", self.control_names)
+            self.state_limits = self._state_limits(state_limits)
         self.noise = self._noise(noise)
-        if success is not None and not callable(success):
-            raise PlantError(f"success is {success!r}; expected a function of final states (N, nx)")
-        for what, value, choices in (
-            ("executor", executor, EXECUTORS),
-            ("differences", differences, ("centered", "one_sided")),
-        ):
-            if value not in choices:
-                raise PlantError(f"{what} is {value!r}; choose from {', '.join(choices)}")
         self.success, self.executor, self.differences = success, executor, differences
         self._sealed = True
 
@@ -102,7 +111,7 @@ class MujocoPlant:
         """The plant of an MJCF file or text; options as for the class."""
         if not isinstance(source, mujoco.MjModel | mujoco.MjSpec):
             return cls(source, **options)
-        raise PlantError(f"from_xml takes a path or MJCF text, not {source!r}; call MujocoPlant(...) with it")
+        raise PlantError(f"from_xml takes a path or MJCF text, not {shown(source)}; call MujocoPlant(...) with it")
 
     def with_sensors(self, sensors):
         """This plant with further sensors, which do not change how it moves.
@@ -114,6 +123,8 @@ class MujocoPlant:
           PlantError: if the model was given compiled, so that nothing can be added.
         """
         self._check_model()
+        if not isinstance(sensors, Mapping) or not all(isinstance(what, Mapping) for what in sensors.values()):
+            raise PlantError(f"sensors is {shown(sensors)}; expected a dict from names to keyword arguments")
         wanted = {name: what for name, what in sensors.items() if name not in self.sensor_names}
         if not wanted:
             return self
@@ -124,7 +135,10 @@ class MujocoPlant:
             )
         spec = self._spec.copy()
         for name, what in wanted.items():
-            spec.add_sensor(name=name, **what)
+            try:
+                spec.add_sensor(name=name, **what)
+            except (TypeError, ValueError, mujoco.FatalError) as error:
+                raise PlantError(f"sensor {shown(name)} cannot be added: {error}") from error
         noise = self.noise
         if noise.sensor is not None:  # what is added is exact
             sizes = spec.copy().compile().nsensordata, len(noise.sensor)
@@ -138,12 +152,9 @@ class MujocoPlant:
     # -- construction --------------------------------------------------------------------------------------------------
 
     def _state_limits(self, given):
-        free = np.tile([-np.inf, np.inf], (self.nx, 1))
-        if given is None:
-            return frozen(free)
-        if self.quaternions:
+        if given is not None and self.quaternions:
             raise PlantError("state_limits are for models without quaternions; leave them out")
-        return _limits(given, self.state_names, "state_limits")
+        return check_limits(given, "state_limits", self.state_names)
 
     def _noise(self, given):
         try:
@@ -206,6 +217,7 @@ class MujocoPlant:
 
     def sense(self, x, u=None, stage=0):
         """Sensors (N, ns) at states (N, nx) and controls (N, nu), zero by default, of a stage or one each (N,)."""
+        x = as_states(self, x)
         x, u = as_rows(self, x, np.zeros((len(x), self.nu)) if u is None else u)
         return self.simulations.sense(x, u, stage=stage)
 
@@ -351,12 +363,10 @@ def _substeps(model, substeps, dt):
     if dt is not None and substeps is not None:
         raise PlantError("substeps and dt are both given; give one")
     if dt is None:
-        count = 1 if substeps is None else substeps
-        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
-            raise PlantError(f"substeps is {substeps!r}; expected a whole number, at least 1")
-        return int(count)
-    if isinstance(dt, bool) or not isinstance(dt, int | float | np.number) or not 0 < dt < np.inf:
-        raise PlantError(f"dt is {dt!r}; expected a positive number of seconds a stage")
+        with of_plant():
+            return 1 if substeps is None else check_count(substeps, "substeps", 1, MOST_SUBSTEPS)
+    with of_plant():
+        dt = check_number(dt, "dt", above=0, most=MOST_SUBSTEPS * timestep)
     count = round(dt / timestep)
     if count < 1 or abs(count * timestep - dt) > 1e-9 * dt:
         near = max(count, 1) * timestep
@@ -364,13 +374,3 @@ def _substeps(model, substeps, dt):
             f"dt is {dt:g} s, no multiple of the model's timestep {timestep:g} s; give {near:g}, or change the timestep"
         )
     return count
-
-
-def _limits(given, names, what):
-    try:
-        limits = np.array([(-np.inf, np.inf) if pair is None else pair for pair in given], dtype=float)
-    except (TypeError, ValueError):
-        limits = np.empty(0)
-    if limits.shape != (len(names), 2) or np.isnan(limits).any() or not (limits[:, 0] < limits[:, 1]).all():
-        raise PlantError(f"{what} is {given!r}; expected (lower, upper), lower < upper, for each of {names}")
-    return frozen(limits)

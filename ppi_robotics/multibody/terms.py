@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from ppi_robotics.checks import as_finite
+from ppi_robotics.checks import as_finite, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels.manifold import quaternion_log
 from ppi_robotics.manifold import unit
@@ -47,7 +47,7 @@ class TaskCost:
             terms = tuple(terms) if isinstance(terms, list | tuple) else (terms,)
             for term in terms:
                 if not isinstance(term, Term):
-                    raise ProblemError(f"{name} has {term!r}; expected terms such as ppi.SitePosition or ppi.Effort")
+                    raise ProblemError(f"{name} has {shown(term)}; expected terms such as SitePosition or Effort")
             object.__setattr__(self, name, terms)
         if not self.stage and not self.terminal:
             raise ProblemError("the cost has no terms; give stage=[...] or terminal=[...]")
@@ -57,7 +57,7 @@ class TaskCost:
     def equip(self, plant):
         """The plant with the sensors that the terms need."""
         if not isinstance(plant, MujocoPlant):
-            raise ProblemError(f"a TaskCost needs a MujocoPlant, not {plant!r}; use LeastSquares for symbolic plants")
+            raise ProblemError(f"a TaskCost needs a MujocoPlant, not {shown(plant)}; use LeastSquares for others")
         wanted = {}
         for term in (*self.stage, *self.terminal):
             wanted |= term.required(plant)
@@ -253,7 +253,7 @@ class Residual(Term):
     def residual(self, plant):
         """As many entries as the function has."""
         if not callable(self.function):
-            raise ProblemError(f"the function of a Residual is {self.function!r}; expected a function of (x, u, y)")
+            raise ProblemError(f"function of a Residual is {shown(self.function)}; expected a function of (x, u, y)")
         entries = {name: sensor(plant, name) for name in self.sensors}
         return FunctionError(self.function, entries, roots_of(self.weight, "Residual"))
 
@@ -270,7 +270,7 @@ def sensed(plant, name, goal, weight, what):
     size = entries.stop - entries.start
     goal = np.atleast_1d(as_finite(goal, f"goal of {what}"))
     if goal.shape not in ((1,), (size,)) or (goal.shape == (1,) and size > 1 and what.split(" ")[0] != "SensorValue"):
-        raise ProblemError(f"goal of {what} is {goal.tolist()}; expected {size} entries")
+        raise ProblemError(f"goal of {what} is {shown(goal)}; expected {size} entries")
     return SensorError(entries, np.broadcast_to(goal, (size,)).copy(), roots_of(weight, what, size))
 
 

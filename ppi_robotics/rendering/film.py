@@ -6,7 +6,7 @@ import logging
 import mujoco
 import numpy as np
 
-from ppi_robotics.checks import as_finite
+from ppi_robotics.checks import as_finite, check_count, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.rendering import video
 from ppi_robotics.rendering.appearance import for_a_light_page
@@ -78,8 +78,7 @@ class Film:
         self.qpos = _positions(states, model)
         self.stamps, self.moments = _times(time, len(self.qpos), fps)
         for name, value in (("width", width), ("height", height)):
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 16 <= value <= 8192:
-                raise ProblemError(f"{name} is {value!r}; expected 16 to 8192 pixels")
+            check_count(value, name, 16, 8192)
         some = np.unique(np.linspace(0, len(self) - 1, 100).astype(int))
         seconds = (self.moments[-1] - self.moments[0]) / max(len(some) - 1, 1)
         self.view = View(model, (self._pose(i) for i in some), some, max(seconds, 1e-6), width / height)
@@ -152,7 +151,7 @@ def _camera(model, camera):
     if not 0 <= number < model.ncam:
         names = ", ".join(f"'{model.camera(i).name}'" for i in range(model.ncam)) or "none"
         raise ProblemError(
-            f"camera is {camera!r}; the model has {names}; give a name or a number, or None to frame all"
+            f"camera is {shown(camera)}; the model has {names}; give a name or a number, or None to frame all"
         )
     chosen = mujoco.MjvCamera()
     chosen.type, chosen.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, number

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ppi_robotics import files
-from ppi_robotics.checks import as_finite
+from ppi_robotics.checks import check_number
 from ppi_robotics.errors import ProblemError
 
 KINDS = (".mp4", ".gif")
@@ -34,8 +34,7 @@ def check_path(path, fps=30.0):
 
 def check_rate(fps):
     """Raise `ProblemError` unless this is a number of frames a second."""
-    if not 0 < as_finite(fps, "fps", ()) <= 1000:
-        raise ProblemError(f"fps is {fps!r}; expected up to 1000 frames a second")
+    check_number(fps, "fps", above=0, most=1000)
 
 
 def write(path, film, fps):

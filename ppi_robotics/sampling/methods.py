@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ppi_robotics.checks import as_covariance, as_finite, check_choice, check_count, check_number
+from ppi_robotics.checks import as_covariance, as_finite, check_choice, check_count, check_flag, check_number, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import covariance_factor, frozen
 from ppi_robotics.plans import Plan, check_common
@@ -99,19 +99,19 @@ class MPPI:
 
     def __post_init__(self):
         check_count(self.samples, "samples", 2)
-        if isinstance(self.temperature, int | float) and not isinstance(self.temperature, bool):
-            object.__setattr__(self, "temperature", Fixed(float(self.temperature)))
+        if isinstance(self.temperature, int | float | np.number) and not isinstance(self.temperature, bool):
+            object.__setattr__(self, "temperature", Fixed(self.temperature))
         if not isinstance(self.temperature, RULES):
             names = ", ".join(rule.__name__ for rule in RULES)
-            raise ProblemError(f"temperature is {self.temperature!r}; expected a positive number, or one of {names}")
+            raise ProblemError(f"temperature is {shown(self.temperature)}; expected a positive number or {names}")
         if not isinstance(self.smoothing, SMOOTHINGS):
             names = ", ".join(kind.__name__ for kind in SMOOTHINGS)
-            raise ProblemError(f"smoothing is {self.smoothing!r}; choose from {names}, for instance Splines(10)")
+            raise ProblemError(f"smoothing is {shown(self.smoothing)}; choose from {names}, for instance Splines(10)")
         if self.spread is not None:
             spread = as_finite(self.spread, "spread")
             if spread.ndim > 1 or not spread.size or (spread <= 0).any():
                 raise ProblemError(
-                    f"spread is {spread.tolist()}; expected a positive standard deviation, or one for each control"
+                    f"spread is {shown(spread)}; expected a positive standard deviation, or one for each control"
                 )
         self._check_shares()
         check_count(self.noise_draws, "noise_draws", 0)
@@ -153,9 +153,10 @@ class MPPI:
             value = getattr(self, name)
             if isinstance(value, str) and name == "baseline":
                 continue
-            check_number(value, name)
-            if not 0.0 <= value <= 1.0 or (name == "exploration" and value == 1.0):
-                raise ProblemError(f"{name} is {value!r}; expected a share from 0 to 1")
+            check_number(value, name, least=0, most=1)
+            if name == "exploration" and value == 1.0:
+                raise ProblemError("exploration is 1; expected a share below 1")
+        check_flag(self.conditioned, "conditioned")
 
     @property
     def follow(self):

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppi_robotics.checks import as_finite, check_count
+from ppi_robotics.checks import as_finite, check_choice, check_count, check_number, is_count, shown
 from ppi_robotics.errors import ProblemError
 
+MOST_STAGES = 20_000  # of a covariance over the stages
 CLOSED_FORMS = {  # correlation over distance / length
     "squared_exponential": lambda s: np.exp(-0.5 * s**2),
     "matern12": lambda s: np.exp(-s),
@@ -82,7 +83,7 @@ class White(_Smoothing):
 
     def factor(self, T, dt):
         """The identity (T, T)."""
-        _check_grid(T, dt)
+        dt = _check_grid(T, dt)
         return np.eye(T)
 
 
@@ -107,7 +108,7 @@ class AR1(_Smoothing):
 
     def factor(self, T, dt):
         """Lower triangular factor (T, T)."""
-        _check_grid(T, dt)
+        dt = _check_grid(T, dt)
         lag = np.subtract.outer(np.arange(T), np.arange(T))
         factor = np.where(lag >= 0, self.correlation ** np.maximum(lag, 0), 0.0)
         factor[:, 1:] *= np.sqrt(1.0 - self.correlation**2)
@@ -138,7 +139,7 @@ class Colored(_Smoothing):
 
     def factor(self, T, dt):
         """Columns (T, T): the constant, cosines, sines, of frequencies in their order."""
-        _check_grid(T, dt)
+        dt = _check_grid(T, dt)
         j = np.arange(T // 2 + 1)
         power = np.maximum(j, 1.0) ** -self.exponent
         paired = (j > 0) & (2 * j < T)
@@ -181,18 +182,17 @@ class Kernel(_Smoothing):
     period: float | None = None
 
     def __post_init__(self):
-        if not isinstance(self.name, str) or self.name not in CLOSED_FORMS:
-            raise ProblemError(f"name is {self.name!r}; choose from {', '.join(CLOSED_FORMS)}")
+        check_choice(self.name, "name", CLOSED_FORMS)
         if (self.name == "periodic") != (self.period is not None):
             need = "needs a period in seconds" if self.name == "periodic" else "has none; only periodic does"
-            raise ProblemError(f"period is {self.period!r}; the kernel {self.name} {need}")
+            raise ProblemError(f"period is {shown(self.period)}; the kernel {self.name} {need}")
         for field in ("length",) if self.period is None else ("length", "period"):
             if not _set_number(self, field) > 0.0:
                 raise ProblemError(f"{field} is {getattr(self, field):g}; expected a positive number of seconds")
 
     def factor(self, T, dt):
         """Cholesky factor (T, T), lower triangular."""
-        _check_grid(T, dt)
+        dt = _check_grid(T, dt)
         return np.linalg.cholesky(self._correlation(np.arange(T), np.arange(T), dt))
 
     def shifted(self, mean, cov, stages, dt, anneal=0.0):
@@ -207,7 +207,7 @@ class Kernel(_Smoothing):
         semidefinite if S is. Arguments, results and errors are those of the other smoothings.
         """
         mean, cov, anneal = _checked(mean, cov, stages, anneal)
-        _check_grid(len(mean), dt)
+        dt = _check_grid(len(mean), dt)
         old = np.arange(len(mean))
         K, kept = self._correlation(old, old, dt), max(len(mean) - stages, 0)
         beyond = old[kept:] + stages
@@ -248,14 +248,13 @@ class Splines(_Smoothing):
     degree: int = 3
 
     def __post_init__(self):
-        whole = isinstance(self.degree, int | np.integer) and not isinstance(self.degree, bool)
-        if not whole or self.degree not in DEGREES:
-            raise ProblemError(f"degree is {self.degree!r}; choose from {', '.join(map(str, DEGREES))}")
+        if not any(is_count(self.degree, degree, degree) for degree in DEGREES):
+            raise ProblemError(f"degree is {shown(self.degree)}; choose from {', '.join(map(str, DEGREES))}")
         check_count(self.knots, "knots", self.degree + 1)
 
     def factor(self, T, dt):
         """Interpolation matrix (T, knots), whose rows sum to 1."""
-        _check_grid(T, dt)
+        dt = _check_grid(T, dt)
         if self.knots > T:
             raise ProblemError(f"knots is {self.knots} for a horizon of {T} stages; expected at most one a stage")
         if self.degree == 0:
@@ -267,25 +266,21 @@ class Splines(_Smoothing):
 
 
 def _set_number(smoothing, name):
-    value = float(as_finite(getattr(smoothing, name), name, ()))
+    value = check_number(getattr(smoothing, name), name)
     object.__setattr__(smoothing, name, value)
     return value
 
 
 def _check_grid(T, dt):
-    check_count(T, "T", 1)
-    if not as_finite(dt, "dt", ()) > 0.0:
-        raise ProblemError(f"dt is {dt!r}; expected a positive number of seconds")
+    check_count(T, "T", 1, MOST_STAGES)
+    return check_number(dt, "dt", above=0)
 
 
 def _checked(mean, cov, stages, anneal):
     mean = as_finite(mean, "mean", (None, None))
     cov = as_finite(cov, "cov", (len(mean), len(mean)))
     check_count(stages, "stages", 0)
-    anneal = float(as_finite(anneal, "anneal", ()))
-    if not 0.0 <= anneal <= 1.0:
-        raise ProblemError(f"anneal is {anneal:g}; expected a number from 0 to 1")
-    return mean, cov, anneal
+    return mean, cov, check_number(anneal, "anneal", least=0, most=1)
 
 
 def _symmetric(matrix):

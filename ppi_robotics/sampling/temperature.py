@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppi_robotics.checks import as_finite
+from ppi_robotics.checks import as_finite, as_floats, check_number, is_count, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 
@@ -148,7 +148,7 @@ class LBPS(_Adaptive):
     delta: float = 0.9
 
     def __post_init__(self):
-        value = float(as_finite(self.delta, "delta", ()))
+        value = check_number(self.delta, "delta")
         if not 0.0 < value < 1.0:
             raise ProblemError(f"delta is {value:g}; expected a probability above 0 and below 1")
         object.__setattr__(self, "delta", value)
@@ -242,7 +242,7 @@ def entropic(costs, weight, axis=-1):
     Raises:
       ProblemError: if the weight is not finite.
     """
-    weight = float(as_finite(weight, "weight", ()))
+    weight = check_number(weight, "weight")
     costs = np.asarray(costs, dtype=float)
     costs = np.where(np.isfinite(costs), costs, np.inf)
     if weight == 0.0:
@@ -292,27 +292,24 @@ def _crossing(rising):
 
 
 def _as_samples(costs, log_ratio):
-    try:
-        costs = np.asarray(costs, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise ProblemError(f"costs are {costs!r}; expected an array of numbers") from error
+    costs = as_floats(costs, "costs")
     if costs.ndim != 1 or not costs.size:
         raise ProblemError(f"costs have shape {costs.shape}; expected (N,) with at least one sample")
     return costs, as_finite(log_ratio, "log_ratio", costs.shape)
 
 
 def _set_positive(rule, name, unit):
-    value = float(as_finite(getattr(rule, name), name, ()))
-    if not value > 0.0 or not math.isfinite(1.0 / value):
+    value = check_number(getattr(rule, name), name, above=0)
+    if not math.isfinite(1.0 / value):
         raise ProblemError(f"{name} is {value:g}; expected a positive number {unit}")
     object.__setattr__(rule, name, value)
 
 
 def _check_samples(samples):
-    whole = isinstance(samples, int | np.integer) and not isinstance(samples, bool) and samples >= 1
+    whole = is_count(samples, 1)
     share = isinstance(samples, float | np.floating) and 0.0 < samples < 1.0
     if not whole and not share:
-        raise ProblemError(f"samples is {samples!r}; expected a whole number, at least 1, or a share between 0 and 1")
+        raise ProblemError(f"samples is {shown(samples)}; expected a whole number from 1, or a share between 0 and 1")
 
 
 def _number_of(samples, valid):
