@@ -9,6 +9,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -441,6 +442,38 @@ def test_progress_is_live_on_a_terminal_only(monkeypatch, capsys, terminal, poli
     lines = [line for line in text.getvalue().splitlines() if not line.startswith("compiling")]
     assert ("rollouts" in "".join(lines)) == terminal
     assert bool(lines) == terminal
+
+
+def test_where_there_is_no_terminal_progress_is_told_in_lines_of_the_newest_state(capsys, monkeypatch):
+    monkeypatch.setattr(commands.output, "EVERY", 0.01)
+
+    def told(text):
+        """Wait until a line begins with a text; the lines until then."""
+        lines = []
+        while not any(line.startswith(text) for line in lines):
+            time.sleep(0.01)
+            lines += capsys.readouterr().err.splitlines()
+        return lines
+
+    with commands.output.progress("guessing") as say:
+        assert all(line.startswith("guessing (") for line in told("guessing"))  # also where nothing is said meanwhile
+        say("iteration 7")
+        assert all(line.startswith(("guessing (", "iteration 7 (")) for line in told("iteration 7"))
+    capsys.readouterr()
+    assert not [thread for thread in threading.enumerate() if thread.name == "progress"]
+
+
+def test_short_work_says_nothing_of_its_progress(capsys):
+    with commands.output.progress("guessing") as say:
+        say("iteration 7")
+    assert capsys.readouterr().err == ""
+
+
+def test_progress_ends_with_what_it_is_about(capsys):
+    with pytest.raises(KeyboardInterrupt), commands.output.progress("guessing"):
+        raise KeyboardInterrupt
+    assert not [thread for thread in threading.enumerate() if thread.name == "progress"]
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

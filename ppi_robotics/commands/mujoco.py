@@ -74,7 +74,7 @@ Video = Annotated[
 ]
 Viewer = Annotated[bool, typer.Option("--viewer", help="Show the motion in MuJoCo's window.")]
 SEQUENCES = 256  # a round of methods that sample; physics takes longer than compiled plants
-STARTS = {"balance": 1, "reach": 2}  # small deviations have one optimum, and any way to a place will do
+STARTS = {"balance": 1, "stand": 1, "reach": 2}  # small deviations have one optimum, and any way to a place will do
 
 
 def mujoco(

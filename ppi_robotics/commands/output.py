@@ -5,7 +5,9 @@ import logging
 import math
 import os
 import sys
-from contextlib import contextmanager
+import threading
+import time
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +19,7 @@ SAMPLED = {"sequences": "samples"} | {  # options of methods that sample, as the
     name: name for name in ("temperature", "spread", "smoothing", "noise_draws", "feedback", "covariance")
 }
 STATISTICS = ("mean", "variance", "cvar")  # of which every evaluation gives intervals
+EVERY = 5.0  # seconds between lines of progress where there is no terminal
 OUTPUT = Console(markup=False, highlight=False)
 ERRORS = Console(stderr=True, markup=False, highlight=False)
 
@@ -28,12 +31,43 @@ def remark(message):
 
 @contextmanager
 def progress(text):
-    """A live line on a terminal; yields a function that changes its text."""
-    if not ERRORS.is_terminal:
-        yield lambda _text: None
+    """A live line on a terminal, elsewhere a line every few seconds; yields a function that changes its text."""
+    if ERRORS.is_terminal:
+        with ERRORS.status(Text(text)) as status:
+            yield lambda text: status.update(Text(text))
         return
-    with ERRORS.status(Text(text)) as status:
-        yield lambda text: status.update(Text(text))
+    teller = Teller(text)
+    try:
+        yield teller.change
+    finally:
+        teller.stop()
+
+
+class Teller:
+    """Says from a thread, every few seconds, what is being done and for how long, also where that is silent.
+
+    It writes past the console of `rich`, whose lock a copy of the process would take over as the thread left it.
+    """
+
+    def __init__(self, text):
+        self.text, self.began, self.over = text, time.monotonic(), threading.Event()
+        self.thread = threading.Thread(target=self._tell, name="progress", daemon=True)
+        self.thread.start()
+
+    def change(self, text):
+        """Say this from now on."""
+        self.text = text
+
+    def stop(self):
+        """Say nothing more."""
+        self.over.set()
+        self.thread.join()
+
+    def _tell(self):
+        while not self.over.wait(EVERY):
+            with suppress(OSError, ValueError):  # nobody reads it any more
+                sys.stderr.write(f"{self.text} ({time.monotonic() - self.began:.0f} s)\n")
+                sys.stderr.flush()
 
 
 class CompileNotice(logging.Handler):
