@@ -47,12 +47,14 @@ class RiskBreakdown(SolveError):
     Attributes:
       stage: stage of the backward sweep at which the bound was crossed.
       bound: largest eigenvalue of G'VG there, whose inverse is the largest theta that this stage allows.
+      critical: largest theta = -eta that does not break down from the risk-neutral path; None where it is not known.
     """
 
-    def __init__(self, message, solution=None, stage=None, bound=None):
+    def __init__(self, message, solution=None, stage=None, bound=None, critical=None):
         super().__init__(message, solution)
         self.stage = stage
         self.bound = bound
+        self.critical = critical
 
 
 class Diverged(SolveError):

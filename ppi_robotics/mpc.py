@@ -33,7 +33,7 @@ from ppi_robotics.replanning import (
     improved,
     refusal,
 )
-from ppi_robotics.solver import check_task, solve
+from ppi_robotics.solver import check_task, solve_briefly
 
 KEPT = 10_000  # durations of replans that a report knows
 
@@ -135,7 +135,7 @@ class RecedingHorizon:
         stopwatch = Stopwatch(budget, lambda: False)
         starts, callback = (None, None) if budget == math.inf else (1, stopwatch)
         problem = self._problem.starting_at(x)
-        solution = solve(problem, self._first, self._seed, starts, self._start, callback=callback)
+        solution = solve_briefly(problem, self._first, self._seed, starts, self._start, callback=callback)
         if solution.interrupted and not stopwatch.stopped:
             raise KeyboardInterrupt
         if refusal(solution):

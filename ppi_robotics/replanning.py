@@ -8,7 +8,7 @@ import numpy as np
 
 from ppi_robotics.problem import Problem
 from ppi_robotics.solution import Solution, Status
-from ppi_robotics.solver import LOST, solve
+from ppi_robotics.solver import solve_briefly
 from ppi_robotics.steps.damped import DampedShooting, less_damping, more_damping
 from ppi_robotics.steps.phase import Iterate
 
@@ -103,12 +103,12 @@ def improved(request, method, seed, callback):
     """`Solution` of one warm-started solve, cold from one guess where nothing is left of the last plan."""
     problem, passed = request.problem.starting_at(request.x, any_end, request.stage), request.stage - request.last.stage
     if passed >= problem.horizon:
-        return solve(problem, method, seed, starts=1, callback=callback)
+        return solve_briefly(problem, method, seed, starts=1, callback=callback)
     guess = shifted(problem.plant, request.last.solution, passed)
     drawn = int(np.random.SeedSequence([seed, request.stage]).generate_state(1, np.uint64)[0])  # for what is sampled
     if hasattr(method, "moved_on"):
         method = method.moved_on(request.last.solution, passed, guess)
-    return solve(problem, method, drawn, starts=1, policy=guess, callback=callback)
+    return solve_briefly(problem, method, drawn, starts=1, policy=guess, callback=callback)
 
 
 def damped(method, damping):
@@ -146,7 +146,7 @@ def shifted(plant, solution, stages):
 
 def refusal(solution):
     """Why a solution is not to be adopted; "" if it is."""
-    if solution.status in LOST:
+    if solution.status.lost:
         return solution.explain()
     sampled = hasattr(solution.method, "samples")  # whose feedback comes from no sweep
     return "" if sampled or solution.sweep is not None else f"no feedback was found: {solution.explain()}"

@@ -40,6 +40,12 @@ class Status(Enum):
         """Whether the answer is an optimum to the tolerance."""
         return self is Status.CONVERGED
 
+    @property
+    def lost(self):
+        """Whether the method has no answer: what is returned stands in for one."""
+        lost = (Status.INFEASIBLE, Status.DIVERGED, Status.RISK_BREAKDOWN, Status.INDEFINITE, Status.NO_SAMPLES)
+        return self in lost
+
 
 def earned(status, *costs):
     """The status; diverged where it would say solved at a cost that is not finite."""
@@ -202,6 +208,12 @@ class Solution:
         return Gaussian(retract(reference, deviation.mean, quaternions), deviation.cov, quaternions)
 
     @property
+    def stands_in(self):
+        """Whether the policy is none of the method's: the risk-neutral one, or the first guess without feedback."""
+        made = self.sweep is not None or self.samples is not None or self.proposal is not None
+        return self.status.lost or not made
+
+    @property
     def iterations(self):
         """Iterations of the start that was kept."""
         return len(self.trace)
@@ -226,8 +238,9 @@ class Solution:
     def raise_for_status(self):
         """Raise the `SolveError` that matches the status, unless the solve converged."""
         if self.status is Status.RISK_BREAKDOWN:
-            stage, bound = (self.breakdown.stage, self.breakdown.bound) if self.breakdown else (None, None)
-            raise RiskBreakdown(self.explain(), self, stage, bound)
+            where = self.breakdown
+            known = (where.stage, where.bound, where.critical) if where else ()
+            raise RiskBreakdown(self.explain(), self, *known)
         if self.status is Status.DIVERGED:
             raise Diverged(self.explain(), self)
         if not self.status.solved:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ppi_robotics.checks import check_count, check_function, check_seed, shown
+from ppi_robotics.critical import largest_theta
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.guesses import cold_guess, still_guess, warm_guess
@@ -23,7 +24,6 @@ from ppi_robotics.steps.interior_point import InteriorPoint
 from ppi_robotics.violation import Violation, worst_violation
 
 METHODS = (PPI, ILQG, LEQG, AICO, KLControl, PsiIteration, MPPI)
-LOST = (Status.INFEASIBLE, Status.DIVERGED, Status.RISK_BREAKDOWN, Status.INDEFINITE, Status.NO_SAMPLES)
 HOPELESS = (Status.DIVERGED, Status.RISK_BREAKDOWN, Status.INFEASIBLE)  # later phases cannot go on from there
 MOST_STARTS = 24  # where the number is left open
 MARGIN_TRIALS = 5
@@ -48,16 +48,29 @@ def solve(problem, method, seed=0, starts=None, policy=None, trajectory=None, ca
 
     Returns:
       `Solution`. Not converging is a status of it, never an exception, and Ctrl-C returns the best found so far, marked
-      `interrupted`; nothing better than the first guess's controls, if it comes that early.
+      `interrupted`; nothing better than the first guess's controls, if it comes that early. Where the risk weight is
+      too averse, some ten solves from the risk-neutral path find the critical theta.
 
     Raises:
       ProblemError: if an argument cannot be used.
       KeyboardInterrupt: if Ctrl-C is pressed again before the answer to the first one is there.
     """
+    return _solve(problem, method, seed, starts, policy, trajectory, callback, critical=True)
+
+
+def solve_briefly(problem, method, seed, starts=None, policy=None, callback=None):
+    """As `solve`, without a search for the critical theta: for controllers, which have no time for it."""
+    return _solve(problem, method, seed, starts, policy, None, callback, critical=False)
+
+
+def _solve(problem, method, seed, starts, policy, trajectory, callback, critical):
     began = time.perf_counter()
     with Held() as stop:
         runs = _run_starts(problem, method, seed, starts, policy, trajectory, callback, stop)
-        solution = to_solution(problem, lowest(runs)[0], runs, time.perf_counter() - began)
+        best = lowest(runs)[0]
+        if critical and best.outcome.status is Status.RISK_BREAKDOWN:
+            best.find_critical_theta()
+        solution = to_solution(problem, best, runs, time.perf_counter() - began)
     return replace(solution, interrupted=True) if stop.pressed and not solution.interrupted else solution
 
 
@@ -160,7 +173,7 @@ class Outcome:
 
         A proof that limits cannot be kept counts more than a path that has not come to keep them.
         """
-        if self.status in LOST:
+        if self.status.lost:
             return 1, self.nominal
         astray = self.worst is not None and self.worst.size > ASTRAY and not self.status.solved
         return 2 if astray else 0, self.nominal
@@ -173,6 +186,7 @@ class Run:
         self.seed = int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0])
         self.problem, self.method, self.index, self.callback = problem, method, index, callback
         self.trace, self.stopped, self.outcome, self.stop = [], False, None, stop
+        self.neutral = None
 
     def solve(self, x, u):
         """Run the phases one after the other, and the fallback where they do not converge."""
@@ -181,6 +195,8 @@ class Run:
             iterate, status = self._descend(phase, *guess)
             outcomes.append(self._contain(phase, iterate, self._finish(phase, iterate, status)))
             guess = (iterate.x, iterate.u)
+            if phase.lambda_transition == 0.0 and outcomes[-1].model is not None:
+                self.neutral = outcomes[-1].model, guess
             if self.stopped or status in HOPELESS:
                 break
         end = outcomes[-1]
@@ -194,6 +210,12 @@ class Run:
             status = Status.DIVERGED if end.status.solved else end.status  # it converged on what cannot be followed
             end = replace(best, status=status, breakdown=end.breakdown)
         self.outcome = end
+
+    def find_critical_theta(self):
+        """Add to the breakdown of an averse phase the largest theta that the path before it allows."""
+        if self.neutral is not None and self.method.lambda_transition < 0.0 and self.outcome.breakdown is not None:
+            critical = largest_theta(self.problem, self.method, *self.neutral, lambda: self.stop.pressed)
+            self.outcome = replace(self.outcome, breakdown=replace(self.outcome.breakdown, critical=critical))
 
     def give_up(self, x, u):
         """End without a solve, with controls that stand for the answer."""

@@ -142,6 +142,20 @@ def test_solve_writes_a_policy_that_evaluate_and_compare_take(capsys):
     assert "difference to a/policy.npz" in output
 
 
+def test_a_policy_that_stands_in_for_an_answer_replaces_none(capsys):
+    small = ("solve", "cartpole", "--horizon", 60, "--starts", 1, "--out", "a", "--json")
+    assert run(capsys, *small, "--method", "ilqg")[0] == 0
+    before = Path("a/policy.npz").read_bytes()
+    for weight in (("--method", "leqg", "--theta", 90), ("--eta", -90)):
+        code, output, errors = run(capsys, *small, *weight)
+        facts = only_json(output)
+        assert code == 1
+        assert (facts["status"], facts["policy"], facts["files"]) == ("risk_breakdown", None, [])
+        assert "policy.npz is not written" in errors
+        assert f"the critical theta (-eta) is {facts['critical_theta']:.2g}"[:-1] in errors
+        assert Path("a/policy.npz").read_bytes() == before
+
+
 def test_evaluate_draws_on_request_only(capsys, policy):
     policy.save("still.npz")
     code, output, _ = run(capsys, "evaluate", "cartpole", "still.npz", "--samples", 64)

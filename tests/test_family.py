@@ -1,5 +1,6 @@
 """The family of methods over the two sweeps: AICO, soft policies, baselines, expansions, the limit of aversion."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from ppi_robotics.beliefs import initial_value
 from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.guesses import cold_guess
 from ppi_robotics.messages import Breakdown, backward
+from ppi_robotics.solver import solve_briefly
 from ppi_robotics.steps.soft import SoftSteps
 from tests.oracles import close, random_baseline, random_model
 
@@ -353,3 +355,42 @@ def test_bad_input_is_refused_in_one_line(make, message):
         make()
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+# -- breakdown: the critical theta that a solve names ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "plant", [CartPole(), Pendulum(), CartPole(force_limit=15.0)], ids=["cart-pole", "pendulum", "limited"]
+)
+def test_a_breakdown_names_the_same_critical_theta_whatever_was_asked_for(plant):
+    """A solve at it converges and one a percent above breaks down; along the fixed risk-neutral path it is higher."""
+    problem = swing_up(plant)
+    along = ppi.critical_theta(ppi.solve(problem, ppi.ILQG(), starts=1))
+    asked = [ppi.LEQG(along * factor) for factor in (1.1, 2.0, 5.0)] + [ppi.PPI(-3.0 * along)]
+    solutions = [ppi.solve(problem, method, starts=1) for method in asked]
+    assert {solution.status for solution in solutions} == {ppi.Status.RISK_BREAKDOWN}
+    critical = {solution.breakdown.critical for solution in solutions}
+    assert len(critical) == 1
+    (critical,) = critical
+    assert 0.1 * along < critical < along
+    assert ppi.solve(problem, ppi.LEQG(critical), starts=1).status is ppi.Status.CONVERGED
+    above = ppi.solve(problem, ppi.LEQG(1.01 * critical), starts=1)
+    assert above.breakdown.critical == critical
+    said = float(re.search(r"critical theta \(-eta\) is ([\d.]+)\)", above.explain())[1])
+    assert 0.99 * critical < said <= critical  # three digits, rounded down
+    with pytest.raises(ppi.RiskBreakdown) as caught:
+        above.raise_for_status()
+    assert caught.value.critical == critical
+
+
+def test_on_a_linear_quadratic_problem_the_path_does_not_matter():
+    problem = linear()
+    along = ppi.critical_theta(ppi.solve(problem, ppi.ILQG()))
+    critical = ppi.solve(problem, ppi.LEQG(2.0 * along), starts=1).breakdown.critical
+    assert 0.994 * along < critical < along  # found to half a percent, from below
+
+
+def test_a_controller_does_not_spend_time_on_the_critical_theta():
+    problem = swing_up(Pendulum())
+    assert solve_briefly(problem, ppi.LEQG(10.0), 0, starts=1).breakdown.critical is None

@@ -188,6 +188,7 @@ def solve_facts(solution):
         "iterations": solution.iterations,
         "starts": len(solution.starts),
         "nominal_cost": solution.nominal_cost,
+        "critical_theta": None if solution.breakdown is None else solution.breakdown.critical,
         "solve_seconds": solution.seconds,
     }
 

@@ -47,8 +47,9 @@ class Files:
 
     @property
     def policy(self):
-        """Path of the policy of a solve."""
-        return str(self.folder / "policy.npz")
+        """Path of the policy of a solve, None where it was not written."""
+        path = str(self.folder / "policy.npz")
+        return path if path in self.written else None
 
     def write(self, name, save):
         """Write a file by a function of its path."""
@@ -90,14 +91,17 @@ def session(problem, folder):
 def run_solve(problem, method, seed, starts, files=None):
     """`Solution`, with a live line of progress; its policy is written at once if there are files.
 
+    A policy that only stands in for an answer is not written, lest it replace a better one.
     Where Ctrl-C ended it, the caller is to keep it and to `stop_if`.
     """
     name = label(method)
     with progress(f"{name}: solving") as say:
         solution = ppi.solve(problem, method, seed=seed, starts=starts, callback=count_iterations(say, name))
-    if files is not None:
+    if files is not None and not solution.stands_in:
         files.write("policy.npz", solution.policy.save)
     remark_unless_solved(solution, name)
+    if files is not None and solution.stands_in:
+        remark(f"{name} has no policy of its own, so policy.npz is not written")
     return solution
 
 
