@@ -8,7 +8,7 @@ import numpy as np
 from plants.blocks_graph import blocks_graph
 from ppi_robotics import ProblemError
 from ppi_robotics.checks import as_wholes, check_choice, check_count, check_number, shown
-from ppi_robotics.discrete import CoupledChains, play, solve_compositions
+from ppi_robotics.discrete import CoupledChains, moves_between, play, solve_compositions
 
 NORMS = ("blocks", "locations")  # what heights are divided by in the entropy
 CHARGED = ("every", "last")  # the states that the cost counts for
@@ -169,12 +169,6 @@ class BlocksWorld:
         prior = np.full(self.actions, -np.log(self.actions))
         weights = -np.outer(charged, self.cost)
         return CoupledChains(self.start, self.shifts, prior, weights, self.goal, (self.locations, 3))
-
-
-def moves_between(start, goal):
-    """Least number of moves on the ring: earth mover's distance min_c sum_i |sum_{j <= i} (start - goal)_j - c|."""
-    carried = np.cumsum(np.subtract(start, goal))
-    return int(np.abs(carried - np.sort(carried)[len(carried) // 2]).sum())
 
 
 def _shifts(n):

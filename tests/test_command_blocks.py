@@ -162,7 +162,7 @@ def test_fig5_counts_goals(capsys):
         (("exact", "--x0", "4,0,0,0", "--goal", "0,0,4,0", "--T", 7), "8 moves away and there are 7"),
         (("exact", "--x0", "4,0,0", "--goal", "0,0,4,0"), "goal has 4 locations and start 3"),
         (("exact", "--n", 8, "--m", 40, "--lam", 10, "--memory", 0.5), "62891499 states.*more than the 0.5 GB"),
-        (("exact", "--n", 16, "--m", 64, "--lam", 10), "112 bits a state"),
+        (("exact", "--n", 16, "--m", 64, "--lam", 10), "of 112 bits, more than 63"),
         (("exact", "--lam", "inf"), "strength is inf"),
         (("exact", "--norm", "none"), "unknown norm 'none'"),
         (("exact", "--method", "jt"), "unknown method 'jt'"),

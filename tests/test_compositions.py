@@ -2,13 +2,14 @@
 
 import itertools
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 
 import ppi_robotics as ppi
 from plants import BlocksWorld
-from ppi_robotics.discrete import composition_messages, ring, size_of, solve_compositions
+from ppi_robotics.discrete import composition_messages, compositions, fits, ring, size_of, solve_compositions
 from ppi_robotics.kernels import compositions as kernels
 from ppi_robotics.solution import Status
 
@@ -157,6 +158,94 @@ def test_entropy_falls_to_one_stack(charged, forbidden, log_z, single):
         assert exact.forecast.entropy[::4] == pytest.approx(known, abs=6e-4)
 
 
+# -- what can be reached -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reached_alone(monkeypatch):
+    """Solve over the states that can be reached, however few there are in all."""
+    monkeypatch.setattr(compositions, "KEY_BITS", 0)
+
+
+@pytest.mark.usefixtures("reached_alone")
+@pytest.mark.parametrize("charged", ["every", "last"])
+@pytest.mark.parametrize("forbidden", ["lost", "renormalized"])
+@pytest.mark.parametrize(
+    ("start", "goal"), [((2, 1), None), ((3, 0, 0, 1, 0), None), ((2, 0, 1), (0, 1, 2)), ((1, 0, 1, 0), (0, 1, 0, 1))]
+)
+def test_all_plans_together_over_what_can_be_reached(start, goal, forbidden, charged):
+    world = BlocksWorld(start, 4, goal, strength=-1.7 if goal is None else 3.0, forbidden=forbidden, charged=charged)
+    total, first, expected = enumerated(world)
+    exact = world.exact()
+    assert exact.log_partition == pytest.approx(math.log(total), abs=1e-11)
+    assert exact.probabilities(start) == pytest.approx(first, abs=1e-11)
+    assert exact.forecast.heights == pytest.approx(expected, abs=1e-10)
+    assert exact.forecast.actions[0] == pytest.approx(first, abs=1e-11)
+    plan = exact.sample(50, seed=1)
+    assert (np.abs(np.diff(plan, axis=1)).sum(axis=2) <= 2).all()
+    assert goal is None or (plan[:, -1] == goal).all()
+
+
+@pytest.mark.parametrize("goal", [None, (2, 2, 2, 2, 2)])
+def test_values_are_those_over_all_states(monkeypatch, goal):
+    world = BlocksWorld([6, 0, 3, 0, 1], 8, goal, strength=4.0)
+    whole = world.exact()
+    with monkeypatch.context() as patch:
+        patch.setattr(compositions, "KEY_BITS", 0)
+        exact = world.exact()
+    assert exact.size.states < whole.size.states
+    assert exact.log_partition == pytest.approx(whole.log_partition, abs=1e-11)
+    assert exact.forecast.heights == pytest.approx(whole.forecast.heights, abs=1e-10)
+    for states in whole.sample(5, seed=2):
+        for t, x in enumerate(states):
+            assert exact.log_value(x, t) == pytest.approx(whole.log_value(x, t), abs=1e-11)
+            if t < world.stages:
+                assert exact.probabilities(x, t) == pytest.approx(whole.probabilities(x, t), abs=1e-11, nan_ok=True)
+    far = [0, 10, 0, 0, 0]
+    with pytest.raises(ppi.ProblemError, match=r"heights \[0, 10, 0, 0, .* cannot be reached by stage 3"):
+        exact.log_value(far, 3)
+    with pytest.raises(ppi.ProblemError, match="cannot be reached by stage 0"):
+        exact.probabilities([5, 1, 3, 0, 1], 0)
+
+
+@pytest.mark.parametrize(("start", "stages"), [([400, 0, 0, 0, 0], 6), ([0, 2, *[0] * 40], 5), ([4] * 16, 2)])
+def test_many_blocks_are_no_more_than_the_states_in_reach(start, stages):
+    """All states are 10^9, or keys of 84 or 112 bits; forward, state after state, they are some hundreds."""
+    world = BlocksWorld(start, stages, strength=5.0)
+    ahead, seen = {world.start.tobytes(): 1.0}, {world.start.tobytes()}
+    for _ in range(stages):
+        passed = {}
+        for key, weight in ahead.items():
+            for _, x, share in successors(world, np.frombuffer(key, dtype=np.int64)):
+                passed[x.tobytes()] = passed.get(x.tobytes(), 0.0) + weight * share * math.exp(-world.entropy_cost(x))
+        ahead = passed
+        seen |= set(ahead)
+    exact = world.exact()
+    assert exact.log_partition == pytest.approx(math.log(sum(ahead.values())), abs=1e-11)
+    assert fits(world.start, stages)
+    assert exact.size.states == len(seen)
+
+
+def test_memory_is_announced_and_refused_by_what_can_be_reached():
+    world = BlocksWorld([3] * 20, 3, strength=1.0)
+    tracemalloc.start()
+    exact = world.exact()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak == pytest.approx(exact.size.bytes, rel=0.25)
+    assert fits(world.start, 3, memory=1.01 * exact.size.bytes)
+    assert not fits(world.start, 3, memory=0.5 * exact.size.bytes)
+    with pytest.raises(ppi.ProblemError, match="120 bits, more than 63, and .* or more that can be reached, too many"):
+        world.exact(memory=0.5 * exact.size.bytes)
+
+
+@pytest.mark.usefixtures("reached_alone")
+def test_goals_out_of_reach_are_contradictions_there_too():
+    exact = solve_compositions([3, 0, 0, 0], 2, np.zeros(4), goal=[0, 0, 3, 0])
+    assert exact.status is Status.CONTRADICTION
+    assert np.isnan(exact.probabilities([3, 0, 0, 0])).all()
+
+
 # -- symmetries and representations ------------------------------------------------------------------------------------
 
 
@@ -299,7 +388,7 @@ def test_unreachable_goals_are_contradictions():
         ({"cost": np.full(4, np.nan)}, "cost has"),
         ({"cost": np.full(4, 1e6)}, "lower the strength"),
         ({"charged": "never"}, "charged is 'never'"),
-        ({"start": [4] * 16, "cost": np.zeros(65)}, "112 bits a state, more than 63"),
+        ({"start": [4] * 16, "stages": 30, "cost": np.zeros(65), "memory": 1e6}, "112 bits, more than 63, .* reached"),
     ],
 )
 def test_bad_problems_are_refused(changes, message):

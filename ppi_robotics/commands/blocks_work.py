@@ -96,10 +96,9 @@ def chosen(world, method, memory):
 
 def affordable(world, memory=AFFORDABLE):
     """Whether the exact solution takes no more bytes than that; by default so few that it may be made unasked."""
-    from ppi_robotics.discrete import size_of
+    from ppi_robotics.discrete import fits
 
-    bits = world.locations * world.blocks.bit_length()
-    return bits <= 63 and size_of(world.locations, world.blocks, world.stages, world.goal).bytes <= memory
+    return fits(world.start, world.stages, world.goal, memory)
 
 
 def first_actions(world, found):

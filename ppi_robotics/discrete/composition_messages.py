@@ -39,12 +39,13 @@ class History:
 
 def backward(space, stages, cost, goal, charged, chance, start, say):
     """`History` of the messages, and log Z of the place of the start."""
-    N = len(space.keys)
+    N = space.count
     weights, message, layers = np.empty(N, dtype=np.int64), np.empty(N, dtype=np.int64), np.zeros((2, N + 1), np.int64)
     kernels.widen_exponentials(-space.costs(cost), weights)
     message[:] = kernels.BIAS << kernels.MANTISSA
     if goal is not None:
         message[np.arange(N) != space.places(goal)] = 0
+    message[N - space.outside :] = 0
     ahead, out = layers
     ahead[:N] = np.where(message > 0, weights, 0)  # at the last stage messages are 0 or 1
     history = _history(N, stages)

@@ -21,7 +21,8 @@ from ppi_robotics.checks import as_finite, as_wholes, check_choice, check_count,
 from ppi_robotics.discrete.composition_messages import History, backward, kept_in_full
 from ppi_robotics.discrete.inference import Inference
 from ppi_robotics.discrete.kl_control import play
-from ppi_robotics.discrete.ring import ALONE, KEY_BITS, Space, count_orbits, symmetries
+from ppi_robotics.discrete.reached import Reached, TooMany, share_reached
+from ppi_robotics.discrete.ring import KEY_BITS, PART, Space, count_orbits, symmetries
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import compositions as kernels
 from ppi_robotics.solution import Status
@@ -37,7 +38,7 @@ class Size:
     """What an exact solution takes.
 
     Attributes:
-      states: C(m + n - 1, n - 1).
+      states: C(m + n - 1, n - 1), or those that can be reached.
       orbits: of them that represent the others.
       bytes: of memory, at the peak.
     """
@@ -64,6 +65,9 @@ def size_of(locations, blocks, stages, goal=None):
 def solve_compositions(start, stages, cost, goal=None, charged="every", forbidden="lost", memory=2e9, progress=None):
     """Solve the control of blocks on a ring exactly, from every start and at every stage.
 
+    Where that takes more memory, states count that can be reached from the start in the moves there are, and lead to
+    the goal; there are then no values of others.
+
     Args:
       start: heights (n,), whole numbers.
       stages: number of moves T.
@@ -78,7 +82,7 @@ def solve_compositions(start, stages, cost, goal=None, charged="every", forbidde
       `CompositionControl`, an `Inference`.
 
     Raises:
-      ProblemError: if an argument cannot be used, or the problem takes more memory.
+      ProblemError: if an argument cannot be used, or what can be reached takes more memory.
     """
     start, cost = np.array(as_wholes(start, "start", (None,))), np.array(as_finite(cost, "cost"))
     goal = None if goal is None else as_wholes(goal, "goal")
@@ -86,14 +90,9 @@ def solve_compositions(start, stages, cost, goal=None, charged="every", forbidde
     _check(start, stages, cost, goal, charged, forbidden)
     memory = check_number(memory, "memory", least=0, most=math.inf)
     check_function(progress, "progress", "a few words, what is done and of how much")
-    size, say = size_of(n, m, stages, goal), progress or _silent
-    if size.bytes > memory or size.orbits > MOST_PLACES:
-        raise ProblemError(
-            f"{m} blocks at {n} locations for {stages} stages have {size.states} states, {size.orbits} of them unlike, "
-            f"and take {_in_words(size.bytes)}, more than the {_in_words(memory)} allowed; allow more memory, or infer "
-            "approximately by belief propagation or by the cluster variation method"
-        )
-    space = Space.of(n, m, symmetries(n, goal), size.orbits, say)
+    size, space, say = *_room(start, stages, goal, memory, progress or _silent), progress or _silent
+    if space is None:
+        space = Space.of(n, m, symmetries(n, goal), size.orbits, say)
     chance = np.full(2 * n + 1, 1.0 / (3 * n)) if forbidden == "lost" else 1.0 / (3 * n - np.arange(2 * n + 1))
     history, log_z = backward(space, stages, cost, goal, charged, chance, int(space.places(start)), say)
     for array in (start, cost, chance):
@@ -139,7 +138,7 @@ class CompositionControl(Inference):
     Attributes:
       start, stages, goal, cost, charged: as given.
       size: `Size`.
-      space: `Space` of the states up to symmetry.
+      space: `Space` of the states up to symmetry, or `Reached` ones.
       chance: probability (2 n + 1,) of an action where that many moves are forbidden.
       history: `History` of the messages beta.
     """
@@ -150,14 +149,14 @@ class CompositionControl(Inference):
     cost: np.ndarray
     charged: str
     size: Size
-    space: Space = field(repr=False)
+    space: Space | Reached = field(repr=False)
     chance: np.ndarray = field(repr=False)
     history: History = field(repr=False)
 
     def log_value(self, heights, t=0):
         """log beta_t: minus the optimal expected cost (...) of the stages that are left, at heights (..., n)."""
-        heights = self._heights(heights)
         check_count(t, "t", 0, self.stages)
+        heights = self._heights(heights, t)
         return self.history.logs(t, self.space.places(heights))
 
     def probabilities(self, heights, t=0):
@@ -166,8 +165,8 @@ class CompositionControl(Inference):
         Raises:
           ProblemError: if heights (..., n) do not fit the blocks, or t is no stage before the last.
         """
-        heights = self._heights(heights)
         check_count(t, "t", 0, self.stages - 1)
+        heights = self._heights(heights, t)
         n, flat = self.space.locations, heights.reshape(-1, self.space.locations)
         logs = np.full((len(flat), n, 3), -np.inf)
         for k in range(n):
@@ -211,10 +210,10 @@ class CompositionControl(Inference):
             )
         if not self.status.solved:
             raise ProblemError("there are no expectations: no plan meets the goal")
-        plain = Space.of(n, m, ALONE, states, _silent)
-        heights = plain.heights(plain.keys)
+        plain = self.space.plain(states)
+        heights = plain.rows
         places, costs = self.space.places(heights), np.append(plain.costs(self.cost), 0.0)
-        linked, p = np.append(places, len(self.space.keys)), np.zeros((self.stages + 1, states))
+        linked, p = np.append(places, self.space.count), np.zeros((self.stages + 1, plain.count))
         p[0, plain.places(self.start)] = 1.0
         moved = np.zeros((self.stages, 2 * n + 1))
         for t in range(self.stages):
@@ -242,11 +241,17 @@ class CompositionControl(Inference):
         charged = self.charged == "every" or t == self.stages
         return self.history.logs(t, self.space.places(heights)) - charged * self.cost[heights].sum(axis=1)
 
-    def _heights(self, heights):
+    def _heights(self, heights, t):
         n, m = self.space.locations, self.space.blocks
         array = as_wholes(heights, "heights", None, 0, m)
         if array.shape[-1:] != (n,) or not array.size or (array.sum(-1) != m).any():
             raise ProblemError(f"heights are {shown(heights)}; expected whole heights of {n} locations, {m} in sum")
+        late = self.space.late(array, t)
+        if late.any():
+            raise ProblemError(
+                f"heights {shown(array[late][0].tolist())} cannot be reached by stage {t}, and there was no memory for "
+                "all states; solve from there"
+            )
         return array
 
 
@@ -265,16 +270,63 @@ def _check(start, stages, cost, goal, charged, forbidden):
         raise ProblemError(f"cost has shape {cost.shape}; expected finite costs of the heights 0 to {m}, ({m + 1},)")
     for name, value, known in (("charged", charged, CHARGED), ("forbidden", forbidden, FORBIDDEN)):
         check_choice(value, name, known)
-    if n * m.bit_length() > KEY_BITS:
-        raise ProblemError(
-            f"{m} blocks at {n} locations take {n * m.bit_length()} bits a state, more than {KEY_BITS}; infer "
-            "approximately by belief propagation or by the cluster variation method"
-        )
     nats = stages * (n * np.abs(cost).max() + math.log(3 * n))
     if nats > MOST_NATS:
         raise ProblemError(
             f"costs may add up to {nats:.3g} over {stages} stages, more than {MOST_NATS:g}; lower the strength"
         )
+
+
+def fits(start, stages, goal=None, memory=2e9):
+    """Whether a problem can be solved in so many bytes; arguments as for `solve_compositions`."""
+    try:
+        _room(np.asarray(start), stages, goal, memory, _silent)
+    except ProblemError:
+        return False
+    return True
+
+
+def _room(start, stages, goal, memory, say):
+    """`Size` of a problem, and the `Reached` states where all take more memory, else None.
+
+    Raises:
+      ProblemError: if those that can be reached do so as well.
+    """
+    n, m = len(start), int(start.sum())
+    whole = size_of(n, m, stages, goal)
+    if n * m.bit_length() <= KEY_BITS and whole.bytes <= memory and whole.orbits <= MOST_PLACES:
+        return whole, None
+    share = share_reached(start, stages) if goal is None else 0.0
+    least = int(share * whole.states / 2)  # half as many, as it is an estimate
+    if _bytes_of(least, 0, n, m, stages) <= memory:
+
+        def enough(found, widest):
+            return found < MOST_PLACES and _bytes_of(found, widest, n, m, stages) <= memory
+
+        try:
+            space = Reached.of(start, stages, goal, enough, say)
+        except TooMany as error:
+            least = error.args[0]
+        else:
+            states = space.count - 1
+            return Size(states, states, _bytes_of(states, space.widest, n, m, stages)), space
+    taken = f"and take {_in_words(whole.bytes)}, more than the {_in_words(memory)} allowed"
+    if n * m.bit_length() > KEY_BITS:
+        taken = f"of {n * m.bit_length()} bits, more than {KEY_BITS}"
+    raise ProblemError(
+        f"{m} blocks at {n} locations for {stages} stages have {whole.states} states, {whole.orbits} of them unlike, "
+        f"{taken}, and {least} or more that can be reached, too many as well; allow more memory, or infer approximately"
+    )
+
+
+def _bytes_of(states, widest, n, most, stages):
+    """Bytes at the peak for so many states that are reached, of which so many are at the same distance.
+
+    A state has up to `most` piles, the blocks there are, that can move.
+    """
+    kept = 8 if kept_in_full(states, stages) else 4
+    passing = max(80 * min(n, most) * widest, 24 * n * min(states, PART))
+    return states * (16 * n + 80 + (stages + 1) * kept) + passing
 
 
 def _in_words(size):

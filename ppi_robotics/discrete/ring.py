@@ -32,6 +32,7 @@ class Space:
     keys: np.ndarray
     table: np.ndarray
     moves: np.ndarray = field(repr=False)
+    outside = 0  # states at the end that stand for others
 
     @classmethod
     def of(cls, n, m, group, orbits, say):
@@ -51,6 +52,24 @@ class Space:
         for done in in_threads(fill, parts(orbits)):
             say("moves", done, orbits)
         return cls(n, m, bits, group, keys, table, moves)
+
+    @property
+    def count(self):
+        """Number N of states."""
+        return len(self.keys)
+
+    @property
+    def rows(self):
+        """Heights (N, n) of the representatives."""
+        return self.heights(self.keys)
+
+    def late(self, heights, _t):
+        """Whether heights (..., n) have no values at a stage: none."""
+        return np.zeros(np.shape(heights)[:-1], bool)
+
+    def plain(self, states):
+        """All states, so many, without symmetries."""
+        return Space.of(self.locations, self.blocks, ALONE, states, lambda *_: None)
 
     def pack(self, heights):
         """Keys (...) of heights (..., n)."""
@@ -73,6 +92,22 @@ class Space:
         for i in range(self.locations):
             total += cost[self.keys >> (i * self.bits) & mask]
         return total
+
+
+def moves_between(heights, goal):
+    """Least numbers (...) of moves from heights (..., n) to a goal on the ring.
+
+    They are the earth mover's distance, min_c sum_i |sum_{j <= i} (heights - goal)_j - c|.
+    """
+    carried = np.cumsum(np.subtract(heights, goal), axis=-1)
+    middle = np.sort(carried, axis=-1)[..., carried.shape[-1] // 2]
+    return np.abs(carried - middle[..., None]).sum(axis=-1)
+
+
+def shifts(n):
+    """Changes of heights (2 n, n) by k -> k - 1 and k -> k + 1 for every location k."""
+    own = np.eye(n, dtype=np.int64)
+    return np.stack((np.roll(own, 1, axis=0) - own, np.roll(own, -1, axis=0) - own), axis=1).reshape(2 * n, n)
 
 
 def parts(count):
