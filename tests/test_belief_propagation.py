@@ -98,7 +98,7 @@ def test_a_tolerance_of_zero_ends_where_rounding_does():
         assert found.change < 1e-12 * strength
 
 
-@pytest.mark.parametrize("schedule", ["sequential", "flood", "random"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_a_variable_of_many_neighbors_is_exact(schedule):
     """Thousands of messages meet in one variable, strong ones and zeros among them."""
     rng = np.random.default_rng(0)

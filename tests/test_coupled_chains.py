@@ -10,6 +10,7 @@ import ppi_robotics as ppi
 from plants import BlocksWorld
 from plants.blocks_study import goal_rates, random_goal
 from ppi_robotics.discrete import CoupledChains, chain_beliefs, play, play_chains, receding
+from ppi_robotics.discrete.chain_symmetries import symmetries
 from ppi_robotics.kernels import chain_messages, chain_numbers
 from ppi_robotics.solution import Status
 
@@ -127,6 +128,51 @@ def test_actions_that_die_out_at_a_steady_pace_do_not_keep_it_from_converging():
     assert (later.messages.log_actions[alive] - found.messages.log_actions[alive]).min() < -10.0
     assert np.abs(later.actions - found.actions).max() < 1e-9
     assert later.log_partition == pytest.approx(found.log_partition, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("world", "expected"),
+    [
+        (BlocksWorld([2] * 4, 3), 8),  # all rotations and reflections
+        (BlocksWorld([2, 1, 2, 1], 3), 4),
+        (BlocksWorld([4, 0, 0, 0], 8, goal=[0, 0, 4, 0]), 2),  # one reflection
+        (BlocksWorld([4, 0, 0, 1], 8, goal=[0, 0, 4, 1]), 1),
+        (BlocksWorld([1, 2, 3, 0], 3), 1),
+    ],
+)
+def test_symmetries_of_the_ring_are_those_that_keep_start_and_goal(world, expected):
+    """Products of what is found, against all permutations that map moves onto moves."""
+    chains = world.chains()
+    moves = {tuple(row) for row in chains.shifts.tolist()}
+    kept = set()
+    for images in itertools.permutations(range(4)):
+        same = (chains.start[list(images)] == chains.start).all()
+        same &= world.goal is None or (world.goal[list(images)] == world.goal).all()
+        if same and {tuple(row) for row in chains.shifts[:, list(images)].tolist()} == moves:
+            kept.add(images)
+    found = symmetries(chains)
+    for of_chains, of_actions in found:
+        np.testing.assert_array_equal(chains.shifts[of_actions][:, of_chains], chains.shifts)
+    made = {tuple(range(4))}
+    while True:
+        products = {tuple(int(i) for i in of_chains[list(one)]) for one in made for of_chains, _ in found}
+        if products <= made:
+            break
+        made |= products
+    assert made == kept
+    assert len(made) == expected
+
+
+def test_says_when_it_broke_a_tie():
+    """Four stacks that are alike: unstable messages amplify rounding until one of them is preferred."""
+    even = BlocksWorld([1, 1, 1, 1], 6, strength=1000.0).chains()
+    broken, kept = chain_beliefs(even, "merged"), chain_beliefs(even, "cvm")
+    assert broken.broke_tie
+    assert np.ptp(broken.actions[0, ::3]) > 0.1
+    assert not kept.broke_tie
+    assert np.ptp(kept.actions[0, ::3]) < 1e-9
+    assert not chain_beliefs(BlocksWorld([1, 2, 3, 0], 4).chains()).broke_tie  # there is none
+    assert not chain_beliefs(GOALS["n6m5"][0].chains().after([5, 0, 0, 0, 0, 0], 2)).broke_tie  # nor an answer
 
 
 def test_messages_that_grow_without_bound_are_lost_and_the_last_beliefs_kept():

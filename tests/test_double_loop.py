@@ -68,6 +68,30 @@ def test_regions_of_the_blocks_world(merged):
     assert len(regions.outer) == 2 * 5 * 3
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_regions_are_the_same_by_pairs_and_by_parts(seed, monkeypatch):
+    """Some clusters small, others larger, on variables that many have."""
+    rng = np.random.default_rng(seed)
+    scopes = [(0, 1, 2, 3), *(rng.choice(9, rng.integers(1, 5), replace=False) for _ in range(14)), (0, 8), (1, 8)]
+    graph = FactorGraph([2] * 9, [Table(scope, np.zeros([2] * len(scope))) for scope in scopes])
+    by_pairs = minimal_regions(graph)
+    for many in (0, 20):
+        monkeypatch.setattr("ppi_robotics.discrete.regions.MANY", many)
+        by_parts = minimal_regions(graph)
+        assert dict(zip(by_parts.inner, by_parts.counts, strict=True)) == dict(
+            zip(by_pairs.inner, by_pairs.counts, strict=True)
+        )
+
+
+def test_a_variable_of_many_neighbors():
+    """A region of one variable, counted as often as the others have it in common."""
+    leaves = [Table((0, i + 1), [[0.1 * i, 0.0], [0.0, 0.0]]) for i in range(2000)]
+    graph = FactorGraph([2] * 2001, leaves)
+    regions = minimal_regions(graph)
+    assert (regions.inner, regions.counts) == (((0,),), (-1999,))
+    assert single_loop(regions).log_partition == pytest.approx(junction_tree(graph).log_partition, rel=1e-10)
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_every_variable_is_counted_once(seed):
     regions = minimal_regions(random_graph(seed, variables=8, factors=8))

@@ -54,12 +54,14 @@ def action_rows(columns):
 
 
 def remark_differences(columns):
-    """Say which approximations differ from the exact answer, and which did not converge."""
+    """Say which approximations differ from the exact answer, broke a tie, or did not converge."""
     for facts in columns:
         if facts["status"] == "contradiction":
             remark(f"{facts['label']} ends in a contradiction: its messages allow no plan")
         elif facts["status"] != "converged":
             remark(f"{facts['label']} did not converge; its numbers are those of the last sweep")
+        if facts.get("broke_tie"):
+            remark(f"{facts['label']} broke a tie: locations that are alike have other numbers, by chance")
         if facts.get("differs"):
             state = "converged, but" if facts["status"] == "converged" else "did not converge, and"
             remark(f"{facts['label']} {state} differs from exact: |dp| = {facts['dp']:.4f} in the first action")

@@ -137,7 +137,7 @@ def inference_facts(world, method, found, seconds, seed):
     if found.exact:
         return facts | {"states": found.size.states, "orbits": found.size.orbits, "bytes": found.size.bytes}
     details = {"sweeps": found.sweeps, "change": found.change, "inconsistency": found.inconsistency}
-    return facts | details | {"schedule": found.schedule, "algorithm": found.method}
+    return facts | details | {"schedule": found.schedule, "algorithm": found.method, "broke_tie": found.broke_tie}
 
 
 def compare(facts, exact):

@@ -23,12 +23,14 @@ Heskes, Albers, Kappen, *Approximate inference and constrained optimization* (UA
 control as a graphical model inference problem* (Machine Learning, 2012), section 3.
 """
 
+import functools
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ppi_robotics.checks import check_choice, check_count, check_instance, check_number
 from ppi_robotics.discrete.chain_sweeps import ChainMessages, ChainSweeps
+from ppi_robotics.discrete.chain_symmetries import asymmetry
 from ppi_robotics.discrete.coupled_chains import CoupledChains
 from ppi_robotics.discrete.inference import Inference, check_messages
 from ppi_robotics.errors import ProblemError
@@ -37,6 +39,7 @@ from ppi_robotics.kernels.merged_actions import GROWN, NOTHING
 from ppi_robotics.solution import Status
 
 METHODS = ("cvm", "merged", "double_loop", "separate")
+EVEN = 1e-6  # difference of probabilities that rounding does not make, but where it is amplified
 CVM_INNER, CVM_BOUND = 50, 0.25  # sweeps of an iteration and share of the entropies, where propagation fails
 
 
@@ -50,6 +53,7 @@ class ChainBeliefs(Inference):
       messages: `ChainMessages` to start from; None after a contradiction, or where they are lost.
       method: the one that found them.
       tried: (method, `Status`) of all that were tried.
+      chains: the `CoupledChains`.
     """
 
     actions: np.ndarray
@@ -57,6 +61,16 @@ class ChainBeliefs(Inference):
     messages: ChainMessages | None
     method: str
     tried: tuple = field(default=())
+    chains: CoupledChains = field(repr=False)
+
+    @functools.cached_property
+    def broke_tie(self):
+        """Whether chains that the problem does not tell apart have other probabilities.
+
+        The answer is one of several that are as good then, as rounding or `start` had it; the exact one has the
+        symmetry, and so has every sweep from messages that have it, but for rounding.
+        """
+        return asymmetry(self.chains, self.actions, self.levels) > EVEN
 
     @property
     def expected_levels(self):
@@ -127,7 +141,7 @@ def _infer(chains, method, tolerance, limits, start):
     sweeps, change, trace = (
         run.double_loop(tolerance, *limits) if method == "double_loop" else run.propagate(tolerance, *limits)
     )
-    common = {"exact": False, "sweeps": sweeps, "schedule": "forward and backward", "method": method}
+    common = {"exact": False, "sweeps": sweeps, "schedule": "forward and backward", "method": method, "chains": chains}
     common |= {"trace": tuple(trace), "log_partition": -float(trace[-1]) if trace.size else -np.inf}
     if change == NOTHING:
         nothing = (

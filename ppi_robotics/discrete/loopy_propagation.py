@@ -40,7 +40,7 @@ def belief_propagation(
       graph: `FactorGraph`.
       schedule: "sequential" renews the factors in their order; "flood" all at once; "random" in an order drawn for
         every sweep; "residual" those first whose messages would change most, and all once more where that
-        changes nothing any longer.
+        changes nothing any longer, or where variables have so many factors that all would be looked at all the time.
       damping: share of the old logarithm in a new message, from 0 to below 1.
       tolerance: of the change of the logarithm of a message in a sweep, undamped, below which it has converged; where
         factors are so strong that rounding changes more, the latter.
@@ -107,7 +107,8 @@ class _Run:
         change, within, trace = np.inf, tolerance, []
         for n in range(most):
             kept = self.messages.copy()
-            whole = advance_some is None or n == 0 or change <= within  # what some factors say settles nothing
+            # what some factors say settles nothing; where too many would have to be asked, all are
+            whole = advance_some is None or n == 0 or change <= within or change == np.inf
             code, change = advance() if whole else advance_some()
             if code == kernel.FINE:
                 code, log_z, reach = self.believe()
@@ -167,8 +168,7 @@ def _sweepers(schedule, run, seed):
         return code, change
 
     def by_residual():
-        code = kernel.sweep_by_residual(net, messages, *how, fresh, tree)
-        return code, tree[1]
+        return kernel.sweep_by_residual(net, messages, *how, fresh, tree)
 
     whole = dict(zip(SCHEDULES, (sequential, flood, at_random, ranked), strict=True))[schedule]
     return whole, by_residual if schedule == "residual" else None

@@ -20,6 +20,7 @@ from ppi_robotics.discrete.message_net import lay_out
 from ppi_robotics.errors import ProblemError
 
 MOST = 50_000_000  # configurations of an outer region
+MANY = 256  # neighbors of a region, from which on its parts are looked at in their place if they are fewer
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +121,13 @@ def _maximal(clusters):
 
 def _intersections(outer):
     """Intersections of outer regions and of intersections, until there are no others."""
-    lookup, found, front = _lookup(outer), {}, list(outer)
+    lookup, found, front = _lookup(outer), {}, []
+    for region in outer:
+        others = sum(len(lookup[v]) for v in region)
+        if others > MANY and 2 ** len(region) < others:
+            _shared_parts(region, lookup, found)
+        else:
+            front.append(region)
     while front:
         fresh = {}
         for region in front:
@@ -130,7 +137,21 @@ def _intersections(outer):
                     fresh[common] = None
         found |= fresh
         front = list(fresh)
-    return list(found)
+    return [region for region, shared in found.items() if shared is None or shared]
+
+
+def _shared_parts(region, lookup, found):
+    """Intersections of a region with others, by its parts, where these are fewer than the others.
+
+    A part is one if two regions or more have it, and no variable more in common. `found` has for all parts that were
+    looked at whether they are.
+    """
+    for size in range(1, len(region)):
+        for part in map(frozenset, itertools.combinations(sorted(region), size)):
+            if part not in found:
+                around = set.intersection(*(lookup[v] for v in part))
+                more = any(around <= lookup[v] for v in region - part if len(around) <= len(lookup[v]))
+                found[part] = len(around) > 1 and not more
 
 
 def _counting(outer, inner):

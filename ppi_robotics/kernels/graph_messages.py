@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 
 FINE, NOTHING, LOST = 0, 1, 2  # of messages: usable; zeros alone, which is proof; numbers that have grown without bound
+AHEAD = 50
 OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
 INLINED = OPTIONS | {"forceinline": True}  # a call counts references to all arrays of the net
 
@@ -240,12 +241,15 @@ def foresee_all(net, messages, damping, maximize, into, work, fresh, tree):
 def sweep_by_residual(net, messages, damping, maximize, into, work, fresh, tree):
     """As many factors as there are, each time the one whose messages would change most; FINE, NOTHING or LOST.
 
-    `into` and `fresh` are those of the messages, before and after.
+    `into` and `fresh` are those of the messages, before and after. Second, the largest change that is left; inf where
+    the sweep ends early, as variables of many factors have it look at more than AHEAD times the factors that there are.
     """
-    leaves = tree.shape[0] // 2
+    leaves, seen = tree.shape[0] // 2, 0
     for _ in range(net.scope.shape[0] - 1):
         if tree[1] <= 0.0:
-            return FINE
+            return FINE, tree[1]
+        if seen > AHEAD * (net.scope.shape[0] - 1):
+            return FINE, np.inf
         at = 1
         while at < leaves:
             at = 2 * at if tree[2 * at] == tree[1] else 2 * at + 1
@@ -256,13 +260,14 @@ def sweep_by_residual(net, messages, damping, maximize, into, work, fresh, tree)
         for e in range(net.scope[f], net.scope[f + 1]):
             code = gather(net, net.node[e], messages, into, work)
             if code != FINE:
-                return code
+                return code, np.inf
         for e in range(net.scope[f], net.scope[f + 1]):
             v = net.node[e]
             for k in range(net.incident[v], net.incident[v + 1]):
                 other = net.factor[net.edge[k]]
                 if other != f or damping > 0.0:  # a damped factor has more to say
                     code = foresee(net, other, messages, damping, maximize, into, work, fresh, tree)
+                    seen += 1
                     if code != FINE:
-                        return code
-    return FINE
+                        return code, np.inf
+    return FINE, tree[1]
