@@ -171,6 +171,25 @@ def in_threads(function, items, threads=None):
         wait(futures)
 
 
+def finished(function, items, least=1, follow=None):
+    """Results of a function over items, by threads, as far as they are there when Ctrl-C comes, and whether it came.
+
+    Args:
+      function, items: as for `in_threads`.
+      least: number of results that are waited for in any case.
+      follow: function of how many there are, called after each.
+    """
+    done = []
+    with Held() as hold, closing(in_threads(function, items)) as results:
+        for result in results:
+            done.append(result)
+            if follow is not None:
+                follow(len(done))
+            if hold.pressed and len(done) >= least:
+                break
+    return done, hold.pressed
+
+
 @functools.cache
 def workers(threads, process):  # noqa: ARG001  (threads do not survive a fork)
     """Threads that stay: starting some takes as long as many a round of rollouts."""

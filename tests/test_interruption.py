@@ -1,5 +1,6 @@
 """Ctrl-C: the first is answered with what there is, wherever it comes, and the second is raised."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,8 +13,11 @@ import numpy as np
 import pytest
 
 import ppi_robotics as ppi
-from plants import CartPole
+from plants import CartPole, GridWorld, StagHunt, blocks_study
 from ppi_robotics import guesses, interruption, rollouts, solver
+from ppi_robotics.__main__ import main
+from ppi_robotics.commands import stag
+from ppi_robotics.discrete import learn, learning, majorization, majorize, random_problem, sweep_temperatures
 from ppi_robotics.interruption import Handler, Held
 
 STAGES = {  # of a start: what is called there
@@ -294,6 +298,71 @@ def test_ctrl_c_reaches_the_loop_around_a_receding_horizon(problem):
     mpc.command(problem.initial.mean)
     with pytest.raises(KeyboardInterrupt):
         mpc.command(problem.initial.mean)
+
+
+# -- tables and commands -----------------------------------------------------------------------------------------------
+
+
+def test_trials_and_instances_that_are_finished_are_kept(monkeypatch):
+    """They are those of a smaller number, bit for bit."""
+    mdp = GridWorld("cup").mdp
+    press_at(monkeypatch, (learning, "_log_policy"), 1)
+    part = learn(mdp, "psi", transitions=200, every=100, trials=6)
+    monkeypatch.undo()
+    assert part.interrupted
+    whole = learn(mdp, "psi", transitions=200, every=100, trials=6)
+    assert not whole.interrupted
+    np.testing.assert_array_equal(part.error, whole.error[: len(part.error)])
+    hunts = [StagHunt.random(4, 2, seed, 2).problem for seed in range(6)]
+    follow = press_after(3)
+    part = sweep_temperatures(hunts, [0.5, 1.0], progress=follow)
+    assert part.interrupted
+    assert part.mean.shape == (3, 2)
+    np.testing.assert_array_equal(part.mean, sweep_temperatures(hunts, [0.5, 1.0]).mean[:3])
+
+
+def press_after(count):
+    return lambda done, _: done == count and signal.raise_signal(signal.SIGINT)
+
+
+def test_majorization_keeps_its_last_policy():
+    mdp, log_rho = random_problem()
+    found = majorize(mdp, 0.5, 0.0, log_rho, callback=press_after(4))
+    assert found.status is ppi.Status.INTERRUPTED
+    assert found.iterations == 4
+
+
+@pytest.mark.parametrize(
+    ("command", "where", "call"),
+    [
+        ("stag exact --case 5x5 --lam 1,2,3", (stag, "inference_facts"), 3),
+        ("stag run --case 5x5 --lam 1,2,3", (StagHunt, "play"), 3),
+        ("stag phase --side 4,5 --hunters 2,2 --instances 2 --moves 2 --lam 0.5,1", (StagHunt, "random"), 3),
+        ("blocks fig5 --n 3 --m 2,3,4 --instances 1 --methods cvm", (blocks_study, "goal_rates"), 4),
+        ("central mm --iterations 20", (majorization, "evaluate_policy"), 30),
+        ("grid learn --map cup --transitions 400 --trials 2 --methods q,psi,dpp", (learning, "_log_policy"), 3),
+    ],
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_commands_show_what_is_finished(capsys, monkeypatch, command, where, call, as_json):
+    whole = len(shown(capsys, command, as_json, 0))
+    press_at(monkeypatch, where, call)
+    assert 0 < len(shown(capsys, command, as_json, 130)) < whole
+
+
+def shown(capsys, command, as_json, code):
+    """Output of a command but for the notice of an interruption."""
+    ended = main([*command.split(), *(["--json"] if as_json else [])])
+    output, errors = capsys.readouterr()
+    assert (ended == 130) == (code == 130)
+    assert ("interrupted; written so far: nothing" in errors) == (code == 130)
+    if as_json:
+        facts = json.loads(output)
+        assert facts.pop("interrupted") == (code == 130)
+        return json.dumps(facts)
+    notice = "interrupted: these are the results until then\n"
+    assert (notice in output) == (code == 130)
+    return output.replace(notice, "")
 
 
 # -- any moment --------------------------------------------------------------------------------------------------------

@@ -195,7 +195,7 @@ def run(
     if out is not None:
         draw_plan(world, play, facts, files)
     if as_json:
-        show_json(setting(world, seed) | facts | {"files": files.written})
+        show_json(setting(world, seed) | facts | files.facts())
     else:
         show_plan(world, facts, files)
     if facts["status"] == "contradiction":
@@ -228,16 +228,22 @@ def fig5(
         check_range("--n", locations, 2, MOST)
         check_range("--m", many, 1, MOST)
     files, rows = Files(out), []
-    with progress("planning") as say:
-        rates_of(2, 1, names, 1, seed, say)  # loads the kernels, which is not to be timed
-        for size in sizes:
-            rows += rates_of(*size, names, instances, seed, say)
-    if out is not None:
-        draw_rates(rows, files)
+    with files.until_interrupted():
+        with progress("planning") as say:
+            for _ in rates_of(2, 1, names, 1, seed, say):  # loads the kernels, which is not to be timed
+                pass
+            for size in sizes:
+                for row in rates_of(*size, names, instances, seed, say):
+                    rows.append(row)
+        if out is not None:
+            draw_rates(rows, files)
+    if not rows:
+        return files.end(1)
     if as_json:
-        return show_json({"instances": instances, "seed": seed, "cells": rows, "files": files.written})
-    show_rates(rows, instances, seed, files)
-    return 0
+        show_json({"instances": instances, "seed": seed, "cells": rows} | files.facts())
+    else:
+        show_rates(rows, instances, seed, files)
+    return files.end(0)
 
 
 # -- parts -------------------------------------------------------------------------------------------------------------
@@ -246,8 +252,12 @@ def fig5(
 def inferred(world, names, options, memory, seed, out, as_json):
     """Infer by all methods, show it, and return the exit code of the first."""
     files, results = Files(out), {}
-    for name in names:
-        results[name] = infer(world, name, options, 1e9 * memory)
+    with files.until_interrupted():
+        for name in names:
+            results[name] = infer(world, name, options, 1e9 * memory)
+    if names[0] not in results:
+        return files.end(1)
+    names = list(results)
     facts = {name: inference_facts(world, name, *results[name], seed) for name in names}
     for name in names:
         compare(facts[name], facts.get("exact"))
@@ -263,11 +273,11 @@ def inferred(world, names, options, memory, seed, out, as_json):
         draw_inference(world, columns, first, files)
     if as_json:
         more = {"exact_logZ": facts["exact"]["logZ"] if "exact" in facts else None, "plan": plan}
-        show_json(setting(world, seed) | columns[0] | more | {"methods": facts, "files": files.written})
+        show_json(setting(world, seed) | columns[0] | more | {"methods": facts} | files.facts())
     else:
         show_inference(world, columns, plan, files)
     remark_differences(columns)
-    return 0 if first.status.solved else 1
+    return files.end(0 if first.status.solved else 1)
 
 
 def inference_options(damping, tolerance, sweeps, outer=1000, bound=0.25):

@@ -21,10 +21,9 @@ def planners_of(text):
 
 
 def rates_of(n, m, names, instances, seed, say):
-    """Rows of one size by all planners, for JSON."""
+    """Rows of one size by all planners, for JSON, one after the other."""
     from plants.blocks_study import goal_rates
 
-    rows = []
     for name in names:
         told = f"{LABELS[name]}: {n} locations, {m} blocks"
         say(told)
@@ -32,21 +31,18 @@ def rates_of(n, m, names, instances, seed, say):
             row = exact_rates(n, m, instances, seed, lambda i, told=told: say(f"{told}, instance {i}"))
         else:
             (row,) = goal_rates((n,), (m,), instances, (PLANNERS[name],), seed)
-        rows.append(
-            {
-                "n": n,
-                "m": m,
-                "T": row.stages,
-                "method": name,
-                "label": LABELS[name],
-                "goal_rate": row.reached,
-                "goal_rate_standard_error": row.standard_error(row.reached),
-                "converged_rate": row.converged,
-                "cpu_seconds": row.seconds,
-                "sweeps": row.sweeps,
-            }
-        )
-    return rows
+        yield {
+            "n": n,
+            "m": m,
+            "T": row.stages,
+            "method": name,
+            "label": LABELS[name],
+            "goal_rate": row.reached,
+            "goal_rate_standard_error": row.standard_error(row.reached),
+            "converged_rate": row.converged,
+            "cpu_seconds": row.seconds,
+            "sweeps": row.sweeps,
+        }
 
 
 def exact_rates(n, m, instances, seed, say):

@@ -8,7 +8,7 @@ import typer
 from ppi_robotics.commands.arguments import Json, Out, check_range, option, real, weights_of, whole
 from ppi_robotics.commands.central_tables import Actions, Seed, Stages, States, about, tables
 from ppi_robotics.commands.output import progress, show_json, show_rows
-from ppi_robotics.commands.work import Files, write_figure
+from ppi_robotics.commands.work import Files, stop_if, write_figure
 from ppi_robotics.errors import ProblemError
 
 PolicyWeights = Annotated[str, typer.Option("--lambda-policy", metavar="LP,...", help="Weights above 0.")]
@@ -36,8 +36,8 @@ def mm(
     risks, steps = weights_of("--lambda-transition", lambda_transition), weights_of("--lambda-policy", lambda_policy)
     pairs = [(lP, lS) for lS in risks for lP in steps]
     names = [f"λP = {lP:g}, λS = {lS:g}".replace("-", "\N{MINUS SIGN}") for lP, lS in pairs]
-    found = descend(tables(states, actions, stages, seed), names, pairs, iterations, tolerance)
-    return show_descents("soft steps", found, out, as_json)
+    found = descend(tables(states, actions, stages, seed), names, pairs, iterations, tolerance, out)
+    return show_descents("soft steps", *found, as_json)
 
 
 def ppi(
@@ -54,25 +54,27 @@ def ppi(
     """Posterior policy iteration for every weight; with --out also draw descent.png."""
     pairs = [(value, value) for value in weights_of("--eta", eta)]
     names = [f"PPI, η = {value:g}" for value, _ in pairs]
-    found = descend(tables(states, actions, stages, seed), names, pairs, iterations, tolerance)
-    return show_descents("posterior policy iteration", found, out, as_json)
+    found = descend(tables(states, actions, stages, seed), names, pairs, iterations, tolerance, out)
+    return show_descents("posterior policy iteration", *found, as_json)
 
 
-def descend(problem, names, pairs, iterations, tolerance):
-    """What the tables are, for JSON, and by name the `Descent` of every pair of weights with the optimum it goes to."""
+def descend(problem, names, pairs, iterations, tolerance, out):
+    """What the tables are, for JSON; by name the `Descent` of every pair of weights with its optimum; the `Files`."""
     from ppi_robotics.discrete import majorize, solve
+    from ppi_robotics.solution import Status
 
     mdp, log_rho, facts = problem
     check_range("--iterations", iterations, 1)
     if not tolerance >= 0.0:
         raise ProblemError(f"--tolerance is {tolerance:g}; expected a number, 0 or more")
-    found = {}
-    with progress("iterating") as say:
+    found, files = {}, Files(out)
+    with files.until_interrupted(), progress("iterating") as say:
         for name, (lP, lS) in zip(names, pairs, strict=True):
             say(name)
             descent = majorize(mdp, lP, lS, log_rho, tolerance=tolerance, max_iterations=iterations)
             found[name] = descent, solve(mdp, math.inf, lS, log_rho).value[0]
-    return facts, found
+            stop_if(descent.status is Status.INTERRUPTED)
+    return facts, found, files
 
 
 def descent_facts(name, descent, optimum):
@@ -93,19 +95,20 @@ def descent_facts(name, descent, optimum):
     }
 
 
-def show_descents(title, found, out, as_json):
+def show_descents(title, facts, found, files, as_json):
     """Print how the excess over the optimum falls, and draw it if there is a folder; the exit code."""
-    (facts, found), files = found, Files(out)
+    if not found:
+        return files.end(1)
     rows = [descent_facts(name, *pair) for name, pair in found.items()]
-    if out is not None:
+    if files.folder is not None and not files.interrupted:
         with progress("drawing the picture"):
             from ppi_robotics import plotting
 
             write_figure(plotting.central.descents(found)[0].figure, "descent.png", files)
     code = 0 if all(descent.status.solved for descent, _ in found.values()) else 1
     if as_json:
-        show_json(facts | {"rows": rows, "files": files.written})
-        return code
+        show_json(facts | {"rows": rows} | files.facts())
+        return files.end(code)
     heads = ["", "iterations", *(f"to {level:g}" for level in LEVELS), *(f"gap of V({k})" for k in COUNTS)]
     texts = [[*heads, "last gap", "largest rise"]]
     for row in rows:
@@ -114,4 +117,4 @@ def show_descents(title, found, out, as_json):
         ended = f"{row['iterations']} ({row['status'].replace('_', ' ')})"
         texts.append([row["name"], ended, *counts, *gaps, f"{row['gap']:.2g}", f"{row['rise']:.2g}"])
     show_rows(f"{title}, {about(facts)}", texts, files)
-    return code
+    return files.end(code)

@@ -8,7 +8,7 @@ import typer
 
 from ppi_robotics.commands.arguments import Json, Out, check_choice, check_counts, check_range, option, real, whole
 from ppi_robotics.commands.output import OUTPUT, progress, remark, show_json, show_rows
-from ppi_robotics.commands.work import Files, write_figure
+from ppi_robotics.commands.work import Files, stop_if, write_figure
 from ppi_robotics.files import check_path, read_text
 
 LEVELS = (0.1, 0.05, 0.02)  # errors that learning is to get below
@@ -87,7 +87,7 @@ def vi(
 
             write_figure(plotting.tables.value_map(world, solution.value, solution.policy).figure, "value.png", files)
     if as_json:
-        show_json(facts | {"files": files.written})
+        show_json(facts | files.facts())
     else:
         rows = [
             ["status", facts["status"].replace("_", " ")],
@@ -133,7 +133,7 @@ def psi(
             name: {"errors": run.error.tolist(), "iterations_to_1e-3": run.first_below(1e-3)}
             for name, run in runs.items()
         }
-        return show_json(setting(world, map_name) | {"eta": eta, "runs": facts, "files": files.written})
+        return show_json(setting(world, map_name) | {"eta": eta, "runs": facts} | files.facts())
     shown = [n for n in range(1, iterations + 1) if n in SHOWN or n % 100 == 0 or n == iterations]
     rows = [[str(n), *(f"{run.error[n - 1]:.10g}" for run in runs.values())] for n in shown]
     rows.append(["iterations to 1e-3", *(str(run.first_below(1e-3) or "never") for run in runs.values())])
@@ -164,14 +164,19 @@ def learn(
     check_counts(seed)
     files, world, names = Files(out), make_world(map_name, slip, success, discount), names_of(methods)
     truth, every, results = iterate(world.mdp).value, transitions // RECORDS, {}
-    with progress("learning") as say:
+    with files.until_interrupted(), progress("learning") as say:
         for name in names:
             say(f"{name}: learning")
             method, behavior, own_eta, own_step = METHODS[name]
             weight, slowness = own_eta if eta is None else eta, own_step if step is None else step
             count = every * RECORDS, every, trials, seed, truth, world.start
-            results[name] = learn(world.mdp, method, behavior, weight, slowness, *count)
-    if out is not None:
+            found = learn(world.mdp, method, behavior, weight, slowness, *count)
+            if not (found.interrupted and results):  # methods are compared trial by trial
+                results[name] = found
+            stop_if(found.interrupted)
+    if not results:
+        return files.end(1)
+    if out is not None and not files.interrupted:
         with progress("drawing the picture"):
             from ppi_robotics import plotting
 
@@ -179,7 +184,8 @@ def learn(
     if as_json:
         facts = {name: learn_facts(result, results.get("Q")) for name, result in results.items()}
         more = {"trials": trials, "seed": seed, "transitions": every * RECORDS, "every": every}
-        return show_json(setting(world, map_name) | more | {"runs": facts, "files": files.written})
+        show_json(setting(world, map_name) | more | {"runs": facts} | files.facts())
+        return files.end(0)
     rows = [learn_row(name, result, results.get("Q")) for name, result in results.items()]
     title = f"{heading(world, map_name)}, {trials} trials, seed {seed}: transitions to a mean error below a level"
     levels = [f"{level:g} (of Q, 90 % interval)" for level in LEVELS]
@@ -191,7 +197,7 @@ def learn(
     for name in ("Psi", "Psi online"):
         if name in results and "Q" in results:
             remark_where_not_better(name, results[name], results["Q"])
-    return 0
+    return files.end(0)
 
 
 # -- parts -------------------------------------------------------------------------------------------------------------

@@ -91,17 +91,20 @@ def run(
         raise ProblemError(f"{len(hunts)} hunts are too many for a picture; give 1 to {MOST_DRAWN}, or leave out --out")
     options = {"damping": damping, "max_sweeps": max_sweeps} if method == "bp" else {}
     plays = {}
-    with progress("hunting") as say:
-        for hunt in hunts:
-            say(f"hunting at lambda {hunt.temperature:g}")
-            plays[hunt] = hunt.play(method, loop, choice, play_seed, **options)
-    if out is not None:
-        with progress("drawing the pictures"):
-            draw_hunts(plays, files)
+    with files.until_interrupted():
+        with progress("hunting") as say:
+            for hunt in hunts:
+                say(f"hunting at lambda {hunt.temperature:g}")
+                plays[hunt] = hunt.play(method, loop, choice, play_seed, **options)
+        if out is not None:
+            with progress("drawing the pictures"):
+                draw_hunts(plays, files)
+    if not plays:
+        return files.end(1)
     found = [play_facts(hunt, played) for hunt, played in plays.items()]
     how = {"method": method, "loop": loop, "choice": choice, "play_seed": play_seed}
     if as_json:
-        show_json(setting(hunts[0]) | how | {"runs": found, "files": files.written})
+        show_json(setting(hunts[0]) | how | {"runs": found} | files.facts())
     else:
         rows = [
             [
@@ -112,11 +115,11 @@ def run(
                 f"{one['at_hares']} of {len(hunt.hunters)}",
                 f"{one['stags_caught']} of {len(hunt.stags)}",
             ]
-            for hunt, one in zip(hunts, found, strict=True)
+            for hunt, one in zip(plays, found, strict=True)
         ]
         columns = ["lambda", "moves", "status", "cost R", "least R in reach", "hunters at hares", "stags caught"]
         show_rows(f"{heading(hunts[0])}, {method}, loop {loop}, {choice}, seed {play_seed}", [columns, *rows], files)
-    return remark_unless_converged(found)
+    return files.end(remark_unless_converged(found))
 
 
 stag.command()(phase)
@@ -127,21 +130,23 @@ stag.command()(phase)
 
 def show_inferences(hunts, method, options, as_json):
     """Infer in all hunts, and print what comes out."""
-    found = []
-    with progress("inferring") as say:
+    found, files = [], Files(None)
+    with files.until_interrupted(), progress("inferring") as say:
         for hunt in hunts:
             say(f"{method} at lambda {hunt.temperature:g}")
             beliefs = hunt.infer(method, **options)
             found.append(inference_facts(hunt, beliefs, exact_log_partition(hunt) if method == "bp" else None))
+    if not found:
+        return files.end(1)
     if as_json:
-        show_json(setting(hunts[0]) | {"method": method, "rows": found})
+        show_json(setting(hunts[0]) | {"method": method, "rows": found, "interrupted": files.interrupted})
     else:
         columns = ["lambda", "moves", "log Z", "<R>", "KL", "stags caught", "ends of the most probable moves"]
         if method == "bp":
             columns[2:3] = ["status", "sweeps", "log Z", "log Z less exact"]
         few = len(hunts[0].hunters) <= 2
         rows = []
-        for hunt, one in zip(hunts, found, strict=True):
+        for hunt, one in zip(hunts, found, strict=False):
             ends = ", ".join(f"({row}, {column})" for row, column in one["map_ends"])
             ends = ends if few else f"{one['map_at_hares']} at hares, {one['map_stags_caught']} stags caught"
             numbers = [f"{one['mean']:.10g}", f"{one['kl']:.6g}", f"{sum(one['stags']):.6g}", ends]
@@ -151,8 +156,8 @@ def show_inferences(hunts, method, options, as_json):
                 log_z = [one["status"].replace("_", " "), str(one["sweeps"]), *log_z]
                 log_z.append("unknown" if error is None else f"{error:.3g}")
             rows.append([*made_at(hunt), *log_z, *numbers])
-        show_rows(f"{heading(hunts[0])}, {method}", [columns, *rows], Files(None))
-    return remark_unless_converged(found)
+        show_rows(f"{heading(hunts[0])}, {method}", [columns, *rows], files)
+    return files.end(remark_unless_converged(found))
 
 
 def remark_unless_converged(found):

@@ -7,7 +7,7 @@ import typer
 from ppi_robotics.commands.arguments import Json, Out, check_range, option, real, weights_of, whole
 from ppi_robotics.commands.output import progress, show_json, show_rows
 from ppi_robotics.commands.stag_hunts import counts_of
-from ppi_robotics.commands.work import Files, write_figure
+from ppi_robotics.commands.work import Files, stop_if, write_figure
 
 SWEPT = tuple(round(0.05 * k, 2) for k in range(2, 33)) + (1.8, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0)
 FIRST_SEED = 1000  # of the instances of phase
@@ -48,13 +48,16 @@ def phase(
     files, counts = Files(out), counts_of(side, hunters)
     temperatures = list(SWEPT) if lam is None else weights_of("--lam", lam)
     sweeps = {}
-    with progress("sweeping") as say:
+    with files.until_interrupted(), progress("sweeping") as say:
         for length, M in counts:
             name = f"M = {M}, N = {length**2}"
             problems = [StagHunt.random(length, M, seed + i, moves).problem for i in range(instances)]
             follow = {"progress": lambda done, total, name=name: say(f"{name}: {done} of {total} instances")}
             sweeps[name] = sweep_temperatures(problems, temperatures, **follow, damping=damping, max_sweeps=max_sweeps)
-    if out is not None:
+            stop_if(sweeps[name].interrupted)
+    if not sweeps:
+        return files.end(1)
+    if out is not None and not files.interrupted:
         with progress("drawing the picture"):
             from ppi_robotics import plotting
 
@@ -62,9 +65,10 @@ def phase(
     if as_json:
         how = {"instances": instances, "seed": seed, "moves": moves, "damping": damping, "max_sweeps": max_sweeps}
         facts = {name: phase_facts(sweep) for name, sweep in sweeps.items()}
-        return show_json(how | {"lambdas": temperatures, "sizes": facts, "files": files.written})
-    show_phase(sweeps, f"{instances} random hunts of {moves} moves from seed {seed}", files)
-    return 0
+        show_json(how | {"lambdas": temperatures, "sizes": facts} | files.facts())
+    else:
+        show_phase(sweeps, f"{instances} random hunts of {moves} moves from seed {seed}", files)
+    return files.end(0)
 
 
 def phase_facts(sweep):

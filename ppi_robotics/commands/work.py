@@ -51,6 +51,14 @@ class Files:
         path = str(self.folder / "policy.npz")
         return path if path in self.written else None
 
+    @contextmanager
+    def until_interrupted(self):
+        """Context whose body ends with Ctrl-C, which is noted; what the body has kept by then is shown."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.interrupted = True
+
     def write(self, name, save):
         """Write a file by a function of its path."""
         try:
@@ -81,9 +89,8 @@ def session(problem, folder):
     files, notice, log = Files(folder), CompileNotice(problem.plant.name), logging.getLogger("ppi_robotics")
     log.addHandler(notice)
     try:
-        yield files
-    except KeyboardInterrupt:
-        files.interrupted = True
+        with files.until_interrupted():
+            yield files
     finally:
         log.removeHandler(notice)
 

@@ -24,7 +24,7 @@ from ppi_robotics.discrete.iterations import check_eta, log_softmax
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import learning as kernels
-from ppi_robotics.rollouts import in_threads
+from ppi_robotics.rollouts import finished
 
 KINDS = {"q": kernels.Q, "psi": kernels.PSI, "dpp": kernels.DPP}
 BEHAVIORS = ("uniform", "online")
@@ -40,6 +40,7 @@ class Learning:
       value: cost of acting optimally as learned (trials, S): min Q, -bar Psi / eta, or its Boltzmann mean.
       log_policy: log pi (trials, S, A) that the table stands for; of Q equal shares of the best actions.
       method, behavior, eta, step, seed: as given.
+      interrupted: whether Ctrl-C was pressed; the trials are those finished by then.
     """
 
     transitions: np.ndarray
@@ -51,6 +52,7 @@ class Learning:
     eta: float
     step: float
     seed: int
+    interrupted: bool = False
 
     @property
     def mean(self):
@@ -136,9 +138,10 @@ def learn(
         kernels.learn(kind, behavior == "online", how, model, np.uint64(seed), trial, truth, every, table, bar, errors)
         return errors, bar / sign, _log_policy(mdp, method, table)
 
-    error, value, log_policy = map(np.stack, zip(*in_threads(one, range(trials)), strict=True))
+    results, interrupted = finished(one, range(trials))
+    error, value, log_policy = map(np.stack, zip(*results, strict=True))
     at = every * np.arange(1, 1 + error.shape[1])
-    return Learning(at, error, value, log_policy, method, behavior, float(eta), float(step), int(seed))
+    return Learning(at, error, value, log_policy, method, behavior, float(eta), float(step), int(seed), interrupted)
 
 
 def _model(mdp, start):

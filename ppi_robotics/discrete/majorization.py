@@ -39,6 +39,7 @@ from ppi_robotics.discrete.central import (
 )
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
+from ppi_robotics.interruption import Held
 from ppi_robotics.solution import Status
 
 HALVINGS = 200  # of the interval of a weight; its digits end sooner
@@ -101,7 +102,7 @@ def majorize(
       callback: called with the iteration and the costs (S,) after each.
 
     Returns:
-      `Descent`. Not converging is a status of it.
+      `Descent`. Not converging is a status of it, and so is Ctrl-C.
 
     Raises:
       ProblemError: if an argument cannot be used.
@@ -117,16 +118,19 @@ def majorize(
     log_pi = log_pi if len(log_pi) == T else log_pi[0]
     optimum = solve(mdp, math.inf, weights[1], log_pi, T).value[0]
     cost, bound, status = [evaluate_policy(mdp, log_pi, weights[1], T)[0]], [], Status.MAX_ITERATIONS
-    while len(bound) < max_iterations and status is Status.MAX_ITERATIONS:
-        solution = solve(mdp, *weights, log_pi, T)
-        log_pi = solution.log_policy
-        bound.append(solution.value[0])
-        cost.append(evaluate_policy(mdp, log_pi, weights[1], T)[0])
-        if callback is not None:
-            callback(len(bound), cost[-1])
-        size = np.abs(cost[-1]).max(where=np.isfinite(cost[-1]), initial=1.0)
-        if _drop(cost[-1], optimum).max() <= tolerance * size:
-            status = Status.CONVERGED
+    with Held() as hold:
+        while len(bound) < max_iterations and status is Status.MAX_ITERATIONS:
+            solution = solve(mdp, *weights, log_pi, T)
+            log_pi = solution.log_policy
+            bound.append(solution.value[0])
+            cost.append(evaluate_policy(mdp, log_pi, weights[1], T)[0])
+            if callback is not None:
+                callback(len(bound), cost[-1])
+            size = np.abs(cost[-1]).max(where=np.isfinite(cost[-1]), initial=1.0)
+            if _drop(cost[-1], optimum).max() <= tolerance * size:
+                status = Status.CONVERGED
+            elif hold.pressed:
+                status = Status.INTERRUPTED
     return Descent(frozen(cost), frozen(bound), solution, status)
 
 

@@ -16,9 +16,10 @@ import numpy as np
 from ppi_robotics.checks import as_finite, as_floats, check_function, check_instance, check_seed, check_sequence, shown
 from ppi_robotics.discrete.rendezvous import Rendezvous
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.rollouts import in_threads
+from ppi_robotics.rollouts import finished
 from ppi_robotics.solution import Status
 
+LEAST = 2  # instances that an interruption leaves, for standard errors
 RESAMPLES = 1000  # of the instances, for the error of a peak
 
 
@@ -34,6 +35,7 @@ class TemperatureSweep:
       bp_log_partition, bp_mean: of belief propagation.
       bp_sweeps: of it.
       bp_converged: whether it did; its other numbers are those of the last sweep.
+      interrupted: whether Ctrl-C was pressed; the instances are those finished by then.
     """
 
     temperatures: np.ndarray
@@ -47,6 +49,7 @@ class TemperatureSweep:
     bp_mean: np.ndarray
     bp_sweeps: np.ndarray
     bp_converged: np.ndarray
+    interrupted: bool = False
 
     @property
     def slope(self):
@@ -110,12 +113,9 @@ def sweep_temperatures(problems, temperatures, progress=None, **options):
         raise ProblemError(f"there are {len(problems)} problems; expected some, all with the same number of walkers")
     if not len(temperatures) or not temperatures[0] > 0.0 or not (np.diff(temperatures) > 0.0).all():
         raise ProblemError(f"temperatures is {shown(temperatures)}; expected positive numbers in rising order")
-    rows = []
-    for row in in_threads(lambda problem: _row(problem, temperatures, options), problems):
-        rows.append(row)
-        if progress is not None:
-            progress(len(rows), len(problems))
-    return TemperatureSweep(temperatures, len(problems[0].start), *np.moveaxis(np.array(rows), -1, 0))
+    follow = None if progress is None else lambda done: progress(done, len(problems))
+    rows, interrupted = finished(lambda problem: _row(problem, temperatures, options), problems, LEAST, follow)
+    return TemperatureSweep(temperatures, len(problems[0].start), *np.moveaxis(np.array(rows), -1, 0), interrupted)
 
 
 def _row(problem, temperatures, options):
