@@ -264,16 +264,29 @@ def _expand(expression, z, residuals, hessian):
 
 
 def project(Cxx, Cux, Cuu):
-    """Raise the eigenvalues of every stage's Hessian to 1e-8 of the largest, in place."""
+    """Raise the eigenvalues of every stage's Hessian to 1e-8 of its largest, in place; see `_clamp` for their units."""
     T, nu, nx = Cux.shape
     H = np.empty((T, nx + nu, nx + nu))
     H[:, :nx, :nx], H[:, nx:, :nx], H[:, nx:, nx:] = Cxx[:T], Cux, Cuu
     H[:, :nx, nx:] = Cux.transpose(0, 2, 1)
-    H, Cxx[T] = _clamp(H), _clamp(Cxx[T])
+    H, Cxx[T] = _clamp(H), _clamp(Cxx[T:])[0]
     Cxx[:T], Cux[:], Cuu[:] = H[:, :nx, :nx], H[:, nx:, :nx], H[:, nx:, nx:]
 
 
 def _clamp(H):
-    eigenvalues, vectors = np.linalg.eigh(H)
+    """Hessians (N, n, n) with their eigenvalues raised where every coordinate counts in units of its own.
+
+    These are such that the largest second derivative in it is 1. What the cost does not know stays at 0.
+    """
+    sizes = np.abs(np.einsum("nii->ni", H)).max(axis=0)
+    crossed = np.abs(H).max(axis=0)
+    for _ in range(len(sizes)):  # what appears in products alone
+        roots = np.sqrt(sizes)
+        beside = np.divide(crossed, roots, out=np.zeros_like(crossed), where=roots > 0.0).max(axis=1)
+        sizes = np.where(sizes > 0.0, sizes, beside**2)
+    unknown = sizes == 0.0
+    units = 1.0 / np.sqrt(np.where(unknown, 1.0, sizes))
+    eigenvalues, vectors = np.linalg.eigh(H * np.multiply.outer(units, units) + np.diag(unknown.astype(float)))
     floor = 1e-8 * np.abs(eigenvalues).max(axis=-1, keepdims=True)
-    return (vectors * np.maximum(eigenvalues, floor)[..., None, :]) @ np.swapaxes(vectors, -1, -2)
+    raised = (vectors * np.maximum(eigenvalues, floor)[..., None, :]) @ np.swapaxes(vectors, -1, -2)
+    return raised * np.multiply.outer(~unknown / units, ~unknown / units)

@@ -9,6 +9,7 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.interruption import check
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.rollouts import nominal_rollout, shooting
+from ppi_robotics.scales import far
 
 CANDIDATES = 1024  # swings tried for a guess
 SMALL = 0.02  # scales of small random controls
@@ -75,7 +76,7 @@ def from_controls(problem, u):
     still = np.zeros((problem.horizon, plant.nx))
     u = np.clip(u, plant.control_limits[:, 0], plant.control_limits[:, 1])
     x, _, cost = shooting(problem, plant.control_limits).rollout(still, u)
-    if not math.isfinite(cost) or problem.scales.far(plant, x, FAR):
+    if not math.isfinite(cost) or far(problem, x, FAR):
         x = np.tile(problem.initial.mean, (problem.horizon + 1, 1))
     return x, u
 

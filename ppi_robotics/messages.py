@@ -172,6 +172,16 @@ def _flat(T, nx, nu, log_weight):
     return np.empty((0, nu, nx)), np.empty((0, nu)), np.empty((0, nu, nu)), np.full(T, nu * log_weight)
 
 
+def _entries(value, n):
+    """A number n times, or an array (n,) itself."""
+    return value if isinstance(value, np.ndarray) else _repeated(float(value), n)
+
+
+@functools.lru_cache(maxsize=64)
+def _repeated(value, n):
+    return np.full(n, value)
+
+
 @functools.lru_cache(maxsize=64)
 def _no_box(nu):
     return np.empty((0, nu, 2))
@@ -185,7 +195,8 @@ def backward(model, lambda_policy=math.inf, lambda_transition=0.0, baseline=None
       lambda_policy: [1/cost] in [0, inf]; 0 needs a baseline.
       lambda_transition: [1/cost], any finite number.
       baseline: `Baseline`, or None for the flat one.
-      damping: added to the diagonals of every stage's C_xx and control Hessian (Levenberg-Marquardt).
+      damping: numbers, or (nx,) and (nu,), added to the diagonals of every stage's C_xx and control Hessian
+        (Levenberg-Marquardt).
       box: bounds (T, nu, 2) of the feedforward, for the flat baseline only; gains of controls that end on one are zero.
 
     Returns:
@@ -212,7 +223,7 @@ def backward(model, lambda_policy=math.inf, lambda_transition=0.0, baseline=None
         lambda_transition,
         half_inverse,
         _prepare(baseline, T, nx, nu, lambda_policy),
-        damping,
+        (_entries(damping[0], nx), _entries(damping[1], nu)),
         _no_box(nu) if box is None else box,
         (P, p, p0),
         ahead,

@@ -13,32 +13,56 @@ from ppi_robotics.manifold import difference, origin
 
 FAR = 1e8  # scales, from which on a state counts as diverged
 MOVED = 1e-2  # of the way that constant controls of full scale would move a state over the horizon
-LEAST = 1e-3  # of a scale: what has stayed smaller on a whole path is measured by this
+DAMPING = 10.0  # costs of a stage, the price of a move by one scale under a damping of 1
 
 
 @dataclass(frozen=True, eq=False)
 class Scales:
-    """Scales of a problem; 0 where nothing tells of a coordinate.
+    """Scales of a problem, 0 where nothing tells of a coordinate; or of a path, never 0.
 
     Attributes:
       state: in the tangent of the state (ndx,).
       control: (nu,); half the range where a control has one.
-      cost: of the horizon, of one stage and of the end, where nothing moves.
+      cost: of a stage.
     """
 
     state: np.ndarray
     control: np.ndarray
     cost: float
 
-    @property
-    def least(self):
-        """Sizes (ndx,) and (nu,) that changes are measured by at least."""
-        return LEAST * self.state, LEAST * self.control
+    def damping(self, level=1.0):
+        """Diagonals (ndx,) and (nu,) of a quadratic price on moves: Levenberg-Marquardt's damping in these scales."""
+        price = level * DAMPING * self.cost
+        return price / self.state**2, price / self.control**2
 
-    def far(self, plant, x, scales=FAR):
-        """Whether any of the states x (N, nx) is beyond so many scales, or not a number."""
-        sizes = np.abs(difference(x, origin(plant.nx, plant.quaternions), plant.quaternions))
-        return not (sizes <= np.where(self.state > 0.0, scales * self.state, np.inf)).all()
+
+def along(problem, x, u, cost):
+    """`Scales` at a path x (T + 1, nx), u (T, nu) of a problem that costs so much."""
+    scales = problem.scales
+    state = np.maximum(scales.state, np.abs(tangent(problem.plant, x)).max(axis=0))
+    control = np.maximum(scales.control, np.abs(u).max(axis=0))
+    stage = abs(cost) / len(u) if np.isfinite(cost) and cost != 0.0 else scales.cost
+    return Scales(np.where(state > 0.0, state, 1.0), np.where(control > 0.0, control, 1.0), stage or 1.0)
+
+
+def far(problem, x, scales=FAR):
+    """Whether any of the states x (N, nx) of a problem is beyond so many scales, or not a number."""
+    state = problem.scales.state
+    return not (np.abs(tangent(problem.plant, x)) <= np.where(state > 0.0, scales * state, np.inf)).all()
+
+
+def nearness(problem, x):
+    """Factors (nx,) that make states of a problem 1 where they are far, about a path x (T, nx) of flat states.
+
+    Where nothing tells of a state, that is at 1e300, short of infinity.
+    """
+    sizes = np.maximum(problem.scales.state, np.abs(x).max(axis=0))
+    return 1.0 / np.where(sizes > 0.0, FAR * sizes, 1e300)
+
+
+def tangent(plant, x):
+    """States x (N, nx) as tangents (N, ndx) from the origin."""
+    return difference(x, origin(plant.nx, plant.quaternions), plant.quaternions)
 
 
 def scales_of(problem):
@@ -62,18 +86,17 @@ def scales_of(problem):
         cost = T * np.abs(Cxx[0] * np.multiply.outer(drift, drift)).sum()
     control = control_scale(plant, T, cost, np.diag(Cuu[0]), B[0], known)
     state = np.maximum(known, MOVED * reached(A[0], B[0], control, T))
-    return Scales(frozen(state), frozen(control), float(cost))
+    return Scales(frozen(state), frozen(control), float(cost) / T)
 
 
 def known_sizes(problem):
     """Sizes (ndx,) of the state that the problem itself tells: start, goal, limits and noise."""
     plant = problem.plant
-    nowhere = origin(plant.nx, plant.quaternions)
     sizes = [np.sqrt(np.diag(problem.initial.cov)), np.sqrt(problem.horizon * np.diag(plant.noise.process))]
-    sizes.append(np.abs(difference(problem.initial.mean, nowhere, plant.quaternions)))
+    sizes.append(np.abs(tangent(plant, problem.initial.mean)))
     goal = getattr(getattr(problem.cost, "given", None), "goal", None)
     if goal is not None:
-        sizes.append(np.abs(difference(goal, nowhere, plant.quaternions)))
+        sizes.append(np.abs(tangent(plant, goal)))
     if not plant.quaternions:  # states with some have no limits
         limits = np.abs(plant.state_limits)
         sizes.append(np.where(np.isfinite(limits), limits, 0.0).max(axis=1))

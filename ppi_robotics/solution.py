@@ -60,8 +60,8 @@ class Iteration:
       index: counts from 1 within its start.
       phase: what was being done, for instance "full steps" or "interior point".
       cost: value of the method's objective; in multiple shooting at the path that was expanded, else after it.
-      defect: largest |f(x_t, u_t) + G w_t - x_{t+1}|; 0 on rollouts.
-      change: largest change of a state or control.
+      defect: largest |f(x_t, u_t) + G w_t - x_{t+1}|, over the scale of the state; 0 on rollouts.
+      change: largest change of a state or control, over its size along the path.
       step: accepted step length, 0 if none was.
       damping: Levenberg-Marquardt damping of the sweep.
       barrier: weight of the interior point's logarithms; 0 without.

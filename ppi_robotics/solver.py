@@ -254,7 +254,7 @@ class Run:
             left = self.method.max_iterations - (len(self.trace) - begun)
             if outcome.worst is None or self.stopped or left <= 0:
                 break
-            phase = replace(phase, margin=phase.margin + 2 * abs(outcome.worst.value - outcome.worst.limit))
+            phase = replace(phase, margin=phase.margin + 2 * outcome.worst.size)
             iterate, status = self._descend(phase, iterate.x, iterate.u, left)
             if not status.solved:
                 break

@@ -7,6 +7,7 @@ import numpy as np
 from ppi_robotics.gaussian import covariance_factor
 from ppi_robotics.kernels.compiler import ROLLOUT_LANES, build
 from ppi_robotics.policy import control_factors
+from ppi_robotics.scales import nearness
 
 NO_NOISE_PRICE = np.empty((0, 0, 0))
 
@@ -28,7 +29,7 @@ class ClosedLoop:
         self.law = (problem.initial.mean, covariance_factor(problem.initial.cov)), policy.x_ref, policy.u_ref
         self.law += (policy.K, factors)
         noise = plant.noise.factor, plant.noise.control, plant.noise.state
-        self.model = noise, plant.control_limits, plant.model.dt, plant.model.constants
+        self.model = noise, plant.control_limits, nearness(problem, policy.x_ref), plant.model.dt, plant.model.constants
         self.model += (cost.stage_constants, cost.terminal_constants)
         self.nowhere = np.empty((0, 0, plant.nx)), np.empty((0, 0, plant.nu)), np.empty((0, 0))
 

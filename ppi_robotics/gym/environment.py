@@ -10,9 +10,9 @@ from ppi_robotics.distribution import as_booleans
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import covariance_factor
 from ppi_robotics.gym.pictures import pictures_of
-from ppi_robotics.kernels.closed_loop import DIVERGED
 from ppi_robotics.manifold import unit
 from ppi_robotics.problem import check_problem
+from ppi_robotics.scales import far
 
 
 class Environment(gymnasium.Env):
@@ -24,9 +24,9 @@ class Environment(gymnasium.Env):
     learns by bootstrapping should take that end for a terminal state, as the terminal cost stands for all that follows.
     The observation does not tell the time; gymnasium's `TimeAwareObservation` adds it.
 
-    An episode whose state or cost is not finite any more, or whose state has an entry beyond 1e5, is `terminated` with
-    reward -inf, as its rollout would cost infinity, and with the observation of the last state before. A MuJoCo plant
-    starts its constraint solver anew at every step, so that with contacts rollouts agree to its tolerance alone.
+    An episode whose state is beyond 1e8 of its scales, or whose state or cost is not finite any more, is `terminated`
+    with reward -inf, as its rollout would cost infinity, and with the observation of the last state before. A MuJoCo
+    plant starts its constraint solver anew at every step, so that with contacts rollouts agree to its tolerance alone.
 
     Spaces: actions are controls, a Box of the plant's limits, infinite where there are none; beyond them actions are
     clipped. Observations are states, a Box without bounds. Both are float64.
@@ -95,7 +95,7 @@ class Environment(gymnasium.Env):
         u = np.clip(as_finite(action, "action", (plant.nu,)), *plant.control_limits.T)
         paid, x = float(cost.stage(self._x[None], u[None], self._t)[0]), self._next(u)
         self._t += 1
-        terminated, truncated = not (np.abs(x) <= DIVERGED).all(), self._t == self.problem.horizon
+        terminated, truncated = far(self.problem, x[None]), self._t == self.problem.horizon
         if truncated and not terminated:
             paid += float(cost.terminal(x[None])[0])
         terminated = bool(terminated or not np.isfinite(paid))

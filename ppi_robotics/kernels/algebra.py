@@ -94,27 +94,27 @@ def box_step(H, g, limits, k, free, U):
     """
     n = len(g)
     step, gradient, trial, nothing = np.empty(n), np.empty(n), np.empty(n), np.empty((n, 0))
-    scale = 1.0
     for i in range(n):
         k[i] = min(max(k[i], limits[i, 0]), limits[i, 1])
-        scale = max(scale, abs(g[i]))
     for _ in range(100):
-        worst = 0.0
+        settled = True
         for i in range(n):
             gradient[i] = g[i]
+            size = abs(g[i])
             for j in range(n):
                 gradient[i] += H[i, j] * k[j]
+                size += abs(H[i, j] * k[j])
             clamped = (k[i] <= limits[i, 0] and gradient[i] > 0.0) or (k[i] >= limits[i, 1] and gradient[i] < 0.0)
             free[i] = 0.0 if clamped else 1.0
             gradient[i] = 0.0 if clamped else gradient[i]
             step[i] = -gradient[i]
-            worst = max(worst, abs(gradient[i]))
+            settled = settled and abs(gradient[i]) <= 1e-12 * size  # to rounding, in any units
         for i in range(n):
             for j in range(n):
                 U[i, j] = H[i, j] if free[i] * free[j] > 0.0 else (1.0 if i == j else 0.0)
         if not factorize(U, n):
             return False
-        if worst < 1e-12 * scale:
+        if settled:
             return True
         forward_substitute(U, nothing, step, n, 0)
         divide_by_pivots(U, nothing, step, nothing, step, n, 0, 1.0)
@@ -151,21 +151,21 @@ def objective(H, g, k):
 def semidefinite_roots(S, n, lanes):
     """Replace the upper triangles of positive semidefinite S (n * n, lanes) by U with U'U = S, a matrix in every lane.
 
-    A pivot of at most 1e-14 of the largest diagonal entry gives a row of zeros: a singular S has that many rows less,
-    and a negative part is dropped. What is not finite stays so. Below the diagonals S keeps what it holds.
+    A pivot of at most 1e-14 of its own diagonal entry gives a row of zeros: a singular S has that many rows less, and a
+    negative part is dropped. What is not finite stays so. Below the diagonals S keeps what it holds.
 
     Returns:
-      the first lane with a pivot below -1e-8 of the largest diagonal entry, or -1.
+      the first lane with a pivot below -1e-8 of its own diagonal entry, or -1.
     """
-    largest, scale, lowest = np.zeros(lanes), np.empty(lanes), np.zeros(lanes)
+    own, scale, lowest = np.empty((n, lanes)), np.empty(lanes), np.zeros(lanes)
     for i in range(n):
         for lane in range(lanes):
-            largest[lane] = max(largest[lane], abs(S[i * n + i, lane]))
+            own[i, lane] = abs(S[i * n + i, lane])
     for j in range(n):
         for lane in range(lanes):
             pivot = S[j * n + j, lane]
-            lowest[lane] = -1.0 if pivot < -1e-8 * largest[lane] else lowest[lane]
-            scale[lane] = 0.0 if pivot <= 1e-14 * largest[lane] else 1.0 / np.sqrt(pivot)
+            lowest[lane] = -1.0 if pivot < -1e-8 * own[j, lane] < 0.0 else lowest[lane]
+            scale[lane] = 0.0 if pivot <= 1e-14 * own[j, lane] else 1.0 / np.sqrt(pivot)
         for i in range(j, n):
             for lane in range(lanes):
                 S[j * n + i, lane] *= scale[lane]

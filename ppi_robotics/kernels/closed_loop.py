@@ -12,14 +12,14 @@ from ppi_robotics.kernels.generated import LANES, NA, NB, NU, NW, NX, inlined, s
 from ppi_robotics.kernels.integrate import advance
 from ppi_robotics.kernels.lanes import add_product, normals
 
-DIVERGED = 1e5  # entries of a state beyond it cost infinity: sine and cosine hold up to there
 PROCESS, INITIAL, CONTROL, ACTUATOR, STATE = uint64(0), uint64(1), uint64(2), uint64(3), uint64(4)  # random streams
 
 
 @njit
-def sampled(seed, first, initial, x_ref, u_ref, K, S, trial, noise, limits, dt, c, cs, ct, cost, final, out):
+def sampled(seed, first, initial, x_ref, u_ref, K, S, trial, noise, limits, nearness, dt, c, cs, ct, cost, final, out):
     """Rollouts of samples first, first + 1, ...: cost (N,) and final state (N, NX).
 
+    A sample costs infinity where an entry of its state times that of `nearness` (NX,) is above 1, or not finite.
     `initial` holds the mean and a factor of the covariance of the initial state, `noise` holds G, C and D. S (T, NU,
     NU) or (0, NU, NU) for the mean policy. `trial` holds what is added to the controls, push (N / repeats, T, NU) or 0
     rows, how many samples share a row, and whether there is noise at all. `out` holds states (N, T + 1, NX), controls
@@ -81,11 +81,11 @@ def sampled(seed, first, initial, x_ref, u_ref, K, S, trial, noise, limits, dt, 
             for lane in range(LANES):
                 most = farthest[lane]
                 for i in range(NX):
-                    most = max(most, abs(x[i, lane]))
+                    most = max(most, abs(x[i, lane]) * nearness[i])
                 farthest[lane] = most
         terminal_value(x, ct, v)
         for lane in range(lanes):
-            cost[start + lane] = total[lane] + v[0, lane] if farthest[lane] <= DIVERGED else np.inf
+            cost[start + lane] = total[lane] + v[0, lane] if farthest[lane] <= 1.0 else np.inf
             final[start + lane, :] = x[:, lane]
             if staged:
                 cs_out[start + lane, T] = v[0, lane]

@@ -51,7 +51,7 @@ from ppi_robotics.kernels.tiles import (
     transposed_product,
     vector,
 )
-from ppi_robotics.kernels.trajectories import largest, moved
+from ppi_robotics.kernels.trajectories import farthest, largest, moved
 
 
 def njit(function):

@@ -17,7 +17,7 @@ from ppi_robotics.kernels.lanes import normals_of
 from ppi_robotics.kernels.manifold import OPTIONS, add, subtract
 
 PROCESS, INITIAL, CONTROL, ACTUATOR = uint64(0), uint64(1), uint64(2), uint64(3)  # random streams, as in `closed_loop`
-FARTHEST = 1e5  # entries of a state beyond it count as diverged
+FARTHEST = 1e10  # entries of a state beyond it MuJoCo itself takes for diverged (mjMAXVAL)
 
 # where MuJoCo's functions are, and at which offsets its data keep what
 ENGINE = [(name, np.int64) for name in ("step", "forward", "differences", "nq", "nv", "na", "nu", "ns", "substeps")]

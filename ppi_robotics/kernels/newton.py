@@ -13,6 +13,7 @@ from ppi_robotics.kernels.generated import NU, NX
 from ppi_robotics.kernels.shooting import search
 from ppi_robotics.kernels.sweep import DONE
 from ppi_robotics.kernels.swept import follow, sweep_back
+from ppi_robotics.kernels.trajectories import farthest
 
 
 @njit
@@ -31,19 +32,19 @@ def expand(x, u, G, dt, c, cs, ct):
 
 
 @njit
-def full_step(x, u, w, lS, G, constants, x_out, u_out, w_out):
+def full_step(x, u, w, lS, scales, G, constants, x_out, u_out, w_out):
     """Expansion and the whole step of multiple shooting; returns what `follow` does."""
     model = expand(x, u, G, *constants)
-    return follow(model, x, u, w, lS, x_out, u_out, w_out, np.empty((0, 0, 0)), np.empty((0, 0)))
+    return follow(model, x, u, w, lS, scales, x_out, u_out, w_out, np.empty((0, 0, 0)), np.empty((0, 0)))
 
 
 @njit
-def damped_step(x, u, merit, damping, steps, ratio, x0, G, limits, constants, x_out, u_out):
-    """Single shooting: the sweep is damped, and a line search leads to x_out, u_out.
+def damped_step(x, u, merit, damping, steps, ratio, scales, x0, G, limits, constants, x_out, u_out):
+    """Single shooting: the sweep is damped by (NU,), and a line search leads to x_out, u_out.
 
     Returns:
       how the backward sweep ended, index of the accepted step length or -1, its merit, the predicted slope, and the
-      largest change of a state or control.
+      largest change of a state or control, in `scales` (NX,) and (NU,).
     """
     model = expand(x, u, G, *constants)
     how, slope, curvature, _, _, K, k = sweep_back(model, 0.0, damping)
@@ -53,14 +54,4 @@ def damped_step(x, u, merit, damping, steps, ratio, x0, G, limits, constants, x_
     path = (x0, x, u, K, k, calm[0], calm[1], calm[2], calm[3], np.empty((0, 0, 0)), 0.0)
     dt, c, cs, ct = constants
     n, found = search(steps, merit, slope, curvature, ratio, path, (limits, dt, c, cs, ct), x_out, u_out, calm[0])
-    return how, n, found, slope, max(farthest(x, x_out), farthest(u, u_out)) if n >= 0 else 0.0
-
-
-@njit
-def farthest(v, w):
-    """Largest |v - w|."""
-    size = 0.0
-    for t in range(v.shape[0]):
-        for i in range(v.shape[1]):
-            size = max(size, abs(v[t, i] - w[t, i]))
-    return size
+    return how, n, found, slope, max(farthest(x, x_out, scales[0]), farthest(u, u_out, scales[1])) if n >= 0 else 0.0

@@ -205,7 +205,7 @@ def backward(model, lS, half_inverse_lP, baseline, damping, box, value, ahead, p
       half_inverse_lP: 1 / (2 lambda_policy); 0 for an infinite one, infinity to evaluate the baseline itself.
       baseline: K_r, k_r, precision (lP S_r)^-1 (S_r itself to evaluate it), of 0 rows if flat; and constants (T,)
         that complete the logarithms of determinants.
-      damping: two numbers, added to the diagonals of C_xx and of H.
+      damping: (NX,) and (NU,), added to the diagonals of C_xx and of H.
       box: bounds (T, NU, 2) of k, or 0 rows.
 
     Returns:
@@ -247,9 +247,9 @@ def backward(model, lS, half_inverse_lP, baseline, damping, box, value, ahead, p
                     Ht[i, j] = Quu[i, j]
                     if not flat:
                         Ht[i, j] += precision[t, i, j]
-                Ht[i, i] += damping[1]
+                Ht[i, i] += damping[1][i]
         for i in range(NX):
-            Qxx[i, i] += damping[0]
+            Qxx[i, i] += damping[0][i]
         limits = matrix(box, t, NU, 2)
         if not respond(Ht, Qxx, Qux, qx, qu, boxed, limits, free, U, Kt, ff, V, v):
             return INDEFINITE, t, slope, curvature
@@ -294,7 +294,7 @@ def finish(C, c, damping, P, p):
     for i in range(NX):
         for j in range(NX):
             P[i, j] = 0.5 * (C[i, j] + C[j, i])
-        P[i, i] += damping
+        P[i, i] += damping[i]
         p[i] = c[i]
 
 

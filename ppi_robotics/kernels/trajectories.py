@@ -1,15 +1,16 @@
 """Along trajectories of any size: logarithmic barriers, optimality residuals, costates, moves.
 
 phi = J - mu sum log(v - low) - mu sum log(high - v)         multipliers z = mu / slack on the central path
+
+What is small or large is so over the scale (m,) of a coordinate, the unit that its numbers are free of.
 """
 
 import numpy as np
 from numba import njit
 
 from ppi_robotics.kernels.compiler import OPTIONS
-from ppi_robotics.kernels.tiles import new_vector
 
-SIDE = 8  # maxima kept side by side, so that they do not wait for each other
+LEAST = 1e-3  # of a scale: what has stayed smaller along a path is measured by this
 
 
 @njit(**OPTIONS)
@@ -28,13 +29,12 @@ def add_barrier(v, limits, lower, upper, mu, H, g):
 
 
 @njit(**OPTIONS)
-def multiplier_step(v, dv, limits, lower, upper, mu, d_lower, d_upper):
+def multiplier_step(v, dv, limits, lower, upper, mu, free, d_lower, d_upper):
     """Newton steps of the multipliers (N, m) into d_lower, d_upper.
 
     Returns:
-      for primal and dual the largest step length up to 1 that goes max(0.99, 1 - mu) of the way to the boundary.
+      for primal and dual the largest step length up to 1 that goes the share `free` of the way to the boundary.
     """
-    free = max(0.99, 1.0 - mu)
     primal, dual = 1.0, 1.0
     for t in range(v.shape[0]):
         for i in range(v.shape[1]):
@@ -69,8 +69,8 @@ def move_multipliers(v, limits, lower, upper, d_lower, d_upper, step, mu):
 
 
 @njit(**OPTIONS)
-def log_slacks(v, limits):
-    """Sum of the logarithms of all slacks; -inf outside."""
+def log_slacks(v, limits, scale):
+    """Sum of the logarithms of all slacks over their scales; -inf outside."""
     total = 0.0
     for t in range(v.shape[0]):
         for i in range(v.shape[1]):
@@ -78,46 +78,49 @@ def log_slacks(v, limits):
                 slack = v[t, i] - limits[i, 0]
                 if not slack > 0.0:
                     return -np.inf
-                total += np.log(slack)
+                total += np.log(slack / scale[i])
             if limits[i, 1] < np.inf:
                 slack = limits[i, 1] - v[t, i]
                 if not slack > 0.0:
                     return -np.inf
-                total += np.log(slack)
+                total += np.log(slack / scale[i])
     return total
 
 
 @njit(**OPTIONS)
-def push_inside(v, limits):
-    """Move v (N, m) strictly inside limits (m, 2), in place: by 1 % of the range or of the limit's size."""
+def push_inside(v, limits, scale):
+    """Move v (N, m) strictly inside limits (m, 2), in place: by 1 % of the range or of the limit's or scale's size."""
     for t in range(v.shape[0]):
         for i in range(v.shape[1]):
             low, high = limits[i, 0], limits[i, 1]
             width = high - low
             if low > -np.inf:
-                v[t, i] = max(v[t, i], low + min(0.01 * max(1.0, abs(low)), 0.01 * width))
+                v[t, i] = max(v[t, i], low + min(0.01 * max(scale[i], abs(low)), 0.01 * width))
             if high < np.inf:
-                v[t, i] = min(v[t, i], high - min(0.01 * max(1.0, abs(high)), 0.01 * width))
+                v[t, i] = min(v[t, i], high - min(0.01 * max(scale[i], abs(high)), 0.01 * width))
 
 
 @njit(**OPTIONS)
-def complementarity(v, limits, lower, upper, mu):
-    """Largest |slack z - mu| and sum of the multipliers."""
+def complementarity(v, limits, lower, upper, mu, scale):
+    """Largest |slack z - mu| and sum of the multipliers times their scales."""
     worst, total = 0.0, 0.0
     for t in range(v.shape[0]):
         for i in range(v.shape[1]):
             if limits[i, 0] > -np.inf:
                 worst = max(worst, abs((v[t, i] - limits[i, 0]) * lower[t, i] - mu))
-                total += lower[t, i]
+                total += lower[t, i] * scale[i]
             if limits[i, 1] < np.inf:
                 worst = max(worst, abs((limits[i, 1] - v[t, i]) * upper[t, i] - mu))
-                total += upper[t, i]
+                total += upper[t, i] * scale[i]
     return worst, total
 
 
 @njit(**OPTIONS)
-def stationarity(A, B, G, cx, cu, w, y, zx, zu, lS):
-    """Largest gradient of the Lagrangian in x, u and w; zx, zu (T + 1, nx), (T, nu): upper minus lower multipliers."""
+def stationarity(A, B, G, cx, cu, w, y, zx, zu, lS, scale_x, scale_u):
+    """Largest gradient of the Lagrangian in x, u and w times their scales.
+
+    zx, zu (T + 1, nx), (T, nu): upper minus lower multipliers.
+    """
     T, nx = A.shape[0], A.shape[1]
     worst = 0.0
     for t in range(T):
@@ -125,13 +128,13 @@ def stationarity(A, B, G, cx, cu, w, y, zx, zu, lS):
             s = cu[t, i] + zu[t, i]
             for r in range(nx):
                 s += B[t, r, i] * y[t, r]
-            worst = max(worst, abs(s))
+            worst = max(worst, abs(s) * scale_u[i])
         if t > 0:
             for i in range(nx):
                 s = cx[t, i] + zx[t, i] - y[t - 1, i]
                 for r in range(nx):
                     s += A[t, r, i] * y[t, r]
-                worst = max(worst, abs(s))
+                worst = max(worst, abs(s) * scale_x[i])
         if lS != 0.0:
             for i in range(G.shape[2]):
                 s = w[t, i] / lS
@@ -139,7 +142,7 @@ def stationarity(A, B, G, cx, cu, w, y, zx, zu, lS):
                     s += G[t, r, i] * y[t, r]
                 worst = max(worst, abs(s))
     for i in range(nx):
-        worst = max(worst, abs(cx[T, i] + zx[T, i] - y[T - 1, i]))
+        worst = max(worst, abs(cx[T, i] + zx[T, i] - y[T - 1, i]) * scale_x[i])
     return worst
 
 
@@ -158,30 +161,56 @@ def costates(A, cx, y):
 
 
 @njit(**OPTIONS)
-def moved(v, dv, step, after):
-    """after = v + step dv; returns the largest |step dv| and the largest |after|, not a number if an entry is."""
-    v, dv, after = v.reshape(-1), dv.reshape(-1), after.reshape(-1)
-    change, size, sound = new_vector(SIDE), new_vector(SIDE), new_vector(SIDE)
-    for i in range(SIDE):
-        change[i] = size[i] = sound[i] = 0.0
-    for first in range(0, len(v), SIDE):
-        for i in range(min(SIDE, len(v) - first)):
-            d = step * dv[first + i]
-            w = v[first + i] + d
-            after[first + i] = w
+def moved(v, dv, step, after, scale):
+    """after = v + step dv, (N, m).
+
+    Returns:
+      largest change, over the size that its coordinate has on the path after it, and largest size over its scale; not a
+      number if an entry is.
+    """
+    n = v.shape[1]
+    change, size, sound = np.zeros(n), np.zeros(n), np.zeros(n)
+    for t in range(v.shape[0]):
+        for i in range(n):
+            d = step * dv[t, i]
+            w = v[t, i] + d
+            after[t, i] = w
             change[i] = max(change[i], abs(d))
             size[i] = max(size[i], abs(w))
             sound[i] += 0.0 * w
-    return change.max() + sound.sum(), size.max() + sound.sum()
+    return over_sizes(change, size, scale) + sound.sum(), largest(size.reshape(1, n), scale) + sound.sum()
 
 
 @njit(**OPTIONS)
-def largest(d):
-    """Largest |d|."""
-    d, size = d.reshape(-1), new_vector(SIDE)
-    for i in range(SIDE):
-        size[i] = 0.0
-    for first in range(0, len(d), SIDE):
-        for i in range(min(SIDE, len(d) - first)):
-            size[i] = max(size[i], abs(d[first + i]))
-    return size.max()
+def farthest(v, w, scale):
+    """Largest |v - w|, (N, m), over the size that its coordinate has along w."""
+    n = v.shape[1]
+    change, size = np.zeros(n), np.zeros(n)
+    for t in range(v.shape[0]):
+        for i in range(n):
+            change[i] = max(change[i], abs(v[t, i] - w[t, i]))
+            size[i] = max(size[i], abs(w[t, i]))
+    return over_sizes(change, size, scale)
+
+
+@njit(**OPTIONS)
+def over_sizes(change, size, scale):
+    """Largest change over its size, or over a thousandth of its scale where that is larger; all (m,)."""
+    worst = 0.0
+    for i in range(len(change)):
+        if change[i] > 0.0:
+            worst = max(worst, change[i] / max(size[i], LEAST * scale[i]))
+    return worst
+
+
+@njit(**OPTIONS)
+def largest(d, scale):
+    """Largest |d|, (N, m), over its scale; coordinates without a scale do not count."""
+    worst = 0.0
+    for i in range(d.shape[1]):
+        size = 0.0
+        for t in range(d.shape[0]):
+            size = max(size, abs(d[t, i]))
+        if scale[i] > 0.0:
+            worst = max(worst, size / scale[i])
+    return worst

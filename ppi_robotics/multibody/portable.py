@@ -12,7 +12,7 @@ import numpy as np
 from ppi_robotics.errors import PlantError
 from ppi_robotics.multibody.engine import callbacks
 
-FARTHEST = 1e5  # as in `kernels.multibody`
+FARTHEST = 1e10  # as in `kernels.multibody`
 
 try:
     from mujoco import batch as mujoco_batch

@@ -25,7 +25,7 @@ from ppi_robotics.sampling.proposal import Proposal, feedback, mean_of
 from ppi_robotics.sampling.trials import run_trials
 from ppi_robotics.solution import Gains, Iteration, Status, WeightedSamples
 from ppi_robotics.steps.damped import box_about
-from ppi_robotics.steps.phase import Iterate, Phase
+from ppi_robotics.steps.phase import Iterate, Phase, change_of
 
 PATIENCE = 10  # rounds without progress after which there is none to come
 HALVINGS = 3  # of the spread, one after the other
@@ -114,7 +114,7 @@ class SamplingSteps(Phase):
             return lost, self._row(index, iterate.cost, 0.0, weighting)
         u_ref = proposal.u_ref + mean_of(weighting.weights, draws.push)
         x, u, cost = memory.line.rollout(proposal.x_ref, u_ref, proposal.K)
-        row = self._row(index, cost, float(np.abs(u - proposal.u_ref).max()), weighting)
+        row = self._row(index, cost, change_of(problem, (x, proposal.u_ref), (x, u)), weighting)
         if not math.isfinite(cost):  # the mean of good controls may be a bad one: other samples may tell
             return self._settle(problem, iterate, iterate.x, iterate.u, math.inf, memory), row
         if method.feedback == "samples":

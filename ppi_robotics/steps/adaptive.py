@@ -25,7 +25,8 @@ class AdaptiveSteps(Phase):
 
     Attributes:
       first: weight to start from, above 0.
-      tolerance: converged once no state or control, and no more than this fraction of the weight, changes.
+      tolerance: converged once no state or control changes by more, over its size along the path, nor the weight by
+        more, over its own.
       points: as in `FullSteps`.
     """
 

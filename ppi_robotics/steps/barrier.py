@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppi_robotics.messages import Sweep
+from ppi_robotics.scales import Scales
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +15,9 @@ class Memory:
     Attributes:
       y: multipliers of the dynamics (T, nx).
       lower, upper: multipliers of the limits of u (T, nu) and of x_1 to x_T (T, nx), a pair of arrays each.
+      scales: `Scales` of the path that it began at, the units of what the filter compares.
       mu: barrier weight.
-      filter: pairs (infeasibility, barrier objective); no later iterate may be worse than one of them in both.
+      filter: pairs (theta, phi); no later iterate may be worse than one of them in both.
       failures: line searches that failed in a row.
       sweep: last backward sweep that was completed.
       gaps: what a search that restores feasibility remembers.
@@ -26,6 +28,7 @@ class Memory:
     y: np.ndarray
     lower: tuple
     upper: tuple
+    scales: Scales
     mu: float
     filter: tuple = ()
     failures: int = 0
@@ -37,7 +40,10 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A candidate: trajectory, gaps c of the dynamics, infeasibility theta = sum |c|, barrier objective phi."""
+    """A candidate: trajectory, gaps c of the dynamics, infeasibility theta, barrier objective phi.
+
+    theta is sum |c| over the scales of the state, phi counts the costs of a stage.
+    """
 
     x: np.ndarray
     u: np.ndarray

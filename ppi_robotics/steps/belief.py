@@ -15,8 +15,9 @@ from ppi_robotics.expansion import taylor
 from ppi_robotics.kernels.trajectories import largest
 from ppi_robotics.messages import backward, forward
 from ppi_robotics.rollouts import no_limits, shooting
+from ppi_robotics.scales import FAR, along
 from ppi_robotics.solution import Iteration, Status
-from ppi_robotics.steps.phase import DIVERGED, Iterate, Phase, broke_down, disturbance_gain, objective, whole_step
+from ppi_robotics.steps.phase import Iterate, Phase, broke_down, disturbance_gain, objective, whole_step
 
 FIRST_DAMPING = 1e-3
 BACKTRACKS = 10
@@ -24,9 +25,10 @@ BACKTRACKS = 10
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Line of rollouts, and the local model with the path that it was made about."""
+    """Line of rollouts, weights of the damping (ndx,), and the local model with the path that it was made about."""
 
     shooting: object
+    weights: np.ndarray
     model: object = None
     x: np.ndarray | None = None
 
@@ -40,7 +42,8 @@ class BeliefSteps(Phase):
 
     Attributes:
       lambda_transition: above 0; 1 for AICO.
-      tolerance: converged once no state or control changes by more. The model is made anew once the belief has moved.
+      tolerance: converged once no state or control changes by more, over its size along the path. The model is made
+        anew once the belief has moved.
     """
 
     lambda_transition: float = 1.0
@@ -51,7 +54,8 @@ class BeliefSteps(Phase):
         """Iterate at a guess."""
         line = shooting(problem, no_limits(problem.plant.nu), 1.0 / self.lambda_transition)
         *_, cost = line.rollout(x, u)
-        return Iterate(x, u, np.zeros((len(u), problem.plant.noise.columns)), cost, memory=Memory(line))
+        weights = replace(along(problem, x, u, cost), cost=1.0 / self.lambda_transition).damping()[0]
+        return Iterate(x, u, np.zeros((len(u), problem.plant.noise.columns)), cost, memory=Memory(line, weights))
 
     def expand(self, problem, iterate):
         """Local model about the iterate, and bounds of the feedforward."""
@@ -63,17 +67,19 @@ class BeliefSteps(Phase):
         if memory.x is not iterate.x:
             memory = replace(memory, model=self.expand(problem, iterate)[0], x=iterate.x)
         model, lS = memory.model, self.lambda_transition
-        sweep = backward(model, math.inf, lS, damping=(iterate.damping / lS, 0.0))
+        sweep = backward(model, math.inf, lS, damping=(iterate.damping * memory.weights, 0.0))
         if sweep.breakdown is not None:
             return replace(iterate, status=broke_down(sweep.breakdown), breakdown=sweep.breakdown), None
         dx, du, w, _ = forward(model, sweep)
-        x, u, dx_size, du_size, x_size, u_size = whole_step(problem.plant, iterate, dx, du)
+        x, u, dx_size, du_size, x_size, u_size = whole_step(problem, iterate, dx, du)
         change = max(dx_size, du_size)
         cost = self._evaluate(memory.shooting, model, sweep, x, u, w) if change < math.inf else math.inf
-        row = Iteration(index, self.name, cost, largest(model.d), change, 1.0, iterate.damping, 0.0)
+        row = Iteration(
+            index, self.name, cost, largest(model.d, problem.scales.state), change, 1.0, iterate.damping, 0.0
+        )
         if not cost <= iterate.cost * (1.0 + 1e-9):
             return self._restore(replace(iterate, memory=memory), row)
-        if not x_size + u_size < DIVERGED:
+        if not x_size + 0.0 * u_size < FAR:
             return replace(iterate, status=Status.DIVERGED), None
         status = Status.CONVERGED if change < self.tolerance else None
         if status is not None:

@@ -10,12 +10,30 @@ from ppi_robotics.kernels.trajectories import costates
 from ppi_robotics.messages import Breakdown, backward
 from ppi_robotics.noise import beside
 from ppi_robotics.rollouts import no_limits, shooting
+from ppi_robotics.scales import along
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps.newton import Newton
-from ppi_robotics.steps.phase import RATIO, ROUGH, Iterate, Phase, broke_down, disturbance_gain, objective
+from ppi_robotics.steps.phase import RATIO, ROUGH, Iterate, Phase, broke_down, change_of, disturbance_gain, objective
 
 STEPS = 10.0 ** np.linspace(0.0, -3.0, 11)  # step lengths of Tassa's line search
 DAMPING_MAX = 1e10
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What single shooting carries.
+
+    Attributes:
+      newton: compiled iterations, or None.
+      line: rollouts and line searches.
+      weights: diagonal (nu,) that the damping multiplies.
+      swept: local model and sweep of the last step, or None.
+    """
+
+    newton: Newton | None
+    line: object
+    weights: np.ndarray
+    swept: tuple | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +70,8 @@ class DampedShooting(Phase):
         x, u, cost = line.rollout(x, u)
         status = None if math.isfinite(cost) else Status.DIVERGED
         plain = not (self.lambda_transition or self.exact or self.box) and Newton.applies(problem)
-        memory = Newton(problem) if plain else None, line, None
+        weights = along(problem, x, u, cost).damping()[1]
+        memory = Memory(Newton(problem) if plain else None, line, weights)
         return Iterate(x, u, np.zeros((len(u), plant.noise.columns)), cost, status, damping=self.damping, memory=memory)
 
     def expand(self, problem, iterate):
@@ -66,10 +85,10 @@ class DampedShooting(Phase):
 
     def advance(self, problem, iterate, index):
         """Expand about the rollout, sweep, and search along the closed loop."""
-        newton, step = iterate.memory[0], None
+        newton, step, damping = iterate.memory.newton, None, iterate.damping * iterate.memory.weights
         if newton is not None:
             limits = no_limits(problem.plant.nu)
-            step = newton.damped_step(iterate.x, iterate.u, iterate.cost, iterate.damping, STEPS, RATIO, limits)
+            step = newton.damped_step(iterate.x, iterate.u, iterate.cost, damping, STEPS, RATIO, limits)
         if step is None:
             iterate, step = self._step(problem, iterate)
         if isinstance(step, Breakdown):
@@ -85,7 +104,7 @@ class DampedShooting(Phase):
         settled = before - merit <= tolerance * abs(before) and iterate.damping < 1e-5
         status = Status.CONVERGED if settled else None
         growth, damping = less_damping(iterate)
-        memory = (*iterate.memory[:2], tuple(swept) or None)
+        memory = replace(iterate.memory, swept=tuple(swept) or None)
         after = Iterate(x, u, iterate.w if w is None else w, merit, status, True, None, damping, growth, memory)
         return after, self._row(index, merit, change, STEPS[n], iterate)
 
@@ -97,7 +116,7 @@ class DampedShooting(Phase):
         """
         model, box = self.expand(problem, iterate)
         while True:
-            sweep = backward(model, math.inf, self.lambda_transition, damping=(0.0, iterate.damping), box=box)
+            sweep = backward(model, math.inf, self.lambda_transition, damping=(0.0, iterate.damping * iterate.memory.weights), box=box)
             if sweep.breakdown is None:
                 break
             if sweep.breakdown.kind != "indefinite" or self.lambda_transition or iterate.damping > DAMPING_MAX:
@@ -108,13 +127,13 @@ class DampedShooting(Phase):
         before = objective(problem, iterate.x, iterate.u, iterate.w, self.lambda_transition)
         before += noise_cost(sweep.noise_price, iterate.x, iterate.u)
         path = (iterate.x, iterate.u, sweep.K, sweep.k, disturbance, sweep.noise_price)
-        n, merit, x, u, w = iterate.memory[1].search(STEPS, before, slope, curvature, RATIO, *path)
-        change = float(max(np.abs(x - iterate.x).max(), np.abs(u - iterate.u).max())) if n >= 0 else 0.0
+        n, merit, x, u, w = iterate.memory.line.search(STEPS, before, slope, curvature, RATIO, *path)
+        change = change_of(problem, (iterate.x, iterate.u), (x, u)) if n >= 0 else 0.0
         return iterate, (n, merit, before, x, u, w if disturbance else None, slope, change, model, sweep)
 
     def conclude(self, problem, iterate, method):
         """Local model about the last iterate and the sweep that makes the policy, or those of the last step."""
-        swept = iterate.memory[2]
+        swept = iterate.memory.swept
         return super().conclude(problem, iterate, method) if self.fresh or swept is None else swept
 
     def _retreat(self, iterate, index, status):

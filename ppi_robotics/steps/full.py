@@ -8,10 +8,11 @@ import numpy as np
 from ppi_robotics.beliefs import joint_spread
 from ppi_robotics.kernels.trajectories import largest
 from ppi_robotics.messages import Breakdown, backward, forward
+from ppi_robotics.scales import FAR
 from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps.newton import Newton, swept_step
-from ppi_robotics.steps.phase import DIVERGED, Iterate, Phase, broke_down, objective, price, whole_step
+from ppi_robotics.steps.phase import Iterate, Phase, broke_down, objective, price, whole_step
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class FullSteps(Phase):
 
     Attributes:
       lambda_transition: at least 0.
-      tolerance: converged once no state or control changes by more.
+      tolerance: converged once no state or control changes by more, over its size along the path.
       points: `SigmaPoints` that stand for the belief in the local models; None takes derivatives at its mean.
     """
 
@@ -51,7 +52,7 @@ class FullSteps(Phase):
         if isinstance(step, Breakdown):
             return replace(iterate, status=broke_down(step), breakdown=step), None
         x, u, w, (cost, defect, dx_size, du_size, x_size, u_size), *spread = step
-        if not dx_size + du_size + u_size < math.inf or x_size > DIVERGED:
+        if not dx_size + du_size + u_size < math.inf or x_size > FAR:
             return replace(iterate, status=Status.DIVERGED), None
         change = max(dx_size, du_size)
         # the cost is that of the path that was expanded: the next one's comes with its own expansion
@@ -67,14 +68,15 @@ class FullSteps(Phase):
         model, _ = self.expand(problem, iterate)
         spread = self.points is not None
         if not (spread and problem.initial.cov.any()) and not problem.plant.quaternions:
-            step = swept_step(model, iterate.x, iterate.u, iterate.w, self.lambda_transition, spread)
+            scales = problem.scales.state, problem.scales.control
+            step = swept_step(model, iterate.x, iterate.u, iterate.w, self.lambda_transition, scales, spread)
             if step is not None:
                 return step
         sweep = backward(model, math.inf, self.lambda_transition)
         if sweep.breakdown is not None:
             return sweep.breakdown
         dx, du, w, _ = forward(model, sweep)
-        x, u, dx_size, du_size, x_size, u_size = whole_step(problem.plant, iterate, dx, du)
+        x, u, *sizes = whole_step(problem, iterate, dx, du)
         cost = float(model.c0.sum()) + price(iterate.w, self.lambda_transition)
         spread = None if self.points is None else joint_spread(model, sweep, problem.initial.cov, True)
-        return x, u, w, (cost, largest(model.d), dx_size, du_size, x_size, u_size), spread
+        return x, u, w, (cost, largest(model.d, problem.scales.state), *sizes), spread

@@ -7,6 +7,7 @@ import numpy as np
 
 from ppi_robotics.beliefs import initial_value, joint_spread
 from ppi_robotics.gaussian import Gaussian
+from ppi_robotics.kernels.trajectories import over_sizes
 from ppi_robotics.messages import Breakdown, backward, forward, model_cost
 from ppi_robotics.rollouts import no_limits, shooting
 from ppi_robotics.sigma_points import SigmaPoints
@@ -20,7 +21,7 @@ class HalfSteps(Phase):
 
     Attributes:
       lambda_transition: any sign.
-      tolerance: converged once the feedforward is smaller everywhere.
+      tolerance: converged once the feedforward is smaller everywhere, over the size of the controls along the path.
       step: fraction of the feedforward that is taken.
       points: `SigmaPoints` that stand for the spread of rollouts in the local models; None takes derivatives.
     """
@@ -52,7 +53,7 @@ class HalfSteps(Phase):
         _, cost, x, u, _ = iterate.memory.search(np.array([self.step]), math.inf, 0.0, 0.0, 0.0, *path)
         if not math.isfinite(cost):
             return replace(iterate, status=Status.DIVERGED), None
-        change = float(np.abs(sweep.k).max())
+        change = over_sizes(np.abs(sweep.k).max(axis=0), np.abs(u).max(axis=0), problem.scales.control)
         broken = initial_value(sweep, Gaussian(np.zeros(problem.plant.ndx), problem.initial.cov))
         if isinstance(broken, Breakdown):
             return replace(iterate, status=broke_down(broken), breakdown=broken), None

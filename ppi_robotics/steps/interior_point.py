@@ -4,7 +4,8 @@ Every limit adds z / slack to the model's curvature and mu / slack to its gradie
 of the barrier problem, accepted by a filter on (infeasibility, barrier objective), and mu goes to zero.
 
 A. Wachter and L. T. Biegler, *On the implementation of an interior-point filter line-search algorithm* (Mathematical
-Programming 106, 2006), called IPOPT below; its constants are kept.
+Programming 106, 2006), called IPOPT below; its constants are kept. They are for problems whose numbers are near 1:
+states and controls count in the scales of the path that the search begins at, costs in what its stages cost.
 """
 
 import math
@@ -24,13 +25,17 @@ from ppi_robotics.kernels.trajectories import (
     stationarity,
 )
 from ppi_robotics.messages import backward, forward
+from ppi_robotics.scales import along, far
 from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps.barrier import Direction, Memory, Point
-from ppi_robotics.steps.phase import DIVERGED, ROUGH, Iterate, Phase, broke_down, objective
+from ppi_robotics.steps.phase import ROUGH, Iterate, Phase, broke_down, change_of, objective
 
 DAMPING_FIRST, DAMPING_MAX = 1e-4, 1e12
 SETTLINGS, SETTLED = 20, 1e-6
+CHEAPEST = (
+    1e-3  # of what the first path costs: tolerances do not become smaller where the optimum costs next to nothing
+)
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,9 @@ class InteriorPoint(Phase):
       exact: second derivatives of the dynamics, weighted by the multipliers, join the Hessian.
       tolerance: of the scaled optimality residuals. On plants without second derivatives they fall slowly: there it is
         at least 1e-5, and steps that change the cost by less than one part in a million count as converged.
-      mu: first barrier weight.
-      margin: state limits are kept with so much to spare, since the closed loop leaves the optimized path by a little.
+      mu: first barrier weight, over the cost of a stage.
+      margin: state limits are kept with so much to spare, over the scales of the states, since the closed loop leaves
+        the optimized path by a little.
       points: `SigmaPoints` for the gains about the optimal path; None takes derivatives.
       tilted: they stand for the belief; otherwise for the spread of rollouts.
     """
@@ -64,7 +70,7 @@ class InteriorPoint(Phase):
         """Iterate at a guess, moved inside the limits."""
         x, u = x.copy(), u.copy()
         w = np.zeros((len(u), problem.plant.noise.factor.shape[1]))
-        return self._enter(problem, x, u, w, np.zeros((len(u), problem.plant.ndx)), self.mu)
+        return self._enter(problem, x, u, w, np.zeros((len(u), problem.plant.ndx)))
 
     def advance(self, problem, iterate, index):
         """One Newton step of the barrier problem, after lowering mu as far as the optimality error allows."""
@@ -72,7 +78,7 @@ class InteriorPoint(Phase):
         gaps = model.d + iterate.w @ problem.plant.noise.factor.T
         settled = iterate.memory.stalled and iterate.memory.mu * iterate.u.size <= ROUGH * abs(iterate.cost)
         if iterate.swept and (
-            settled or self._residual(problem, model, gaps, iterate, 0.0) <= self._tolerance(problem)
+            settled or self._residual(problem, model, gaps, iterate, 0.0) <= self._tolerance(problem, iterate)
         ):
             cost = objective(problem, iterate.x, iterate.u, iterate.w, self.lambda_transition)
             return replace(iterate, cost=cost, status=Status.CONVERGED), None
@@ -84,7 +90,7 @@ class InteriorPoint(Phase):
             return replace(iterate, status=broke_down(sweep.breakdown), breakdown=sweep.breakdown), None
         memory = replace(memory, sweep=sweep, damping=damping or memory.damping)
         iterate = replace(iterate, swept=True, damping=damping, memory=memory)
-        here = self._point(problem, iterate.x, iterate.u, iterate.w, memory.mu)
+        here = self._point(problem, iterate.x, iterate.u, iterate.w, memory)
         direction = self._direction(problem, model, sweep, iterate)
         if self.lambda_transition < 0.0:
             return self._newton(problem, iterate, here, direction, index)
@@ -102,6 +108,7 @@ class InteriorPoint(Phase):
     def conclude(self, problem, iterate, method):
         """Local model about the optimal path and its sweep; with sigma points, both are repeated until they agree."""
         model, sweep = super().conclude(problem, iterate, method)
+        units = iterate.memory.scales.state / iterate.memory.scales.control[:, None]
         for _ in range(SETTLINGS if self.points is not None else 0):
             if sweep.breakdown is not None:
                 break
@@ -109,12 +116,16 @@ class InteriorPoint(Phase):
             model, gains = self.local_model(problem, iterate), sweep.K
             self._add_barriers(problem, model, iterate)
             sweep = backward(model, method.lambda_policy, sweep.lambda_transition)
-            if np.abs(sweep.K - gains).max() < SETTLED * np.abs(gains).max():
+            if (units * np.abs(sweep.K - gains)).max() < SETTLED * (units * np.abs(gains)).max():
                 break
         return model, sweep
 
-    def _tolerance(self, problem):
-        """Tolerance that the derivatives allow."""
+    def _tolerance(self, problem, iterate):
+        """Tolerance that the derivatives allow, relative to the costs of the stages as they are."""
+        tolerance, unit = self._relative(problem), iterate.memory.scales.cost * len(iterate.u)
+        return tolerance * min(1.0, max(abs(iterate.cost) / unit, CHEAPEST))
+
+    def _relative(self, problem):
         return self.tolerance if problem.plant.second_derivatives else max(self.tolerance, 1e-5)
 
     def _adjoint(self, problem, iterate):
@@ -123,23 +134,33 @@ class InteriorPoint(Phase):
 
     # -- the barrier problem -------------------------------------------------------------------------------------------
 
-    def _enter(self, problem, x, u, w, y, mu):
+    def _enter(self, problem, x, u, w, y):
         """Iterate on the central path's multipliers at a trajectory moved inside the limits."""
-        for v, limits in self._limited(problem, x, u):
-            push_inside(v, limits)
+        units = self._units(along(problem, x, u, math.nan))
+        for (v, limits), unit in zip(self._limited(problem, x, u), units, strict=True):
+            push_inside(v, limits, unit)
+        cost = objective(problem, x, u, w, self.lambda_transition)
+        scales = along(problem, x, u, cost)
+        mu = self.mu * scales.cost
         pairs = [(mu / (v - limits[:, 0]), mu / (limits[:, 1] - v)) for v, limits in self._limited(problem, x, u)]
-        lower, upper = zip(*pairs, strict=True)
-        here = self._point(problem, x, u, w, mu)
+        memory = Memory(y, *zip(*pairs, strict=True), scales, mu)
+        here = self._point(problem, x, u, w, memory)
         if not math.isfinite(here.phi + here.theta):
             return Iterate(x, u, w, status=Status.DIVERGED)
-        return Iterate(x, u, w, here.phi, memory=Memory(y, lower, upper, mu))
+        return Iterate(x, u, w, cost, memory=memory)
+
+    @staticmethod
+    def _units(scales):
+        """Scales of the limited quantities."""
+        return scales.control, scales.state
 
     def _limited(self, problem, x, u):
         """The limited quantities and their limits: controls, and states after the first."""
         plant = problem.plant
-        limits = plant.state_limits + np.array([self.margin, -self.margin])
         if plant.quaternions:  # such plants have no state limits
-            return (u, plant.control_limits), (np.zeros((len(u), plant.ndx)), limits[: plant.ndx])
+            return (u, plant.control_limits), (np.zeros((len(u), plant.ndx)), plant.state_limits[: plant.ndx])
+        spare = self.margin * problem.scales.state
+        limits = plant.state_limits + np.column_stack((spare, -spare))
         return (u, plant.control_limits), (x[1:], limits)
 
     def _add_barriers(self, problem, model, iterate):
@@ -150,28 +171,30 @@ class InteriorPoint(Phase):
         ):
             add_barrier(v, limits, lower, upper, memory.mu, H, g)
 
-    def _point(self, problem, x, u, w, mu):
+    def _point(self, problem, x, u, w, memory):
+        scales, limited = memory.scales, self._limited(problem, x, u)
         c = problem.plant.difference(problem.plant.step(x[:-1], u), x[1:]) + w @ problem.plant.noise.factor.T
-        logs = sum(log_slacks(v, limits) for v, limits in self._limited(problem, x, u))
-        phi = objective(problem, x, u, w, self.lambda_transition) - mu * logs
-        return Point(x, u, w, c, float(np.abs(c).sum()), phi)
+        logs = sum(log_slacks(*pair, scale) for pair, scale in zip(limited, self._units(scales), strict=True))
+        phi = objective(problem, x, u, w, self.lambda_transition) - memory.mu * logs
+        return Point(x, u, w, c, float((np.abs(c).sum(axis=0) / scales.state).sum()), phi / scales.cost)
 
     def _residual(self, problem, model, gaps, iterate, mu):
         """Scaled optimality error E_mu of the barrier problem (IPOPT, equation 5)."""
-        memory = iterate.memory
-        worst, total, count = 0.0, float(np.abs(memory.y).sum()), memory.y.size
+        memory, scales = iterate.memory, iterate.memory.scales
+        worst, total, count = 0.0, float(np.abs(memory.y).sum(axis=0) @ scales.state), memory.y.size
         signed = []
-        for (v, limits), lower, upper in zip(
-            self._limited(problem, iterate.x, iterate.u), memory.lower, memory.upper, strict=True
+        for (v, limits), lower, upper, unit in zip(
+            self._limited(problem, iterate.x, iterate.u), memory.lower, memory.upper, self._units(scales), strict=True
         ):
-            gap, weight = complementarity(v, limits, lower, upper, mu)
+            gap, weight = complementarity(v, limits, lower, upper, mu, unit)
             worst, total, count = max(worst, gap), total + weight, count + 2 * v.size
             signed.append(upper - lower)
-        scale = max(100.0, total / count) / 100.0
+        scale = scales.cost * max(100.0, total / scales.cost / count) / 100.0
         zx = np.vstack((np.zeros((1, problem.plant.ndx)), signed[1]))
         y, lS = memory.y, self.lambda_transition
-        dual = stationarity(model.A, model.B, model.G, model.cx, model.cu, iterate.w, y, zx, signed[0], lS)
-        return max(dual / scale, worst / scale, float(np.abs(gaps).max()))
+        units = scales.state, scales.control
+        dual = stationarity(model.A, model.B, model.G, model.cx, model.cu, iterate.w, y, zx, signed[0], lS, *units)
+        return max(dual / scale, worst / scale, float((np.abs(gaps).max(axis=0) / scales.state).max()))
 
     def _lower_mu(self, problem, model, gaps, iterate):
         """Lower the barrier weight while its problem is solved; the filter starts afresh.
@@ -179,23 +202,25 @@ class InteriorPoint(Phase):
         A point that the last sweep needed damping at is a saddle of the barrier problem, no solution: logarithms that
         are lowered there are too steep for the way down, on which the limits then stop every step.
         """
-        memory = iterate.memory
-        mu, least = memory.mu, self._tolerance(problem) / 10
+        memory, unit = iterate.memory, iterate.memory.scales.cost
+        mu, least = memory.mu, self._tolerance(problem, iterate) / 10 * unit
         if iterate.damping and not memory.stalled:
             return iterate
         if memory.stalled:
-            mu = max(least, min(0.2 * mu, mu**1.5))
-        while mu > least and self._residual(problem, model, gaps, iterate, mu) <= 10 * mu:
-            mu = max(least, min(0.2 * mu, mu**1.5))
+            mu = min(mu, max(least, lower_mu(mu, unit)))
+        while mu > least and self._residual(problem, model, gaps, iterate, mu) <= 10 * mu / unit:
+            mu = max(least, lower_mu(mu, unit))
         if mu == memory.mu:
             return iterate
         return replace(iterate, memory=replace(memory, mu=mu, filter=(), failures=0, stalled=False))
 
     def _sweep(self, model, iterate):
         """Backward sweep, with the damping that makes every Hessian positive definite (IPOPT, algorithm IC)."""
-        damping = DAMPING_FIRST * 10.0**iterate.memory.failures if iterate.memory.failures else 0.0
+        damping, scales = 0.0, iterate.memory.scales
+        if iterate.memory.failures:
+            damping = DAMPING_FIRST * 10.0**iterate.memory.failures
         while True:
-            sweep = backward(model, math.inf, self.lambda_transition, damping=(damping, damping))
+            sweep = backward(model, math.inf, self.lambda_transition, damping=scales.damping(damping))
             if sweep.breakdown is None or self._hopeless(sweep.breakdown) or damping > DAMPING_MAX:
                 return sweep, damping
             last = iterate.memory.damping
@@ -214,12 +239,14 @@ class InteriorPoint(Phase):
         slope = float(np.vdot(model.cx, dx) + np.vdot(model.cu, du))
         if self.lambda_transition:
             slope += float(np.vdot(iterate.w, dw)) / self.lambda_transition
+        slope /= memory.scales.cost
         primal, dual, d_lower, d_upper = 1.0, 1.0, [], []
+        free = max(0.99, 1.0 - memory.mu / memory.scales.cost)
         for (v, limits), dv, lower, upper in zip(
             self._limited(problem, iterate.x, iterate.u), (du, dx[1:]), memory.lower, memory.upper, strict=True
         ):
             steps = np.zeros_like(v), np.zeros_like(v)
-            longest = multiplier_step(v, dv, limits, lower, upper, memory.mu, *steps)
+            longest = multiplier_step(v, dv, limits, lower, upper, memory.mu, free, *steps)
             primal, dual = min(primal, longest[0]), min(dual, longest[1])
             d_lower.append(steps[0])
             d_upper.append(steps[1])
@@ -232,8 +259,8 @@ class InteriorPoint(Phase):
         memory, step = iterate.memory, direction.primal
         theta_small = 1e-4 * max(1.0, here.theta)
         for trial in range(30):
-            point = self._move(problem, iterate, direction, step, memory.mu)
-            verdict = self._verdict(memory, here, point, direction.slope, step, theta_small)
+            point = self._move(problem, iterate, direction, step)
+            verdict = self._verdict(problem, memory, here, point, direction.slope, step, theta_small)
             if verdict is not None:
                 return point, step, verdict
             if trial == 0 and point.theta >= here.theta:
@@ -247,20 +274,20 @@ class InteriorPoint(Phase):
 
     def _newton(self, problem, iterate, here, direction, index):
         """The longest step inside the limits: the averse objective is a saddle, along which nothing falls."""
-        found = self._move(problem, iterate, direction, direction.primal, iterate.memory.mu)
-        if not math.isfinite(found.theta + found.phi) or np.abs(found.x).max() > DIVERGED:
+        found = self._move(problem, iterate, direction, direction.primal)
+        if not math.isfinite(found.theta + found.phi) or far(problem, found.x):
             return replace(iterate, status=Status.DIVERGED), None
         return self._accept(problem, iterate, here, direction, found, direction.primal, True, index)
 
-    def _move(self, problem, iterate, direction, step, mu):
+    def _move(self, problem, iterate, direction, step):
         x = problem.plant.retract(iterate.x, step * direction.dx)
         u, w = iterate.u + step * direction.du, iterate.w + step * direction.dw
-        return self._point(problem, x, u, w, mu)
+        return self._point(problem, x, u, w, iterate.memory)
 
     @staticmethod
-    def _verdict(memory, here, point, slope, step, theta_small):
+    def _verdict(problem, memory, here, point, slope, step, theta_small):
         """None if the filter refuses the point; otherwise whether phi falls as Armijo's rule asks (IPOPT, A-5)."""
-        if not math.isfinite(point.theta + point.phi) or np.abs(point.x).max() > DIVERGED:
+        if not math.isfinite(point.theta + point.phi) or far(problem, point.x):
             return None
         rounding = 10 * np.finfo(float).eps * abs(here.phi)
         for theta, phi in memory.filter:
@@ -275,16 +302,17 @@ class InteriorPoint(Phase):
     def _correct(self, problem, model, iterate, here, point, direction, theta_small):
         """Second-order correction: sweep again with the gaps that the full step left (IPOPT, A-5.5 to A-5.9)."""
         memory, push = iterate.memory, iterate.w @ problem.plant.noise.factor.T
-        c, theta, damping = direction.primal * here.c + point.c, point.theta, iterate.damping
+        c, theta = direction.primal * here.c + point.c, point.theta
+        damping = memory.scales.damping(iterate.damping)
         for _ in range(4):
             shifted = replace(model, d=c - push)
-            sweep = backward(shifted, math.inf, self.lambda_transition, damping=(damping, damping))
+            sweep = backward(shifted, math.inf, self.lambda_transition, damping=damping)
             if sweep.breakdown is not None:
                 return None
             corrected = self._direction(problem, shifted, sweep, iterate)
             step = corrected.primal
-            point = self._move(problem, iterate, corrected, step, memory.mu)
-            verdict = self._verdict(memory, here, point, direction.slope, direction.primal, theta_small)
+            point = self._move(problem, iterate, corrected, step)
+            verdict = self._verdict(problem, memory, here, point, direction.slope, direction.primal, theta_small)
             if verdict is not None:
                 return point, step, verdict
             if not point.theta <= 0.99 * theta:
@@ -310,18 +338,28 @@ class InteriorPoint(Phase):
         if not armijo:
             entries = (*entries, ((1 - 1e-5) * here.theta, here.phi - 1e-8 * here.theta))
         cost = objective(problem, point.x, point.u, point.w, self.lambda_transition)
-        change = step * float(max(np.abs(direction.dx).max(), np.abs(direction.du).max()))
-        defect = float(np.abs(point.c).max())
-        still = abs(cost - iterate.cost) <= ROUGH * abs(cost) and defect < self._tolerance(problem)
+        change = change_of(problem, (iterate.x, iterate.u), (point.x, point.u))
+        defect = self._defect(point, memory)
+        still = abs(cost - iterate.cost) <= ROUGH * abs(cost) and defect < self._tolerance(problem, iterate)
         stalled = still and not problem.plant.second_derivatives
         memory = replace(memory, y=y, filter=entries, failures=0, stalled=stalled)
         row = Iteration(index, self.name, cost, defect, change, step, iterate.damping, memory.mu)
         return replace(iterate, x=point.x, u=point.u, w=point.w, cost=cost, memory=memory), row
 
+    @staticmethod
+    def _defect(point, memory):
+        return float((np.abs(point.c).max(axis=0) / memory.scales.state).max())
+
     def _recover(self, problem, iterate, here, direction, index):  # noqa: ARG002
         """No step was accepted: raise the damping."""
         memory = iterate.memory
-        row = Iteration(index, self.name, here.phi, float(np.abs(here.c).max()), 0.0, 0.0, iterate.damping, memory.mu)
+        defect, value = self._defect(here, memory), memory.scales.cost * here.phi
+        row = Iteration(index, self.name, value, defect, 0.0, 0.0, iterate.damping, memory.mu)
         failures = memory.failures + 1
         status = Status.NO_DESCENT if failures > 12 else None
         return replace(iterate, status=status, memory=replace(memory, failures=failures, filter=())), row
+
+
+def lower_mu(mu, unit):
+    """The next barrier weight (IPOPT, equation 7), for costs that count in a unit."""
+    return min(0.2 * mu, mu * (mu / unit) ** 0.5)

@@ -27,6 +27,7 @@ class Newton:
         plant, cost = problem.plant, problem.cost
         self.kernels = newton_kernels(plant, cost)
         self.x0, self.G = problem.initial.mean, noise_factors(plant.noise, problem.horizon)
+        self.scales = problem.scales.state, problem.scales.control
         self.constants = (plant.model.dt, plant.model.constants, cost.stage_constants, cost.terminal_constants)
 
     @staticmethod
@@ -41,14 +42,17 @@ class Newton:
 
         Returns:
           x (T + 1, nx), u (T, nu), w (T, nw) and (objective and largest defect of the path before, largest changes of x
-          and u, largest entries of x and u), or None if the backward sweep broke down.
+          and u, largest entries of x and u; all but the objective over the scales of the problem), or None if the
+          backward sweep broke down.
         """
         x_out, u_out, w_out = np.empty_like(x), np.empty_like(u), np.empty_like(w)
-        how, *facts = self.kernels.full_step(x, u, w, lambda_transition, self.G, self.constants, x_out, u_out, w_out)
+        how, *facts = self.kernels.full_step(
+            x, u, w, lambda_transition, self.scales, self.G, self.constants, x_out, u_out, w_out
+        )
         return None if how else (x_out, u_out, w_out, facts)
 
     def damped_step(self, x, u, merit, damping, steps, ratio, limits):
-        """Single shooting: damped sweep and line search.
+        """Single shooting: sweep with a damping (nu,), and line search.
 
         Returns:
           index of the accepted step length or -1, merits after and before, x, u, w (None), predicted slope and largest
@@ -56,7 +60,7 @@ class Newton:
         """
         x_out, u_out = np.empty_like(x), np.empty_like(u)
         how, n, after, slope, change = self.kernels.damped_step(
-            x, u, merit, damping, steps, ratio, self.x0, self.G, limits, self.constants, x_out, u_out
+            x, u, merit, damping, steps, ratio, self.scales, self.x0, self.G, limits, self.constants, x_out, u_out
         )
         return None if how else (n, after, merit, x_out, u_out, None, slope, change)
 
@@ -75,7 +79,7 @@ def newton_kernels(plant, cost):
     return join(f"iterations of {plant.name}", {"NX": nx, "NU": nu}, sources, "newton")
 
 
-def swept_step(model, x, u, w, lambda_transition, spread):
+def swept_step(model, x, u, w, lambda_transition, scales, spread):
     """The whole step of multiple shooting on a `LocalModel` about a path, from a certain initial state.
 
     Returns:
@@ -85,7 +89,7 @@ def swept_step(model, x, u, w, lambda_transition, spread):
     kernels, rows = swept_kernels(nx, nu, nw, model.E.shape[1]), T if spread else 0
     x_out, u_out, w_out = np.empty_like(x), np.empty_like(u), np.empty((T, nw))
     Z, S_end = np.empty((rows, nx + nu, nx + nu)), np.empty((nx, nx))
-    how, *facts = kernels.follow(model.arrays(), x, u, w, lambda_transition, x_out, u_out, w_out, Z, S_end)
+    how, *facts = kernels.follow(model.arrays(), x, u, w, lambda_transition, scales, x_out, u_out, w_out, Z, S_end)
     return None if how else (x_out, u_out, w_out, facts, (Z, S_end) if spread else None)
 
 

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppi_robotics.expansion import taylor
-from ppi_robotics.kernels.trajectories import largest, moved
+from ppi_robotics.kernels.trajectories import moved, over_sizes
+from ppi_robotics.manifold import difference
 from ppi_robotics.messages import Breakdown, backward
+from ppi_robotics.scales import along, tangent
 from ppi_robotics.solution import Status
 from ppi_robotics.statistical import statistical
 
 RATIO = 1e-4  # of the predicted decrease, which an accepted step must reach
 ROUGH = 1e-6  # relative changes of the cost that are not worth an iteration without second derivatives
-DIVERGED = 1e5  # largest |x| of an iterate
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ class Phase:
         level = max(iterate.damping, 1e-6)
         for weight in (method.lambda_transition, self.lambda_transition):
             for more in (0.0, level, 1e3 * level, 1e6 * level, 1e9 * level):
-                sweep = backward(model, method.lambda_policy, weight, damping=(more, more), box=box)
+                damping = along(problem, iterate.x, iterate.u, iterate.cost).damping(more) if more else (0.0, 0.0)
+                sweep = backward(model, method.lambda_policy, weight, damping=damping, box=box)
                 if sweep.breakdown is None:
                     return model, sweep
                 if more and sweep.breakdown.kind != "indefinite":
@@ -81,16 +83,33 @@ class Phase:
         return model, sweep
 
 
-def whole_step(plant, iterate, dx, du):
-    """States and controls after a whole step, largest |dx| and |du|, largest entries of the states and controls."""
+def whole_step(problem, iterate, dx, du):
+    """States and controls after a whole step, and how far it goes.
+
+    Returns:
+      x (T + 1, nx), u (T, nu), largest |dx| and |du| over the sizes along the new path, and largest states and controls
+      over their scales.
+    """
+    plant, scales = problem.plant, problem.scales
     x, u = np.empty_like(iterate.x), np.empty_like(du)
     if plant.quaternions:
         x[:] = plant.retract(iterate.x, dx)
-        dx_size, x_size = largest(dx), largest(x)
+        along_path = tangent(plant, x)
+        dx_size, x_size = moved(along_path - dx, dx, 1.0, np.empty_like(dx), scales.state)
     else:
-        dx_size, x_size = moved(iterate.x, dx, 1.0, x)
-    du_size, u_size = moved(iterate.u, du, 1.0, u)
+        dx_size, x_size = moved(iterate.x, dx, 1.0, x, scales.state)
+    du_size, u_size = moved(iterate.u, du, 1.0, u, scales.control)
     return x, u, dx_size, du_size, x_size, u_size
+
+
+def change_of(problem, before, after):
+    """Largest change of a state or control between two paths (x, u), over its size along the latter."""
+    plant, scales = problem.plant, problem.scales
+    dx, x = difference(before[0], after[0], plant.quaternions), tangent(plant, after[0])
+    return max(
+        over_sizes(np.abs(dx).max(axis=0), np.abs(x).max(axis=0), scales.state),
+        over_sizes(np.abs(before[1] - after[1]).max(axis=0), np.abs(after[1]).max(axis=0), scales.control),
+    )
 
 
 def broke_down(breakdown):

@@ -17,6 +17,7 @@ import numpy as np
 
 from ppi_robotics.kernels.trajectories import push_inside
 from ppi_robotics.noise import Noise
+from ppi_robotics.scales import Scales
 from ppi_robotics.solution import Status
 from ppi_robotics.steps.barrier import Memory
 from ppi_robotics.steps.interior_point import InteriorPoint
@@ -141,7 +142,7 @@ class RestoringInteriorPoint(InteriorPoint):
         """Count short steps in which the gaps have not become smaller; only states with limits can keep them open."""
         if not np.isfinite(problem.plant.state_limits).any() or self.lambda_transition < 0.0:
             return iterate
-        gaps, theta = self._gaps(iterate), np.abs(self._gap(problem, iterate.x, iterate.u)).sum()
+        gaps, theta = self._gaps(iterate), self._total(problem, iterate.x, iterate.u, iterate.memory)
         if step > SHORT or theta <= 0.99 * gaps.least or theta <= self.tolerance:
             gaps = replace(gaps, least=theta, steps=0)
         else:
@@ -164,30 +165,32 @@ class RestoringInteriorPoint(InteriorPoint):
         total = norm(self._gap(problem, x, u), size)
         if not 0.0 < total < math.inf:
             return iterate
-        for v, limits in self._limited(problem, x, u):  # a path that the limits have stopped is too close to them
-            push_inside(v, limits)
+        # a path that the limits have stopped is too close to them
+        for (v, limits), scale in zip(self._limited(problem, x, u), (most, size), strict=True):
+            push_inside(v, limits, scale)
         gap = self._gap(problem, x, u)
         unit, zeta, mu = size * norm(gap, size), NEARNESS / len(u), 0.1 / len(u)
         near = Distance(x.copy(), u.copy(), zeta / size**2, zeta / most**2, plant)
         relaxed = Relaxed(Sprung(plant, Noise(unit**2)), near, problem.initial, problem.horizon, problem.scales)
-        memory = self._inside(problem, x, u, Memory(np.zeros_like(gap), (), (), mu))
+        scales = Scales(size, most, 1.0 / len(u))
+        memory = self._inside(problem, x, u, Memory(np.zeros_like(gap), (), (), scales, mu))
         inner = Iterate(x, u, -gap / unit, 1.0, memory=memory)
         rescue = Rescue(relaxed, inner, size, total, iterate)
         return replace(iterate, memory=replace(iterate.memory, gaps=replace(self._gaps(iterate), rescue=rescue)))
 
-    def _inner(self):
-        return InteriorPoint(1.0, exact=False, tolerance=TOLERANCE, margin=self.margin)
+    def _inner(self, T):
+        return InteriorPoint(1.0, exact=False, tolerance=T * TOLERANCE, margin=self.margin)
 
     def _restore(self, problem, iterate, index):
         """One step of the restoration, and back into the search once the gaps are small enough for its filter."""
         gaps = iterate.memory.gaps
         rescue = gaps.rescue
-        inner, row = self._inner().advance(rescue.problem, rescue.iterate, index)
+        inner, row = self._inner(len(iterate.u)).advance(rescue.problem, rescue.iterate, index)
         gap = self._gap(problem, inner.x, inner.u)
         left = norm(gap, rescue.size) / rescue.total
         if row is not None:
             cost = problem.cost.trajectory(inner.x, inner.u)
-            row = replace(row, phase="restoration", cost=cost, defect=float(np.abs(gap).max()))
+            row = replace(row, phase="restoration", cost=cost, defect=float((np.abs(gap) / rescue.size).max()))
         if left <= CLOSED or (left <= SHRINK ** (1 + gaps.returns) and self._welcome(problem, inner, rescue.left)):
             return self._come_back(problem, inner, rescue.left, left <= CLOSED), row
         still = row is not None and row.step > 0.0 and abs(inner.cost - rescue.iterate.cost) <= STILL * inner.cost
@@ -200,7 +203,7 @@ class RestoringInteriorPoint(InteriorPoint):
 
     def _welcome(self, problem, inner, left):
         """Whether the filter of the search takes a path."""
-        point = self._point(problem, inner.x, inner.u, np.zeros_like(left.w), left.memory.mu)
+        point = self._point(problem, inner.x, inner.u, np.zeros_like(left.w), left.memory)
         return all(
             point.theta <= (1 - 1e-5) * theta or point.phi <= phi - 1e-8 * theta for theta, phi in left.memory.filter
         )
@@ -208,7 +211,7 @@ class RestoringInteriorPoint(InteriorPoint):
     def _come_back(self, problem, inner, left, closed):
         """The search at the restored path, which keeps its filter unless the gaps are closed."""
         before = left.memory
-        gaps = Gaps(float(np.abs(self._gap(problem, inner.x, inner.u)).sum()), 0, self._gaps(left).returns + 1)
+        gaps = Gaps(self._total(problem, inner.x, inner.u, before), 0, self._gaps(left).returns + 1)
         entries = () if closed else before.filter
         memory = replace(before, y=np.zeros_like(before.y), filter=entries, failures=0, gaps=gaps)
         memory = self._inside(problem, inner.x, inner.u, memory)
@@ -221,6 +224,10 @@ class RestoringInteriorPoint(InteriorPoint):
         limited = self._limited(problem, x, u)
         lower, upper = (tuple(memory.mu / abs(v - limits[:, side]) for v, limits in limited) for side in (0, 1))
         return replace(memory, lower=lower, upper=upper)
+
+    def _total(self, problem, x, u, memory):
+        """Sum of the gaps over the scales of the states."""
+        return float((np.abs(self._gap(problem, x, u)) / memory.scales.state).sum())
 
     @staticmethod
     def _gap(problem, x, u):

@@ -16,8 +16,9 @@ import numpy as np
 from ppi_robotics.expansion import taylor
 from ppi_robotics.messages import Baseline, Sweep, backward
 from ppi_robotics.rollouts import no_limits, shooting
+from ppi_robotics.scales import far
 from ppi_robotics.solution import Iteration, Status
-from ppi_robotics.steps.phase import DIVERGED, RATIO, Iterate, Phase, broke_down
+from ppi_robotics.steps.phase import RATIO, Iterate, Phase, broke_down, change_of
 
 CLOSER = 0.25  # factor of lambda_policy after a step that failed
 TRIALS = 40
@@ -117,7 +118,7 @@ class SoftSteps(Phase):
                 promised = stand.cost - self._stand(stand.model, Baseline(sweep.K, sweep.k, cov)).cost
                 found = self._follow(problem, iterate, sweep, cov)
                 if found is not None and found[2].cost <= stand.cost - RATIO * promised:
-                    return self._accept(iterate, found, scale, index)
+                    return self._accept(problem, iterate, found, scale, index)
                 if promised < self.tolerance * scale * abs(stand.cost):
                     return self._settle(iterate), self._row(index, stand.cost, 0.0, 0.0, scale)
             elif broken.kind == "non-finite":
@@ -131,10 +132,10 @@ class SoftSteps(Phase):
         stand = iterate.memory.stand
         return stand.model, stand.evaluation
 
-    def _accept(self, iterate, found, scale, index):
+    def _accept(self, problem, iterate, found, scale, index):
         x, u, stand = found
         before = iterate.memory.stand.cost
-        change = float(max(np.abs(x - iterate.x).max(), np.abs(u - iterate.u).max()))
+        change = change_of(problem, (iterate.x, iterate.u), (x, u))
         memory, calm = replace(iterate.memory, stand=stand, scale=min(1.0, scale / CLOSER)), math.nan
         if not memory.held:
             calm = self._stand(stand.model, replace(stand.baseline, cov=CALM * stand.baseline.cov)).cost
@@ -159,7 +160,7 @@ class SoftSteps(Phase):
         """Path x, u of a sweep's policy without noise, and its `Stand`; None where there is no such path."""
         path = (iterate.x, iterate.u, sweep.K, sweep.k)
         _, cost, x, u, _ = iterate.memory.shooting.search(np.ones(1), math.inf, 0.0, 0.0, 0.0, *path)
-        if not math.isfinite(cost) or np.abs(x).max() > DIVERGED:
+        if not math.isfinite(cost) or far(problem, x):
             return None
         stand = self._stand(taylor(problem, x, u), Baseline(sweep.K, np.zeros_like(sweep.k), cov))
         return None if stand.evaluation.breakdown is not None else (x, u, stand)
