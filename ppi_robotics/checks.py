@@ -143,11 +143,13 @@ def as_covariance(value, name, size):
         raise ProblemError(
             f"{name} has shape {array.shape}; expected ({size},) for a diagonal or ({size}, {size}) for a matrix"
         )
-    scale = np.abs(matrix).max(initial=0.0)
-    if np.abs(matrix - matrix.T).max(initial=0.0) > 1e-12 * scale:
+    # as a correlation, so that units do not count; an entry beside a variance of 0 or less has none
+    scale = np.sqrt(np.abs(np.diag(matrix)))
+    correlation = matrix / np.where(scale > 0.0, scale, 1.0)[:, None] / np.where(scale > 0.0, scale, 1.0)
+    if np.abs(correlation - correlation.T).max(initial=0.0) > 1e-12:
         raise ProblemError(f"{name} is not symmetric; give (M + M.T) / 2")
-    smallest = np.linalg.eigvalsh(matrix)[0] if size else 0.0
-    if smallest < -1e-12 * scale:
+    if size and np.linalg.eigvalsh(correlation)[0] < -1e-12:
+        smallest = np.linalg.eigvalsh(matrix)[0]
         raise ProblemError(f"{name} is indefinite (smallest eigenvalue {smallest:.3g}); expected no eigenvalue below 0")
     return (matrix + matrix.T) / 2
 

@@ -16,8 +16,6 @@ FREE = {  # of lambda in the cost's unit
     "posterior": lambda g: ppi.PPI(3.0 / g, "posterior"),
     "mean only": lambda g: ppi.KLControl(3.0 / g, 0.05 / g, "mean_only"),
     "psi": lambda g: ppi.PsiIteration(3.0 / g),
-    "sigma points": lambda g: ppi.PPI(0.1 / g, expansion=ppi.SigmaPoints("unscented")),
-    "about rollouts": lambda g: ppi.PPI(0.1 / g, expansion=ppi.SigmaPoints(), about="rollout"),
     "adaptive": lambda g: ppi.PPI(0.1 / g, temperature="adaptive", max_iterations=60),
     "aico": lambda g: ppi.AICO(),
 }
@@ -38,9 +36,8 @@ BOX = {"box": lambda g: ppi.ILQG(limits="box")}
 CASES = [
     *((plant, name, make) for plant in (Pole, Line) for name, make in {**FREE, **SAMPLED}.items()),
     *((Swing, name, make) for name, make in {**LIMITED, **BOX, **SAMPLED}.items()),
-    *((Cart, name, make) for name, make in {**LIMITED, "mppi": SAMPLED["mppi"]}.items()),
+    *((Cart, name, make) for name, make in {"mppi": SAMPLED["mppi"], **LIMITED}.items() if name != "sigma points"),
 ]
-CASES = [case for case in CASES if case[:2] != (Line, "ddp")]  # has no second derivatives
 
 
 def units_of(plant, name, factors=None):

@@ -85,9 +85,10 @@ class DampedShooting(Phase):
 
     def advance(self, problem, iterate, index):
         """Expand about the rollout, sweep, and search along the closed loop."""
-        newton, step, damping = iterate.memory.newton, None, iterate.damping * iterate.memory.weights
+        newton, step = iterate.memory.newton, None
         if newton is not None:
             limits = no_limits(problem.plant.nu)
+            damping = iterate.damping * iterate.memory.weights
             step = newton.damped_step(iterate.x, iterate.u, iterate.cost, damping, STEPS, RATIO, limits)
         if step is None:
             iterate, step = self._step(problem, iterate)
@@ -116,7 +117,13 @@ class DampedShooting(Phase):
         """
         model, box = self.expand(problem, iterate)
         while True:
-            sweep = backward(model, math.inf, self.lambda_transition, damping=(0.0, iterate.damping * iterate.memory.weights), box=box)
+            sweep = backward(
+                model,
+                math.inf,
+                self.lambda_transition,
+                damping=(0.0, iterate.damping * iterate.memory.weights),
+                box=box,
+            )
             if sweep.breakdown is None:
                 break
             if sweep.breakdown.kind != "indefinite" or self.lambda_transition or iterate.damping > DAMPING_MAX:
