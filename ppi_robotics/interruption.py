@@ -7,6 +7,7 @@ where nothing is lost. The second Ctrl-C is raised at once, as ever.
 
 import signal
 import threading
+from contextlib import suppress
 
 
 class Handler:
@@ -40,8 +41,9 @@ class Held:
             if isinstance(present, Handler):
                 self._handler = present
             elif present is signal.default_int_handler:
-                signal.signal(signal.SIGINT, self._handler)
-                self._own = True
+                with suppress(ValueError):  # in an interpreter within a program, which handles no signals
+                    signal.signal(signal.SIGINT, self._handler)
+                    self._own = True
         return self
 
     def __exit__(self, *_):

@@ -117,13 +117,19 @@ def psi(
 
     check_range("--iterations", iterations, 1)
     files, world = Files(out), make_world(map_name, slip, success, discount)
-    truth = iterate(world.mdp).value
-    runs = {
-        "Psi": psi_iteration(world.mdp, eta, iterations, truth=truth),
-        "DPP": psi_iteration(world.mdp, eta, iterations, truth=truth, average="boltzmann"),
-        "value iteration": value_iteration(world.mdp, iterations, truth=truth),
+    truth, runs = iterate(world.mdp).value, {}
+    how = {
+        "Psi": lambda: psi_iteration(world.mdp, eta, iterations, truth=truth),
+        "DPP": lambda: psi_iteration(world.mdp, eta, iterations, truth=truth, average="boltzmann"),
+        "value iteration": lambda: value_iteration(world.mdp, iterations, truth=truth),
     }
-    if out is not None:
+    with files.until_interrupted():
+        for name, run in how.items():
+            runs[name] = run()
+            stop_if(runs[name].interrupted)
+    if not runs:
+        return files.end(1)
+    if out is not None and not files.interrupted:
         with progress("drawing the picture"):
             from ppi_robotics import plotting
 
@@ -133,12 +139,14 @@ def psi(
             name: {"errors": run.error.tolist(), "iterations_to_1e-3": run.first_below(1e-3)}
             for name, run in runs.items()
         }
-        return show_json(setting(world, map_name) | {"eta": eta, "runs": facts} | files.facts())
+        show_json(setting(world, map_name) | {"eta": eta, "runs": facts} | files.facts())
+        return files.end(0)
     shown = [n for n in range(1, iterations + 1) if n in SHOWN or n % 100 == 0 or n == iterations]
-    rows = [[str(n), *(f"{run.error[n - 1]:.10g}" for run in runs.values())] for n in shown]
+    errors = [[f"{error:.10g}" for error in run.error] + [""] * (iterations - len(run.error)) for run in runs.values()]
+    rows = [[str(n), *(column[n - 1] for column in errors)] for n in shown]
     rows.append(["iterations to 1e-3", *(str(run.first_below(1e-3) or "never") for run in runs.values())])
     show_rows(f"{heading(world, map_name)}, eta {eta:g}", [["error after", *runs], *rows], files)
-    return 0
+    return files.end(0)
 
 
 @grid.command()

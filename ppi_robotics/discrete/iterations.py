@@ -30,6 +30,7 @@ from ppi_robotics.checks import (
 from ppi_robotics.discrete import central, stationary
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.interruption import Held
 
 AVERAGES = ("log_sum_exp", "boltzmann")
 
@@ -46,6 +47,7 @@ class Iterations:
       values: V after every iteration, where it is kept.
       policies: log pi likewise.
       eta: weight of the cost.
+      interrupted: whether Ctrl-C was pressed; the iterations are those finished by then.
     """
 
     value: np.ndarray
@@ -55,6 +57,7 @@ class Iterations:
     values: tuple = ()
     policies: tuple = ()
     eta: float = math.inf
+    interrupted: bool = False
 
     @property
     def policy(self):
@@ -119,18 +122,20 @@ def psi_iteration(mdp, eta=1.0, iterations=100, horizon=None, psi=None, truth=No
         stationary.approach(mdp, mdp.uniform)  # raises where costs never end
         V, log_pi = V[0], log_pi[0]
     trace, values, policies = [], [], []
-    for _ in range(iterations):
-        before = V
-        if finite:
-            found = central.solve(mdp, eta, 0.0, log_pi, T)
-            V, log_pi = found.value, found.log_policy
-        else:
-            V, log_pi = soft_step(mdp, eta, log_pi, V, average)
-        trace.append((_largest(V - before), math.nan if truth is None else value_error(V[0] if finite else V, truth)))
-        if keep:
-            values.append(V)
-            policies.append(log_pi)
-    return Iterations(V, log_pi, *np.array(trace).T, tuple(values), tuple(policies), float(eta))
+    with Held() as hold:
+        while len(trace) < iterations and not (trace and hold.pressed):
+            before = V
+            if finite:
+                found = central.solve(mdp, eta, 0.0, log_pi, T)
+                V, log_pi = found.value, found.log_policy
+            else:
+                V, log_pi = soft_step(mdp, eta, log_pi, V, average)
+            error = math.nan if truth is None else value_error(V[0] if finite else V, truth)
+            trace.append((_largest(V - before), error))
+            if keep:
+                values.append(V)
+                policies.append(log_pi)
+    return Iterations(V, log_pi, *np.array(trace).T, tuple(values), tuple(policies), float(eta), hold.pressed)
 
 
 def _truth(mdp, truth):
@@ -200,17 +205,19 @@ def policy_iteration(mdp, log_policy=None, truth=None, max_iterations=1000):
     check_count(max_iterations, "max_iterations", 1)
     truth = _truth(mdp, truth)
     log_pi, V, trace, values, policies = log_policy, None, [], [], []
-    for _ in range(max_iterations):
-        before, V = V, policy_value(mdp, mdp.uniform if log_pi is None else log_pi, value=V)
-        change = math.inf if before is None else _largest(V - before)
-        trace.append((change, math.nan if truth is None else value_error(V, truth)))
-        values.append(V)
-        policies.append(mdp.uniform if log_pi is None else log_pi)
-        stays = len(policies) > 1 and np.array_equal(policies[-1], policies[-2])
-        if stays or change <= central.TIES * max(1.0, _largest(V)):
-            break
-        log_pi = soft_step(mdp, math.inf, mdp.uniform, V)[1]
-    return Iterations(V, policies[-1], *np.array(trace).T, tuple(values), tuple(policies))
+    with Held() as hold:
+        while len(trace) < max_iterations:
+            before, V = V, policy_value(mdp, mdp.uniform if log_pi is None else log_pi, value=V)
+            change = math.inf if before is None else _largest(V - before)
+            trace.append((change, math.nan if truth is None else value_error(V, truth)))
+            values.append(V)
+            policies.append(mdp.uniform if log_pi is None else log_pi)
+            stays = len(policies) > 1 and np.array_equal(policies[-1], policies[-2])
+            if stays or hold.pressed or change <= central.TIES * max(1.0, _largest(V)):
+                break
+            log_pi = soft_step(mdp, math.inf, mdp.uniform, V)[1]
+    facts = tuple(values), tuple(policies), math.inf, hold.pressed
+    return Iterations(V, policies[-1], *np.array(trace).T, *facts)
 
 
 def policy_value(mdp, log_policy, lambda_transition=0.0, value=None):
