@@ -1,5 +1,6 @@
 """Gymnasium both ways: its environments step as their plants do, environments of problems pay what rollouts cost."""
 
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -211,6 +212,25 @@ def test_episodes_are_seeded_one_by_one(make):
     np.testing.assert_array_equal(first, again)
     assert len(set(first)) == 4
     np.testing.assert_array_equal(ppi.gym.evaluate(env, policy, plant, 2, seed=5).returns, first[2:])
+
+
+def test_ctrl_c_keeps_the_episodes_that_are_finished(make):
+    env, before = make("Reacher-v5"), signal.signal(signal.SIGINT, signal.default_int_handler)
+    plant, calls = ppi.gym.plant_of(env), []
+
+    def policy(_data):
+        calls.append(0)
+        if len(calls) == 120:  # in the third episode of 50 steps
+            signal.raise_signal(signal.SIGINT)
+        return np.zeros(plant.nu)
+
+    part = ppi.gym.evaluate(env, policy, plant, episodes=8, seed=3)
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+    assert part.interrupted
+    assert "interrupted" in str(part)
+    whole = ppi.gym.evaluate(env, lambda _: np.zeros(plant.nu), plant, episodes=3, seed=3)
+    assert not whole.interrupted
+    np.testing.assert_array_equal(part.returns, whole.returns)
 
 
 def test_initial_states_and_horizons_are_those_given(make):

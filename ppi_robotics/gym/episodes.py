@@ -12,6 +12,7 @@ from ppi_robotics.checks import as_finite, check_count, check_seed, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.gym.loading import label, simulation_of
+from ppi_robotics.interruption import Held
 from ppi_robotics.mujoco_loop import BREAKDOWNS
 from ppi_robotics.multibody.plant import MujocoPlant
 from ppi_robotics.policy import LinearGaussianPolicy
@@ -31,6 +32,7 @@ class Episodes:
       diverged: (N,) whether the simulation broke down, which ends an episode; MuJoCo would start it anew.
       costs: (N,) the problem's costs of what happened, inf where it diverged; None without a problem.
       seed: episode i was reset with seed + i.
+      interrupted: whether Ctrl-C was pressed; the episodes are those finished by then.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Episodes:
     diverged: np.ndarray
     costs: np.ndarray | None
     seed: int
+    interrupted: bool = False
 
     @property
     def mean(self):
@@ -64,14 +67,17 @@ class Episodes:
         if self.costs is not None:
             cost = f"\ncost {with_error(float(self.costs.mean()), _standard_error(self.costs))}"
         mean = with_error(self.mean, self.standard_error)
-        return f"{self.name}: return {mean}, {len(self.returns)} episodes of {steps}, seed {self.seed}\n{ends}{cost}"
+        note = "\ninterrupted: these are the episodes finished by then" if self.interrupted else ""
+        counted = f"{len(self.returns)} episodes of {steps}, seed {self.seed}"
+        return f"{self.name}: return {mean}, {counted}\n{ends}{cost}{note}"
 
 
 def evaluate(env, policy, plant, episodes=10, seed=0, horizon=None, initial=None, problem=None):
     """Run a policy in an environment: the environment steps and rewards, the policy sees the whole state of its plant.
 
     Episode i is reset with seed + i, so that two policies meet the same initial states. The mean of the policy acts,
-    clipped to the limits of the plant and of the action space and rounded to the type of the latter.
+    clipped to the limits of the plant and of the action space and rounded to the type of the latter. Ctrl-C returns the
+    episodes finished by then.
 
     Args:
       env: gymnasium environment as for `plant_of`; it is left open.
@@ -99,16 +105,22 @@ def evaluate(env, policy, plant, episodes=10, seed=0, horizon=None, initial=None
     check_seed(seed)
     law, states = _law(policy, plant), _states(initial, episodes, plant)
     runs = []
-    for i in range(episodes):
-        env.reset(seed=int(seed) + i)
-        _reset(policy)
-        if states is not None:
-            _place(simulation, states[i])
-        runs.append(_run(env, simulation, law, plant, horizon, problem))
+    with Held() as hold:
+        try:
+            while len(runs) < episodes and not (runs and hold.pressed):
+                env.reset(seed=int(seed) + len(runs))
+                _reset(policy)
+                if states is not None:
+                    _place(simulation, states[len(runs)])
+                runs.append(_run(env, simulation, law, plant, horizon, problem))
+        except KeyboardInterrupt:  # by a policy that has answered Ctrl-C
+            if not runs or hold.insisted:
+                raise
     returns, lengths, *ends, costs = zip(*runs, strict=True)
     flags = (frozen(end, bool) for end in ends)
     costs = None if problem is None else frozen(costs)
-    return Episodes(label(env), frozen(returns), frozen(lengths, int), *flags, costs, int(seed))
+    cut = hold.pressed or len(runs) < episodes
+    return Episodes(label(env), frozen(returns), frozen(lengths, int), *flags, costs, int(seed), cut)
 
 
 def _run(env, simulation, law, plant, horizon, problem):
