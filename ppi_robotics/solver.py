@@ -20,6 +20,7 @@ from ppi_robotics.rollouts import nominal_rollout
 from ppi_robotics.sampling.methods import MPPI
 from ppi_robotics.soft_methods import KLControl, PsiIteration
 from ppi_robotics.solution import Gains, Solution, Start, Status, WeightedSamples, earned
+from ppi_robotics.stage_length import warn_of_long_stages
 from ppi_robotics.steps.interior_point import InteriorPoint
 from ppi_robotics.violation import Violation, worst_violation
 
@@ -70,6 +71,8 @@ def _solve(problem, method, seed, starts, policy, trajectory, callback, critical
         best = lowest(runs)[0]
         if critical and best.outcome.status is Status.RISK_BREAKDOWN:
             best.find_critical_theta()
+        if policy is None and trajectory is None:  # else there was a solve before
+            warn_of_long_stages(problem.plant, best.outcome.x, best.outcome.u)
         solution = to_solution(problem, best, runs, time.perf_counter() - began)
     return replace(solution, interrupted=True) if stop.pressed and not solution.interrupted else solution
 

@@ -197,6 +197,7 @@ class Model:
       dt: step handed to the integrator; 1 for discrete plants.
       sizes: constants of the kernel module.
       functions: texts of `derivative`, `derivative_jacobian`, `derivative_hessian`.
+      warned: whether the user has been told that a stage is too long for the integrator.
     """
 
     def __init__(self, plant):
@@ -220,6 +221,7 @@ class Model:
             "NODES": nodes,
             "WEIGHTS": weights,
         }
+        self.warned, self._expression = False, (x, u, f)
         z, constants = ca.vertcat(x, u), []
         jacobian, hessian = ca.jacobian(f, z), ca.hessian(ca.dot(y, f), z)[0]
         self.functions = (
@@ -252,6 +254,16 @@ class Model:
                 f"{type(plant).__name__} uses semi_implicit_euler, which needs states ordered positions, velocities "
                 "and a derivative whose first half is the velocities; reorder them or choose rk4"
             )
+
+    def rates(self, x, u):
+        """df/dx (N, nx, nx) of the derivative [1/s], or of the transition, at states (N, nx) and controls (N, nu)."""
+        side_by_side = self._state_jacobian(x.T, u.T).full()
+        return side_by_side.reshape(x.shape[1], len(x), x.shape[1]).transpose(1, 0, 2)
+
+    @functools.cached_property
+    def _state_jacobian(self):
+        x, u, f = self._expression
+        return ca.Function("state_jacobian", [x, u], [ca.densify(ca.jacobian(f, x))])
 
     @functools.cached_property
     def kernels(self):

@@ -24,6 +24,7 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
     {
         "symbolic",
         "symbolic_rollouts",
+        "stage_length",
         "multibody",
         "messages",
         "beliefs",
