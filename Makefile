@@ -2,13 +2,21 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test check-bounds check-memory lint bench clean
 
 demo: .venv/ready
 	$(BIN)/ppi-robotics swingup cartpole --out out/cartpole
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+# compiled code checks every index, which makes it slower; what is compiled so is kept apart
+check-bounds: .venv/ready
+	NUMBA_BOUNDSCHECK=1 $(MAKE) test
+
+# new memory is filled with nan, so that what reads a number that nobody wrote shows
+check-memory: .venv/ready
+	PPI_ROBOTICS_FILL_MEMORY=1 $(MAKE) test
 
 lint: .venv/ready
 	$(BIN)/ruff check .

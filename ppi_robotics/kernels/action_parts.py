@@ -3,11 +3,11 @@
 import math
 
 import numpy as np
-from numba import njit
 
 from ppi_robotics.kernels.chain_messages import listen, pass_on
 from ppi_robotics.kernels.chain_numbers import NARROW, log_sum, settle
 from ppi_robotics.kernels.graph_messages import distance
+from ppi_robotics.kernels.jit import njit
 from ppi_robotics.kernels.merged_actions import GROWN, NOTHING
 from ppi_robotics.kernels.tabular import OPTIONS
 

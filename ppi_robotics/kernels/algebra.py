@@ -1,12 +1,11 @@
 """Small dense algebra: factors H = U'DU and substitutions of the sweeps, a box-limited step, roots of covariances."""
 
 import numpy as np
-from numba import njit
 
-from ppi_robotics.kernels.compiler import OPTIONS
+from ppi_robotics.kernels.jit import INLINED, njit
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def mirror(Z, n):
     """Copy the lower triangle of Z (n, n) to the upper."""
     for i in range(n):
@@ -14,7 +13,7 @@ def mirror(Z, n):
             Z[j, i] = Z[i, j]
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def factorize(H, n):
     """Replace the upper triangle of H (n, n) by U (unit diagonal, not stored) and D with H = U'DU.
 
@@ -35,7 +34,7 @@ def factorize(H, n):
     return True
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def forward_substitute(U, Y, y, n, q):
     """Y (n, q) <- U^-T Y and y (n,) <- U^-T y for factors from `factorize`."""
     for i in range(1, n):
@@ -46,7 +45,7 @@ def forward_substitute(U, Y, y, n, q):
                 Y[i, j] -= a * Y[r, j]
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def divide_by_pivots(U, Y, y, Z, z, n, q, scale):
     """Z (n, q) = scale D^-1 Y and z (n,) = scale D^-1 y."""
     for i in range(n):
@@ -56,7 +55,7 @@ def divide_by_pivots(U, Y, y, Z, z, n, q, scale):
             Z[i, j] = a * Y[i, j]
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def back_substitute(U, Y, y, n, q):
     """Y (n, q) <- U^-1 Y and y (n,) <- U^-1 y."""
     for i in range(n - 2, -1, -1):
@@ -67,7 +66,7 @@ def back_substitute(U, Y, y, n, q):
                 Y[i, j] -= a * Y[r, j]
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def log_pivots(U, n):
     """Logarithm of the determinant of U'DU."""
     total = 0.0
@@ -76,7 +75,7 @@ def log_pivots(U, n):
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def box_step(H, g, limits, k, free, U):
     """Minimize g'k + k'Hk/2 over limits[:, 0] <= k <= limits[:, 1] by projected Newton steps.
 
@@ -135,7 +134,7 @@ def box_step(H, g, limits, k, free, U):
     return True
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def objective(H, g, k):
     """g'k + k'Hk/2."""
     value = 0.0
@@ -147,7 +146,7 @@ def objective(H, g, k):
     return value
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def semidefinite_roots(S, n, lanes):
     """Replace the upper triangles of positive semidefinite S (n * n, lanes) by U with U'U = S, a matrix in every lane.
 

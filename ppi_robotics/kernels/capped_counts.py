@@ -9,8 +9,8 @@ Class 0 is no place, class j + 1 the place j of S. What matters of the agents be
 import math
 
 import numpy as np
-from numba import njit
 
+from ppi_robotics.kernels.jit import njit
 from ppi_robotics.kernels.tabular import INLINED, OPTIONS
 
 

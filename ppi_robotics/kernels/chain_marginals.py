@@ -3,10 +3,10 @@
 import math
 
 import numpy as np
-from numba import njit
 
 from ppi_robotics.kernels.chain_messages import listen, pass_on
 from ppi_robotics.kernels.chain_numbers import exp, log_sum, unsettle
+from ppi_robotics.kernels.jit import njit
 from ppi_robotics.kernels.merged_actions import by_shift
 from ppi_robotics.kernels.scalar import use_widest_vectors
 from ppi_robotics.kernels.tabular import OPTIONS

@@ -13,7 +13,6 @@ for every chain; all stand beside their offsets.
 import math
 
 import numpy as np
-from numba import njit
 
 from ppi_robotics.kernels.chain_numbers import (
     HIGH,
@@ -31,6 +30,7 @@ from ppi_robotics.kernels.chain_numbers import (
     stay_apart,
     unsettle,
 )
+from ppi_robotics.kernels.jit import njit
 from ppi_robotics.kernels.scalar import use_widest_vectors
 from ppi_robotics.kernels.tabular import OPTIONS
 from ppi_robotics.kernels.tiles import vector

@@ -8,9 +8,10 @@ Otherwise, logarithms, and the offset is LOGS. Rows of levels have zeros before 
 import math
 
 import numpy as np
-from numba import njit, types, uint64
+from numba import types, uint64
 from numba.extending import intrinsic
 
+from ppi_robotics.kernels.jit import njit
 from ppi_robotics.kernels.scalar import LN2_HIGH, LN2_LOW, MAGIC, bits_of, float_of, log_unit, use_widest_vectors
 from ppi_robotics.kernels.tabular import INLINED, OPTIONS
 

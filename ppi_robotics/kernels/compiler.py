@@ -1,34 +1,26 @@
-"""Text to imported module: assembling kernel modules and keeping them in a private cache of the user.
+"""Text to imported module: assembling kernel modules from templates and generated functions.
 
-The cache holds Python source and what numba compiles from it, so it is a directory that only its owner may enter;
-PPI_ROBOTICS_CACHE names another place. A module is named by the hash of everything that its compiled code depends on.
+A module is named by the hash of everything that its compiled code depends on, which `jit` keeps on disk by that name.
 """
 
 import functools
 import hashlib
-import importlib.util
-import logging
-import os
+import importlib
+import linecache
 import re
-import stat
 import sys
+import types
 from pathlib import Path
 
-import llvmlite
-import numba
-import numpy as np
+from ppi_robotics.kernels.jit import environment, labels, stamp_of
+from ppi_robotics.kernels.store import store
 
-from ppi_robotics.errors import PPIError
-from ppi_robotics.files import write_whole
-
-OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}, "forceinline": True}
 ROLLOUT_LANES = 64  # enough for the compiler to vectorize, few enough to stay in the first-level cache
 STAGE_LANES = 32
 HEADER = """import math
 
 import numpy as np
 from numba import uint64
-from numba import njit as numba_njit
 
 from ppi_robotics.kernels.algebra import (
     back_substitute,
@@ -40,6 +32,7 @@ from ppi_robotics.kernels.algebra import (
     mirror,
     semidefinite_roots,
 )
+from ppi_robotics.kernels.jit import njit as kept_njit
 from ppi_robotics.kernels.lanes import add_product, load, normals
 from ppi_robotics.kernels.scalar import cos, remainder, sin, use_widest_vectors
 from ppi_robotics.kernels.tiles import (
@@ -55,11 +48,11 @@ from ppi_robotics.kernels.trajectories import farthest, largest, moved
 
 
 def njit(function):
-    return numba_njit(function, cache=True, nogil=True, error_model="numpy"{fastmath})
+    return kept_njit(function, nogil=True, error_model="numpy"{fastmath})
 
 
 def inlined(function):
-    return numba_njit(function, cache=True, nogil=True, error_model="numpy", forceinline=True{fastmath})
+    return kept_njit(function, nogil=True, error_model="numpy", forceinline=True{fastmath})
 
 
 LANES = {lanes}
@@ -67,7 +60,7 @@ LANES = {lanes}
 IMPORT = re.compile(r"^(?:from|import) [^(\n]*(?:\([^)]*\))?\n", re.MULTILINE)
 DOCSTRING = re.compile(r'\A""".*?"""\n', re.DOTALL)
 COMPILED = re.compile(r'^@(?:njit|inlined)\ndef [^:]*:\n(?:    """.*?"""\n)?', re.MULTILINE | re.DOTALL)
-logger = logging.getLogger("ppi_robotics")
+SHARED = ("algebra", "lanes", "scalar", "tiles", "trajectories")  # what generated modules import
 
 
 def template(name):
@@ -107,68 +100,40 @@ def join(label, sizes, sources, name):
     return build(label, 1, sizes, (imports,), (name,))
 
 
-def build_whole(label, name, *parts):
-    """Import the file of this name beside this one as a kernel module, compiling at once.
-
-    It is compiled afresh if it changes, or one of the files `parts` that it imports from.
-    """
-    texts = [(Path(__file__).parent / f"{file}.py").read_text(encoding="utf-8") for file in (name, *parts)]
-    digest = hashlib.sha256("".join(texts).encode()).hexdigest()
-    return load_module(label, f"{texts[0]}\n# {digest}\n")
+def load_whole(label, name):
+    """Import the file of this name beside this one, whose functions compile at once."""
+    module = f"{__name__.rpartition('.')[0]}.{name}"
+    labels.setdefault(module, label)
+    try:
+        return importlib.import_module(module)
+    finally:
+        labels.pop(module, None)
 
 
 @functools.cache
 def load_module(label, text):
-    """The module with this text, from the cache if it is there."""
-    folder = cache_directory()
+    """The module with this text; its functions compile on their first call, unless they are kept on disk."""
     name = f"ppi_kernel_{fingerprint(text)}"
-    path = folder / f"{name}.py"
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        logger.warning("compiling %s; this happens once on a machine and takes some seconds", label)
-        write_whole(path, text.encode())
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
+    labels[name] = label
+    module, file = types.ModuleType(name), f"<{name}>"
+    linecache.cache[file] = len(text), None, text.splitlines(keepends=True), file  # for messages of errors
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    exec(compile(text, file, "exec"), module.__dict__)
     return module
 
 
 @functools.cache
-def environment():
-    """Hash of what the compiled code depends on besides its text."""
-    digest = hashlib.sha256()
-    for item in (sys.version, np.__version__, numba.__version__, llvmlite.__version__):
-        digest.update(item.encode())
-    for name in ("algebra", "lanes", "scalar", "tiles", "trajectories"):
-        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
-    return digest.hexdigest()
+def surroundings():
+    """Hash of what generated modules depend on besides their text."""
+    stamps = (stamp_of(f"{__name__.rpartition('.')[0]}.{name}") for name in SHARED)
+    return hashlib.sha256("".join([environment(), *stamps]).encode()).hexdigest()
 
 
 def fingerprint(text):
-    """Name of a module: a hash of its text and of its environment."""
-    return hashlib.sha256((environment() + text).encode()).hexdigest()[:24]
+    """Name of a module: a hash of its text and of its surroundings."""
+    return hashlib.sha256((surroundings() + text).encode()).hexdigest()[:24]
 
 
-@functools.cache
 def cache_directory():
-    """The private cache directory, created with owner-only permissions.
-
-    Raises:
-      PPIError: if it belongs to somebody else or cannot be made.
-    """
-    base = os.environ.get("PPI_ROBOTICS_CACHE")
-    if base is None:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ppi_robotics"
-    folder, advice = Path(base), "set PPI_ROBOTICS_CACHE to a folder of your own"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.stat()
-        if hasattr(os, "getuid") and status.st_uid != os.getuid():
-            raise PPIError(f"the kernel cache '{folder}' belongs to another user; {advice}")
-        if stat.S_IMODE(status.st_mode) & 0o077:
-            folder.chmod(0o700)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(13, "Permission denied")
-    except OSError as error:
-        raise PPIError(f"the kernel cache '{folder}' cannot be used ({error.strerror}); {advice}") from error
-    return folder
+    """The private folder that kernels are kept in, or None where none can be used."""
+    return store().folder

@@ -10,8 +10,8 @@ Messages span more powers of two than a float has. Wide numbers keep the 44 lead
 import math
 
 import numpy as np
-from numba import njit
 
+from ppi_robotics.kernels.jit import njit
 from ppi_robotics.kernels.tabular import INLINED, OPTIONS
 
 MANTISSA = 44  # bits

@@ -1,14 +1,15 @@
 """Random numbers of sampled control sequences."""
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 
+from ppi_robotics.kernels.jit import njit
 from ppi_robotics.kernels.scalar import normal_pair, use_widest_vectors
 
 SEQUENCES = uint64(6)  # random stream, after those of rollouts and sensors
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def draw(seed, first, scale, z):
     """z (N, T, nu) = scale (T, nu) times standard normals of samples first, first + 1, ..."""
     use_widest_vectors()

@@ -1,8 +1,10 @@
 """Calling C functions and reaching C memory by address, from compiled code that can be cached on disk."""
 
 from llvmlite import ir
-from numba import carray, float64, int64, njit, types
+from numba import carray, float64, int64, types
 from numba.extending import intrinsic
+
+from ppi_robotics.kernels.jit import njit
 
 POINTER = ir.IntType(8).as_pointer()
 
@@ -21,13 +23,13 @@ def int_pointer(typingctx, address):
     return to(int64), lambda context, builder, _sig, args: builder.inttoptr(args[0], context.get_value_type(to))
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def floats(address, shape):
     """Array of floats of a shape (a tuple) at an address."""
     return carray(float_pointer(address), shape)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def integers(address, shape):
     """Array of 64-bit integers of a shape (a tuple) at an address."""
     return carray(int_pointer(address), shape)

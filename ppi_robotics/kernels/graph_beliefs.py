@@ -6,9 +6,9 @@ With `maximize`, a belief in a value is the weight of the best configuration tha
 import math
 
 import numpy as np
-from numba import njit
 
 from ppi_robotics.kernels.graph_messages import FINE, NOTHING, OPTIONS, gather_all
+from ppi_robotics.kernels.jit import njit
 
 
 @njit(**OPTIONS)

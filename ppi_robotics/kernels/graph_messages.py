@@ -13,11 +13,12 @@ import math
 from collections import namedtuple
 
 import numpy as np
-from numba import njit
+
+from ppi_robotics.kernels.jit import njit
 
 FINE, NOTHING, LOST = 0, 1, 2  # of messages: usable; zeros alone, which is proof; numbers that have grown without bound
 AHEAD = 50
-OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
+OPTIONS = {"nogil": True, "error_model": "numpy"}
 INLINED = OPTIONS | {"forceinline": True}  # a call counts references to all arrays of the net
 
 Net = namedtuple(

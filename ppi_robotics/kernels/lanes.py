@@ -1,13 +1,14 @@
 """Moving between arrays of samples or stages (one row each) and lanes (one column each)."""
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 
+from ppi_robotics.kernels.jit import njit
 from ppi_robotics.kernels.scalar import normal_pair, use_widest_vectors
 from ppi_robotics.kernels.tiles import vector
 
 
-@njit(nogil=True, error_model="numpy", cache=True, forceinline=True)
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def load(rows, first, lanes):
     """Columns of `lanes` (n, LANES) from the rows of a (N, n) array, the last row repeated past the end."""
     last = rows.shape[0] - 1
@@ -17,7 +18,7 @@ def load(rows, first, lanes):
             lanes[i, lane] = row[i]
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
+@njit(nogil=True, error_model="numpy")
 def normals(seed, stream, sample, draw, z):
     """Fill z (n, LANES) with standard normals of samples `sample`, `sample` + 1, ...
 
@@ -38,7 +39,7 @@ def normals(seed, stream, sample, draw, z):
                 row[lane] = normal_pair(seed, stream, uint64(sample + lane), counter)[0]
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
+@njit(nogil=True, error_model="numpy")
 def normals_of(seed, stream, sample, draw, z):
     """Fill z (n,) with the numbers that `normals` gives a sample; pairs of them take the place of the lanes."""
     pairs = (z.shape[0] + 1) // 2
@@ -56,7 +57,7 @@ def normals_of(seed, stream, sample, draw, z):
         z[i] = row[i // 2] if i % 2 == 0 else other[i // 2]
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
+@njit(nogil=True, error_model="numpy")
 def add_product(M, z, y):
     """y (n, LANES) += M (n, m) z (m, LANES)."""
     use_widest_vectors()

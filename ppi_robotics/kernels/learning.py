@@ -10,11 +10,12 @@ a = c / (c + k) after k transitions. Random numbers come from the seed, the tria
 import math
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 
+from ppi_robotics.kernels.jit import njit
 from ppi_robotics.kernels.scalar import float_of, threefry
 
-OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
+OPTIONS = {"nogil": True, "error_model": "numpy"}
 MOVES, RESETS = uint64(16), uint64(17)  # random streams, after those of rollouts and sampled controls
 Q, PSI, DPP = 0, 1, 2
 

@@ -8,8 +8,9 @@ Rows of transitions are sparse, as in `tabular`; logarithms of probabilities are
 import math
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 
+from ppi_robotics.kernels.jit import njit
 from ppi_robotics.kernels.scalar import float_of, threefry
 from ppi_robotics.kernels.tabular import OPTIONS
 

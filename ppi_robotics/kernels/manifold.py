@@ -7,9 +7,10 @@ vector in the local frame, for the four of a quaternion: q * exp(w / 2). `quater
 import math
 
 import numpy as np
-from numba import njit
 
-OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
+from ppi_robotics.kernels.jit import njit
+
+OPTIONS = {"nogil": True, "error_model": "numpy"}
 
 
 @njit(**OPTIONS)

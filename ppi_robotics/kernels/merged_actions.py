@@ -6,7 +6,6 @@ Arrays over actions have lanes: their number is rounded up, and the actions adde
 import math
 
 import numpy as np
-from numba import njit
 
 from ppi_robotics.kernels.chain_messages import listen, pass_on
 from ppi_robotics.kernels.chain_numbers import (
@@ -20,6 +19,7 @@ from ppi_robotics.kernels.chain_numbers import (
     settle,
     stay_apart,
 )
+from ppi_robotics.kernels.jit import njit
 from ppi_robotics.kernels.scalar import use_widest_vectors
 from ppi_robotics.kernels.tabular import OPTIONS
 from ppi_robotics.kernels.tiles import matrix, vector

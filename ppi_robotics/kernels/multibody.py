@@ -10,9 +10,10 @@ ndx, nu), so that the sums of different controls run side by side.
 """
 
 import numpy as np
-from numba import carray, cfunc, from_dtype, int32, int64, njit, types, uint64
+from numba import carray, from_dtype, int32, int64, types, uint64
 
 from ppi_robotics.kernels.foreign import call_differences, call_two, floats, integers
+from ppi_robotics.kernels.jit import cfunc, njit
 from ppi_robotics.kernels.lanes import normals_of
 from ppi_robotics.kernels.manifold import OPTIONS, add, subtract
 
@@ -410,13 +411,13 @@ def quotient(change, seen, width, of_state, of_sensors):
 ROLL_RECORD, KNOTS_RECORD = types.CPointer(from_dtype(ROLL)), types.CPointer(from_dtype(KNOTS))
 
 
-@cfunc(types.void(int64, int64, int32, ROLL_RECORD), cache=True, error_model="numpy")
+@cfunc(types.void(int64, int64, int32, ROLL_RECORD), error_model="numpy")
 def rolling(m, d, n, address):
     """`roll_one` as a callback of MuJoCo's thread pool."""
     roll_one(m, d, n, carray(address, 1)[0])
 
 
-@cfunc(types.void(int64, int64, int32, KNOTS_RECORD), cache=True, error_model="numpy")
+@cfunc(types.void(int64, int64, int32, KNOTS_RECORD), error_model="numpy")
 def linearizing(m, d, n, address):
     """`linearize_one` as a callback of MuJoCo's thread pool."""
     linearize_one(m, d, n, carray(address, 1)[0])

@@ -10,10 +10,10 @@ tells inner region b, n_b outer regions around it, counting number c_b and the o
 import math
 
 import numpy as np
-from numba import njit
 
 from ppi_robotics.kernels.graph_beliefs import factor_belief
 from ppi_robotics.kernels.graph_messages import FINE, OPTIONS, distance, emit, shift
+from ppi_robotics.kernels.jit import njit
 
 
 @njit(**OPTIONS)

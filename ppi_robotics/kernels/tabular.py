@@ -9,9 +9,10 @@ transitions are sparse: entries indptr[row] to indptr[row + 1] of `data` and `in
 import math
 
 import numpy as np
-from numba import njit
 
-OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
+from ppi_robotics.kernels.jit import njit
+
+OPTIONS = {"nogil": True, "error_model": "numpy"}
 INLINED = OPTIONS | {"forceinline": True}  # a call for every row would take longer than the row
 REPEATS, SETTLED = 30, 1e-15  # of a state's own value: at most, and the relative change that ends them
 

@@ -12,6 +12,8 @@ from numba.core.errors import TypingError
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
+from ppi_robotics.kernels.filling import FILLS, fill
+
 ROWS, WIDTH = 4, 8  # 8 registers of 4 numbers, or 4 of 8
 ON_STACK = 1 << 13  # entries of the largest scratch matrix that is not taken from the heap
 FUSED = ("contract",)
@@ -66,6 +68,8 @@ def _scratch(shape):
     def on_stack(context, builder, signature, args):
         intp = context.get_value_type(types.intp)
         data = cgutils.alloca_once(builder, DOUBLE, size=intp(max(entries, 1)))
+        if FILLS:
+            fill(builder, data, intp(8 * entries))
         return _wrap(context, builder, signature.return_type, data, [intp(n) for n in shape])
 
     def on_heap(context, builder, signature, args):

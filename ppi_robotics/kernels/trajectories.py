@@ -6,14 +6,13 @@ What is small or large is so over the scale (m,) of a coordinate, the unit that 
 """
 
 import numpy as np
-from numba import njit
 
-from ppi_robotics.kernels.compiler import OPTIONS
+from ppi_robotics.kernels.jit import INLINED, njit
 
 LEAST = 1e-3  # of a scale: what has stayed smaller along a path is measured by this
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def add_barrier(v, limits, lower, upper, mu, H, g):
     """Add the barrier's curvature to the diagonals H (N, m, m) and its gradient to g (N, m) at v (N, m)."""
     for t in range(v.shape[0]):
@@ -28,7 +27,7 @@ def add_barrier(v, limits, lower, upper, mu, H, g):
                 g[t, i] += mu / slack
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def multiplier_step(v, dv, limits, lower, upper, mu, free, d_lower, d_upper):
     """Newton steps of the multipliers (N, m) into d_lower, d_upper.
 
@@ -55,7 +54,7 @@ def multiplier_step(v, dv, limits, lower, upper, mu, free, d_lower, d_upper):
     return primal, dual
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def move_multipliers(v, limits, lower, upper, d_lower, d_upper, step, mu):
     """Take the multipliers' step in place, kept within 1e10 of the central path at the new v."""
     for t in range(v.shape[0]):
@@ -68,7 +67,7 @@ def move_multipliers(v, limits, lower, upper, d_lower, d_upper, step, mu):
                 upper[t, i] = min(max(upper[t, i] + step * d_upper[t, i], center * 1e-10), center * 1e10)
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def log_slacks(v, limits, scale):
     """Sum of the logarithms of all slacks over their scales; -inf outside."""
     total = 0.0
@@ -87,7 +86,7 @@ def log_slacks(v, limits, scale):
     return total
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def push_inside(v, limits, scale):
     """Move v (N, m) strictly inside limits (m, 2), in place: by 1 % of the range or of the limit's or scale's size."""
     for t in range(v.shape[0]):
@@ -100,7 +99,7 @@ def push_inside(v, limits, scale):
                 v[t, i] = min(v[t, i], high - min(0.01 * max(scale[i], abs(high)), 0.01 * width))
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def complementarity(v, limits, lower, upper, mu, scale):
     """Largest |slack z - mu| and sum of the multipliers times their scales."""
     worst, total = 0.0, 0.0
@@ -115,7 +114,7 @@ def complementarity(v, limits, lower, upper, mu, scale):
     return worst, total
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def stationarity(A, B, G, cx, cu, w, y, zx, zu, lS, scale_x, scale_u):
     """Largest gradient of the Lagrangian in x, u and w times their scales.
 
@@ -146,7 +145,7 @@ def stationarity(A, B, G, cx, cu, w, y, zx, zu, lS, scale_x, scale_u):
     return worst
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def costates(A, cx, y):
     """Gradients y (T, nx) of the cost-to-go with respect to the next state, on a rollout."""
     T, nx = A.shape[0], A.shape[1]
@@ -160,7 +159,7 @@ def costates(A, cx, y):
             y[t - 1, i] = s
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def moved(v, dv, step, after, scale):
     """after = v + step dv, (N, m).
 
@@ -181,7 +180,7 @@ def moved(v, dv, step, after, scale):
     return over_sizes(change, size, scale) + sound.sum(), largest(size.reshape(1, n), scale) + sound.sum()
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def farthest(v, w, scale):
     """Largest |v - w|, (N, m), over the size that its coordinate has along w."""
     n = v.shape[1]
@@ -193,7 +192,7 @@ def farthest(v, w, scale):
     return over_sizes(change, size, scale)
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def over_sizes(change, size, scale):
     """Largest change over its size, or over a thousandth of its scale where that is larger; all (m,)."""
     worst = 0.0
@@ -203,7 +202,7 @@ def over_sizes(change, size, scale):
     return worst
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def largest(d, scale):
     """Largest |d|, (N, m), over its scale; coordinates without a scale do not count."""
     worst = 0.0

@@ -4,8 +4,8 @@ A row of `moves` (N, A) has the cells that can be reached in one move, -1 for a 
 """
 
 import numpy as np
-from numba import njit
 
+from ppi_robotics.kernels.jit import njit
 from ppi_robotics.kernels.tabular import OPTIONS
 
 

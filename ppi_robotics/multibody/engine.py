@@ -14,7 +14,7 @@ import mujoco
 import numpy as np
 
 from ppi_robotics.errors import PPIError
-from ppi_robotics.kernels.compiler import build_whole
+from ppi_robotics.kernels.compiler import load_whole
 
 FIELDS = {"qpos": "nq", "qvel": "nv", "act": "na", "ctrl": "nu", "sensordata": "nsensordata", "qacc_warmstart": "nv"}
 FIELDS |= {"xfrc_applied": "nbody"}
@@ -152,7 +152,7 @@ def address_of(array):
 @functools.cache
 def callbacks():
     """The compiled callbacks, one module for all models."""
-    return build_whole("the loops about MuJoCo", "multibody", "foreign", "manifold")
+    return load_whole("the loops about MuJoCo", "multibody")
 
 
 def offsets(model):
