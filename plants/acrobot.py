@@ -3,12 +3,21 @@
 M. W. Spong, *The swing up control problem for the acrobot* (IEEE Control Systems 15, 1995).
 """
 
+from functools import partial
+
 import numpy as np
 
 import ppi_robotics as ppi
 from plants.drawing import Disk, Line
 from plants.mechanics import accelerations
 from plants.parameters import interval, numbers, pair, weights
+from plants.residuals import weighed, with_control
+
+
+def upright(x, angle, angular_velocity):
+    """Residuals of the deviation from standing upright at rest."""
+    directions = [f for a in (x[0], x[0] + x[1]) for f in (ppi.sin(a), 1 - ppi.cos(a))]
+    return ppi.vertcat(*(angle**0.5 * f for f in directions), angular_velocity**0.5 * x[2:])
 
 
 class Acrobot(ppi.SymbolicPlant):
@@ -68,16 +77,8 @@ class Acrobot(ppi.SymbolicPlant):
 
         angle, angular_velocity = weights(angle=angle, angular_velocity=angular_velocity)
         torque, terminal = weights(torque=torque, terminal=terminal)
-
-        def residuals(x):
-            links = x[0], x[0] + x[1]
-            directions = [f for a in links for f in (ppi.sin(a), 1 - ppi.cos(a))]
-            return ppi.vertcat(*(angle**0.5 * f for f in directions), angular_velocity**0.5 * x[2:])
-
-        return ppi.LeastSquares(
-            stage=lambda x, u: ppi.vertcat(residuals(x), torque**0.5 * u[0]),
-            terminal=lambda x: terminal**0.5 * residuals(x),
-        )
+        residuals = partial(upright, angle=angle, angular_velocity=angular_velocity)
+        return ppi.LeastSquares(partial(with_control, residuals, torque), partial(weighed, residuals, terminal))
 
     def success(self, x):
         """Whether final states (N, 4) are upright: both links within 0.3 rad of the vertical and 2 rad/s of rest."""

@@ -5,12 +5,20 @@ dw/dt = (g sin a - tmp cos a) / (l (4/3 - m cos^2 a / (M + m)))
 dv/dt = tmp - m l dw/dt cos a / (M + m)
 """
 
+from functools import partial
+
 import numpy as np
 
 import ppi_robotics as ppi
 from plants.drawing import Box, Disk, Line
 from plants.parameters import interval, numbers, weights
+from plants.residuals import with_control
 from ppi_robotics.checks import check_flag
+
+
+def upright(x, angle, angular_velocity):
+    """Residuals of the deviation from a pole that stands at rest."""
+    return ppi.vertcat(angle**0.5 * ppi.sin(x[1]), angle**0.5 * (1 - ppi.cos(x[1])), angular_velocity**0.5 * x[3])
 
 
 class CartPole(ppi.SymbolicPlant):
@@ -78,13 +86,8 @@ class CartPole(ppi.SymbolicPlant):
         if not check_flag(wrapped, "wrapped"):
             state = [0.0, angle, 0.0, angular_velocity]
             return ppi.Quadratic(state=state, control=[force], terminal=state)
-
-        def residuals(x):
-            return ppi.vertcat(
-                angle**0.5 * ppi.sin(x[1]), angle**0.5 * (1 - ppi.cos(x[1])), angular_velocity**0.5 * x[3]
-            )
-
-        return ppi.LeastSquares(stage=lambda x, u: ppi.vertcat(residuals(x), force**0.5 * u[0]), terminal=residuals)
+        residuals = partial(upright, angle=angle, angular_velocity=angular_velocity)
+        return ppi.LeastSquares(partial(with_control, residuals, force), residuals)
 
     def success(self, x):
         """Whether final states (N, nx) are upright: within 0.3 rad of the vertical and 2 rad/s of rest."""

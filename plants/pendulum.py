@@ -1,10 +1,18 @@
 """A pendulum with a motor at its hinge:  m l^2 dw/dt = m g l sin a - b w + torque."""
 
+from functools import partial
+
 import numpy as np
 
 import ppi_robotics as ppi
 from plants.drawing import Disk, Line
 from plants.parameters import interval, numbers, weights
+from plants.residuals import weighed, with_control
+
+
+def upright(x, angle, angular_velocity):
+    """Residuals of the deviation from standing upright at rest."""
+    return ppi.vertcat(angle**0.5 * ppi.sin(x[0]), angle**0.5 * (1 - ppi.cos(x[0])), angular_velocity**0.5 * x[1])
 
 
 class Pendulum(ppi.SymbolicPlant):
@@ -62,16 +70,8 @@ class Pendulum(ppi.SymbolicPlant):
 
         angle, angular_velocity = weights(angle=angle, angular_velocity=angular_velocity)
         torque, terminal = weights(torque=torque, terminal=terminal)
-
-        def residuals(x):
-            return ppi.vertcat(
-                angle**0.5 * ppi.sin(x[0]), angle**0.5 * (1 - ppi.cos(x[0])), angular_velocity**0.5 * x[1]
-            )
-
-        return ppi.LeastSquares(
-            stage=lambda x, u: ppi.vertcat(residuals(x), torque**0.5 * u[0]),
-            terminal=lambda x: terminal**0.5 * residuals(x),
-        )
+        residuals = partial(upright, angle=angle, angular_velocity=angular_velocity)
+        return ppi.LeastSquares(partial(with_control, residuals, torque), partial(weighed, residuals, terminal))
 
     def success(self, x):
         """Whether final states (N, 2) are upright: within 0.3 rad of the vertical and 2 rad/s of rest."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from ppi_robotics.checks import as_finite
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import frozen, log_sum
+from ppi_robotics.gaussian import Record, frozen, log_sum
 from ppi_robotics.mixture import MixturePolicy, log
 from ppi_robotics.path_integrals import Forward, PathIntegral, check_weight
 from ppi_robotics.problem import Problem
@@ -172,7 +172,7 @@ class MixtureEstimate:
 
 
 @dataclass(frozen=True, eq=False)
-class SampledMixture:
+class SampledMixture(Record):
     """A composed problem whose values and controls are estimated where they are asked for, by rollouts.
 
     One set of rollouts under the common baseline serves all components, as they differ in the terminal cost alone.

@@ -6,6 +6,7 @@ A cost is a description until `bind` compiles it for a plant; `Problem` does tha
 """
 
 import functools
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from ppi_robotics.checks import as_covariance, as_finite, check_choice, check_instance
 from ppi_robotics.errors import PlantError, ProblemError
-from ppi_robotics.gaussian import correlation_of, covariance_factor, frozen
+from ppi_robotics.gaussian import Record, correlation_of, covariance_factor, frozen
 from ppi_robotics.kernels.compiler import STAGE_LANES, build
 from ppi_robotics.kernels.translate import lane_function, trace
 from ppi_robotics.manifold import origin, retract_jacobian, unit
@@ -120,7 +121,25 @@ class SymbolicCost:
         return BoundCost(self, plant, self.stage, self.terminal, self.hessian)
 
 
-class BoundCost:
+@dataclass(frozen=True)
+class LeftBehind:
+    """Stands in a pickled copy for a cost of functions that cannot be pickled; the compiled cost does without.
+
+    Attributes:
+      kind: name of the cost's class.
+    """
+
+    kind: str
+
+    def bind(self, plant):
+        """Raise `ProblemError`: there is nothing to compile for another plant."""
+        raise ProblemError(
+            f"the functions of this {self.kind} were left behind when it was pickled, so that it cannot be bound to "
+            f"plant '{plant.name}'; define them at the top of a module"
+        )
+
+
+class BoundCost(Record):
     """A cost compiled for the sizes of a plant: `stage`, `terminal`, `quadratize`.
 
     Attributes:
@@ -129,6 +148,8 @@ class BoundCost:
       functions: texts of the generated functions.
       ranks: numbers of squares that the stage and the terminal cost are sums of, None for costs that are no such sums.
     """
+
+    _derived = ("kernels",)
 
     def __init__(self, given, plant, stage, terminal, hessian, residuals=False, parameters=None, ranks=None):
         check_choice(hessian, "hessian", HESSIANS)
@@ -162,6 +183,17 @@ class BoundCost:
                 "the cost holds a number that is not finite; give finite weights and goals, "
                 "and use ppi.sin, not math.sin, on x and u"
             )
+
+    def __getstate__(self):
+        try:
+            pickle.dumps(self.given)
+        except Exception:  # noqa: BLE001  (of functions that were defined within others; what is compiled stays)
+            state, read_only = super().__getstate__()
+            return state | {"given": LeftBehind(type(self.given).__name__)}, read_only
+        return super().__getstate__()
+
+    def __deepcopy__(self, memo):
+        return self  # nothing of it changes
 
     def bind(self, plant):
         """The same cost for another plant."""

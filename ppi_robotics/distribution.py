@@ -18,7 +18,7 @@ import numpy as np
 from ppi_robotics import intervals
 from ppi_robotics.checks import as_finite, as_floats, check_choice, check_count, check_number, shown
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import frozen
+from ppi_robotics.gaussian import Record, frozen
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
 from ppi_robotics.rollouts import rollout
@@ -28,7 +28,7 @@ INTERVALS = "95 % intervals in brackets"
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class Evaluation(Record):
     """Statistics of sampled costs; `Evaluation(cost)` gives them for costs from anywhere else.
 
     A sample whose cost is not finite has diverged: it counts as infinitely costly and as no success. One such sample

@@ -8,6 +8,27 @@ from ppi_robotics.checks import as_covariance, as_finite, check_quaternions
 from ppi_robotics.errors import ProblemError
 
 
+class Record:
+    """What holds read-only arrays, which stay so in pickled copies; compiled functions and what follows is left out.
+
+    Attributes:
+      _derived: names of attributes that copies find anew.
+    """
+
+    _derived = ()
+
+    def __getstate__(self):
+        state = {name: value for name, value in vars(self).items() if name not in self._derived}
+        arrays = ((name, value) for name, value in state.items() if isinstance(value, np.ndarray))
+        return state, [name for name, array in arrays if not array.flags.writeable]
+
+    def __setstate__(self, given):
+        state, read_only = given
+        vars(self).update(state)
+        for name in read_only:
+            state[name].setflags(write=False)
+
+
 def frozen(array, dtype=float):
     """C-contiguous, read-only copy of an array."""
     array = np.array(array, dtype=dtype, order="C")
@@ -56,7 +77,7 @@ def correlation_of(cov):
 
 
 @dataclass(frozen=True, eq=False)
-class Gaussian:
+class Gaussian(Record):
     """A normal distribution, or a stack of them.
 
     Attributes:

@@ -13,6 +13,7 @@ and Optimization 43, 2005).
 import math
 import threading
 import time
+import weakref
 from collections import deque
 from dataclasses import replace
 
@@ -143,9 +144,6 @@ class RecedingHorizon:
         with self._changed:
             self._planned, self._first_deadline, self._damping = Planned(solution, 0), budget, damping_after(solution)
             self._first_seconds = time.perf_counter() - stopwatch.began
-        if self._threaded and self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="receding horizon", daemon=True)
-            self._thread.start()
 
     def command(self, x):
         """Control (nu,) within the limits for the state x (nx,) of this stage; the next call is for the next stage.
@@ -232,22 +230,24 @@ class RecedingHorizon:
     # -- the planner's side ----------------------------------------------------------------------------------------
 
     def _hand_over(self, request):
+        if self._thread is None:
+            # the thread does not keep the controller, which nobody may have closed who has it no more
+            self._thread = threading.Thread(
+                target=work, args=(weakref.ref(self), self._changed), name="receding horizon", daemon=True
+            )
+            self._thread.start()
+            weakref.finalize(self, wake, self._changed).atexit = False
         self._note_miss()
         if request is not None:
             self._pending = request  # in place of an older state that still waits
             self._changed.notify()
 
-    def _work(self):
-        """The thread: take the newest request, replan, until closed."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._pending is not None or self._closed)
-                if self._closed:
-                    return
-                # what has been adopted since the request was made is the better plan to improve on
-                request, self._pending = replace(self._pending, last=self._planned), None
-                self._asked, self._began = request.stage, time.perf_counter()
-            self._replan(request)
+    def _take(self):
+        """The newest request, which waits no more."""
+        # what has been adopted since the request was made is the better plan to improve on
+        request, self._pending = replace(self._pending, last=self._planned), None
+        self._asked, self._began = request.stage, time.perf_counter()
+        return request
 
     def _replan(self, request):
         """Solve for a request and adopt or refuse the answer; whatever goes wrong, the last policy goes on acting."""
@@ -285,3 +285,37 @@ class RecedingHorizon:
         if seconds > self._deadline and self._began != math.inf:
             self._misses += 1
             self._began = math.inf
+
+    # -- copies ----------------------------------------------------------------------------------------------------
+
+    def __getstate__(self):
+        with self._changed:
+            return vars(self) | {"_changed": None, "_thread": None, "_pending": None, "_began": None}
+
+    def __setstate__(self, state):
+        vars(self).update(state | {"_changed": threading.Condition()})
+
+
+def work(reference, changed):
+    """The thread of a controller: take the newest request, replan, until it is closed or nobody has it any more."""
+    while True:
+        with changed:
+            while True:
+                controller = reference()
+                if controller is None or controller._closed:
+                    return
+                if controller._pending is not None:
+                    break
+                del controller
+                if reference() is None:  # who drops it from here on waits for the lock, and wakes this thread
+                    return
+                changed.wait()
+            request = controller._take()
+        controller._replan(request)
+        del controller, request
+
+
+def wake(changed):
+    """Let a thread see that its controller is gone."""
+    with changed:
+        changed.notify_all()

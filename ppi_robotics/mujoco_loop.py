@@ -14,7 +14,7 @@ import numpy as np
 
 from ppi_robotics.checks import MOST_COUNT, as_finite, check_flag, check_number
 from ppi_robotics.errors import ProblemError, SimulationError
-from ppi_robotics.gaussian import frozen
+from ppi_robotics.gaussian import Record, frozen
 from ppi_robotics.interruption import Held
 
 REPORTS = 100  # calls of `progress` a run
@@ -25,7 +25,7 @@ STATE = mujoco.mjtState.mjSTATE_QPOS | mujoco.mjtState.mjSTATE_QVEL | mujoco.mjt
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class Run(Record):
     """What a simulation did, one row a physics step.
 
     Attributes:

@@ -9,11 +9,11 @@ import numpy as np
 
 from ppi_robotics.checks import as_covariance, as_finite
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import covariance_factor, frozen
+from ppi_robotics.gaussian import Record, covariance_factor, frozen
 
 
 @dataclass(frozen=True, eq=False)
-class Noise:
+class Noise(Record):
     """Noise of a plant: additive, and growing with control and state (W. Li and E. Todorov, ICINCO 2004).
 
     Noise in the controls passes through the dynamics like the controls themselves, so that it reaches the states that

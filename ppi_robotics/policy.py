@@ -23,12 +23,12 @@ from ppi_robotics.checks import (
 )
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.files import check_path, named
-from ppi_robotics.gaussian import frozen
+from ppi_robotics.gaussian import Record, frozen
 from ppi_robotics.manifold import difference, retract, tangent_size
 
 
 @dataclass(frozen=True, eq=False)
-class LinearGaussianPolicy:
+class LinearGaussianPolicy(Record):
     """Feedback about a reference trajectory.
 
     Attributes:

@@ -9,14 +9,15 @@ import functools
 import math
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 import numpy as np
 
 from ppi_robotics.checks import check_count, check_flag, check_instance, check_room, check_seed, check_threads
-from ppi_robotics.gaussian import frozen
+from ppi_robotics.gaussian import Record, frozen
 from ppi_robotics.interruption import Held
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import check_problem
@@ -26,7 +27,7 @@ CHUNK = 8192  # samples a task; a multiple of the lanes, so that chunks never sh
 
 
 @dataclass(frozen=True, eq=False)
-class Rollouts:
+class Rollouts(Record):
     """Sampled trajectories.
 
     Attributes:
@@ -161,14 +162,33 @@ def in_threads(function, items, threads=None):
     if len(items) == 1 or threading.current_thread().name.startswith(WORKER):
         yield from map(function, items)
         return
-    futures = [workers(threads or processors(), os.getpid()).submit(function, item) for item in items]
+    futures = [Future() for _ in items]
+    waiting = deque(zip(futures, items, strict=True))
+
+    def work():
+        """The next item; others may have their turn before the one after it."""
+        try:
+            future, item = waiting.popleft()
+        except IndexError:
+            return
+        try:
+            future.set_result(function(item))
+        except BaseException as error:
+            future.set_exception(error)
+        if waiting:
+            WORKERS.submit(work)
+
     try:
+        WORKERS.submit(work, min(threads or processors(), len(items)))
         for future in futures:
             yield future.result()
     finally:
-        for future in futures:
-            future.cancel()
-        wait(futures)
+        begun = len(items)
+        while waiting:
+            with suppress(IndexError):
+                waiting.pop()
+                begun -= 1
+        wait(futures[:begun])
 
 
 def finished(function, items, least=1, follow=None):
@@ -190,7 +210,23 @@ def finished(function, items, least=1, follow=None):
     return done, hold.pressed
 
 
-@functools.cache
-def workers(threads, process):  # noqa: ARG001  (threads do not survive a fork)
-    """Threads that stay: starting some takes as long as many a round of rollouts."""
-    return ThreadPoolExecutor(threads, thread_name_prefix=WORKER)
+class Workers:
+    """Threads that stay, as many as were ever to run side by side: starting some takes as long as many rollouts."""
+
+    def __init__(self):
+        self.lock, self.pool, self.size = threading.Lock(), None, 0
+
+    def submit(self, function, times=1):
+        """Have a function called, several times side by side."""
+        with self.lock:
+            if times > self.size:
+                if self.pool is not None:
+                    self.pool.shutdown(wait=False)
+                self.pool, self.size = ThreadPoolExecutor(times, thread_name_prefix=WORKER), times
+            for _ in range(times):
+                self.pool.submit(function)
+
+
+WORKERS = Workers()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=WORKERS.__init__)  # threads do not survive a fork

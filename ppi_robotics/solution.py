@@ -9,7 +9,7 @@ import numpy as np
 
 from ppi_robotics.beliefs import marginals
 from ppi_robotics.errors import Diverged, RiskBreakdown, SolveError
-from ppi_robotics.gaussian import Gaussian
+from ppi_robotics.gaussian import Gaussian, Record
 from ppi_robotics.manifold import difference, retract
 from ppi_robotics.messages import Breakdown, LocalModel, Sweep
 from ppi_robotics.policy import LinearGaussianPolicy
@@ -86,7 +86,7 @@ class Iteration:
 
 
 @dataclass(frozen=True, eq=False)
-class WeightedSamples:
+class WeightedSamples(Record):
     """Rollouts of the last round of a sampling-based method.
 
     Attributes:
@@ -144,7 +144,7 @@ class Start:
 
 
 @dataclass(frozen=True, eq=False)
-class Solution:
+class Solution(Record):
     """Answer of `solve`.
 
     Attributes:

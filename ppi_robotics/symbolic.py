@@ -29,7 +29,7 @@ from ppi_robotics.checks import (
 )
 from ppi_robotics.equilibrium import equilibrium_controls
 from ppi_robotics.errors import PlantError, ProblemError
-from ppi_robotics.gaussian import frozen
+from ppi_robotics.gaussian import Record, frozen
 from ppi_robotics.kernels.compiler import STAGE_LANES, build
 from ppi_robotics.kernels.translate import lane_function, trace
 from ppi_robotics.noise import Noise
@@ -53,7 +53,7 @@ class Sealing(type):
         return plant
 
 
-class SymbolicPlant(metaclass=Sealing):
+class SymbolicPlant(Record, metaclass=Sealing):
     """A plant given by `derivative(x, u)` (continuous time) or `transition(x, u)` (the next state).
 
     Both take CasADi column vectors and return one. Parameters are ordinary attributes set in `__init__`; other values
@@ -86,6 +86,7 @@ class SymbolicPlant(metaclass=Sealing):
     success = None
     quaternions = ()
     second_derivatives = True
+    _derived = ("model",)
 
     def derivative(self, x, u):  # noqa: ARG002
         """Time derivative (nx,) of the state as a CasADi expression."""
@@ -131,6 +132,9 @@ class SymbolicPlant(metaclass=Sealing):
         if self.__dict__.get("_sealed"):
             raise PlantError(f"a plant cannot be changed; construct another {type(self).__name__} with another {name}")
         object.__setattr__(self, name, value)
+
+    def __deepcopy__(self, memo):
+        return self  # it cannot be changed
 
     def __repr__(self):
         return f"<{type(self).__name__} '{self.name}': {self.nx} states, {self.nu} controls, dt {self.dt:g} s>"

@@ -292,3 +292,11 @@ assert (np.empty(3, int) == -1).all() and np.zeros(2).sum() == 0.0
 def test_new_memory_is_filled_on_request(tmp_path):
     given = {"PPI_ROBOTICS_CACHE": str(tmp_path), "PPI_ROBOTICS_FILL_MEMORY": "1", "PYTHONPATH": str(PACKAGE.parent)}
     subprocess.run([sys.executable, "-c", FILLED], env=os.environ | given, check=True)
+
+
+def test_every_kernel_is_kept_here():
+    """What numba kept itself would lie beside the source, unchecked."""
+    for path in (PACKAGE / "kernels").glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert "cache=True" not in text, path.name
+        assert '"cache"' not in text, path.name

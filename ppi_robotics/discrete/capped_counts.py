@@ -21,7 +21,7 @@ from scipy.sparse.csgraph import connected_components
 from ppi_robotics.checks import as_costs, as_finite, as_logs, check_count
 from ppi_robotics.discrete.inference import Inference, check_messages
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import frozen, log_sum
+from ppi_robotics.gaussian import Record, frozen, log_sum
 from ppi_robotics.kernels import capped_counts as kernels
 from ppi_robotics.solution import Status
 
@@ -49,7 +49,7 @@ class CountBeliefs(Inference):
 
 
 @dataclass(frozen=True, eq=False)
-class CappedCounts:
+class CappedCounts(Record):
     """The choice of M agents among S places and none.
 
     Attributes:

@@ -27,6 +27,7 @@ from scipy import sparse
 from ppi_robotics.checks import as_floats, check_count, check_instance, check_number, shown
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.gaussian import Record
 from ppi_robotics.kernels import tabular
 from ppi_robotics.rollouts import in_threads, processors
 from ppi_robotics.solution import Status
@@ -36,7 +37,7 @@ SMALL = 20_000  # states for which one thread is enough
 
 
 @dataclass(frozen=True, eq=False)
-class TableSolution:
+class TableSolution(Record):
     """Values and policy of a finite problem.
 
     Attributes:

@@ -7,11 +7,11 @@ import numpy as np
 
 from ppi_robotics.checks import MOST_COUNT, as_logs, as_wholes, check_count, check_counts
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import frozen
+from ppi_robotics.gaussian import Record, frozen
 
 
 @dataclass(frozen=True, eq=False)
-class CoupledChains:
+class CoupledChains(Record):
     """Chains of levels 0 to m, moved by one action per stage.
 
     Attributes:

@@ -30,7 +30,7 @@ from ppi_robotics.checks import (
 from ppi_robotics.discrete.central import as_baseline, check_weights, sweep
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import frozen
+from ppi_robotics.gaussian import Record, frozen
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
 
@@ -40,7 +40,7 @@ OUTSIDE = ("clamp", "forbid")
 
 
 @dataclass(frozen=True, eq=False)
-class Grid:
+class Grid(Record):
     """A rectangular grid of states.
 
     Attributes:

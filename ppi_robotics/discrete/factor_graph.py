@@ -39,14 +39,14 @@ from ppi_robotics.checks import (
     shown,
 )
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import frozen
+from ppi_robotics.gaussian import Record, frozen
 
 NO_VALUE = -1  # in the index of a map
 MOST_VALUES = 2**31 - 1  # of a variable
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class Table(Record):
     """A factor with a weight for every configuration of its variables, or a constant if it has none.
 
     Attributes:
@@ -101,7 +101,7 @@ class Table:
 
 
 @dataclass(frozen=True, eq=False)
-class IndexMap:
+class IndexMap(Record):
     """A factor that makes one variable a function of others: child == index[parents].
 
     Attributes:

@@ -26,11 +26,11 @@ from ppi_robotics.checks import (
 from ppi_robotics.discrete.iterations import check_eta, log_softmax
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import frozen
+from ppi_robotics.gaussian import Record, frozen
 
 
 @dataclass(frozen=True, eq=False)
-class Transitions:
+class Transitions(Record):
     """Stored transitions of a finite problem, and what is known of it beforehand.
 
     Attributes:

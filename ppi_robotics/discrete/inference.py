@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from ppi_robotics.checks import check_number
+from ppi_robotics.gaussian import Record
 from ppi_robotics.solution import Status
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Inference:
+class Inference(Record):
     """How inference went, and the partition function that it found.
 
     Attributes:

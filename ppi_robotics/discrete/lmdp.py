@@ -28,7 +28,7 @@ from ppi_robotics.discrete.central import plain, rows_of, solve
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.discrete.stationary import approach, iterate
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import frozen
+from ppi_robotics.gaussian import Record, frozen
 from ppi_robotics.kernels import tabular
 from ppi_robotics.solution import Status
 
@@ -38,7 +38,7 @@ UNREACHED = 1e-8  # relative residual above which costs of actions are no diverg
 
 
 @dataclass(frozen=True, eq=False)
-class LMDP:
+class LMDP(Record):
     """A linearly solvable Markov decision process.
 
     Attributes:

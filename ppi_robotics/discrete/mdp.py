@@ -12,13 +12,13 @@ from scipy import sparse
 
 from ppi_robotics.checks import as_costs, as_finite, as_flags, check_names, check_number
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import frozen
+from ppi_robotics.gaussian import Record, frozen
 
 ROUNDING = 1e-9  # by which rows of probabilities may miss 1
 
 
 @dataclass(frozen=True, eq=False)
-class FiniteMDP:
+class FiniteMDP(Record):
     """A finite Markov decision process; costs are minimized.
 
     Attributes:
@@ -43,6 +43,7 @@ class FiniteMDP:
     discount: float = 1.0
     absorbing: np.ndarray | None = None
     names: tuple = ()
+    _derived = ("uniform", "compiled")
 
     def __post_init__(self):
         cost = as_costs(self.cost, "cost")

@@ -24,13 +24,13 @@ from ppi_robotics.checks import (
 )
 from ppi_robotics.discrete.iterations import check_eta
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import frozen
+from ppi_robotics.gaussian import Record, frozen
 
 FLOOR = 1e-6  # smallest eigenvalue of Lambda, relative to its largest, that a fit is projected to
 
 
 @dataclass(frozen=True, eq=False)
-class QuadraticPsi:
+class QuadraticPsi(Record):
     """Psi by the symmetric matrix M (1 + nx + nu, 1 + nx + nu) of its quadratic form in (1, x, u).
 
     Attributes:

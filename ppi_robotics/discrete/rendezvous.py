@@ -19,7 +19,7 @@ import numpy as np
 from ppi_robotics.checks import as_finite, as_flags, as_wholes, check_choice, check_count, check_number, shown
 from ppi_robotics.discrete.capped_counts import CappedCounts, CountBeliefs
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import frozen
+from ppi_robotics.gaussian import Record, frozen
 from ppi_robotics.kernels import walks
 
 MOST_STAGES = 1_000_000
@@ -74,7 +74,7 @@ class RendezvousBeliefs(CountBeliefs):
 
 
 @dataclass(frozen=True, eq=False)
-class Rendezvous:
+class Rendezvous(Record):
     """Independent walks whose ends are rewarded.
 
     Attributes:

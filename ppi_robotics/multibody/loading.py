@@ -47,6 +47,32 @@ def load(source, assets=None):
     return read(spec.compile, what), spec
 
 
+def recipe(source, assets=None):
+    """What a specification can be read from again, as it cannot be pickled itself; None for a compiled model.
+
+    An MjSpec is written as XML, whose numbers have six digits, and counts where that gives the same model.
+    """
+    if isinstance(source, mujoco.MjModel):
+        return None
+    if isinstance(source, mujoco.MjSpec):
+        spec = source.copy()
+        try:
+            model, text = spec.compile(), spec.to_xml()
+            other = mujoco.MjSpec.from_string(text).compile()
+        except (ValueError, RuntimeError, mujoco.FatalError):
+            return None
+        return (text, None) if content(model) == content(other) else None
+    text = isinstance(source, str | bytes) and source[:200].lstrip()[:1] in ("<", b"<")
+    return (source, assets) if text else (str(Path(source).absolute()), None)
+
+
+def content(model):
+    """All numbers of a model as bytes."""
+    buffer = np.empty(mujoco.mj_sizeModel(model), np.uint8)
+    mujoco.mj_saveModel(model, None, buffer)
+    return buffer.tobytes()
+
+
 def split(assets):
     """Files by name, as MuJoCo wants them: MJCF apart from meshes and textures."""
     if assets is not None and not (

@@ -21,6 +21,7 @@ from ppi_robotics.checks import (
     shown,
 )
 from ppi_robotics.errors import PlantError, ProblemError
+from ppi_robotics.gaussian import Record
 from ppi_robotics.kernels.lanes import normals_of
 from ppi_robotics.multibody import checking, holding, loading, portable, rollouts
 from ppi_robotics.multibody.shown import Shown
@@ -33,7 +34,7 @@ MOST_SUBSTEPS = 1_000_000
 SENSOR = np.uint64(5)  # random stream, after those of rollouts
 
 
-class MujocoPlant:
+class MujocoPlant(Record):
     """Any MuJoCo model as a plant; its state is x = (qpos, qvel, act).
 
     Tangents are (dq, dv, da), with rotation vectors in the local frame for quaternions, as in `mj_integratePos`.
@@ -67,6 +68,7 @@ class MujocoPlant:
     """
 
     second_derivatives = False
+    _derived = ("_simulations", "_shown", "_unclamped", "_sensor_factor", "sensor_names", "clocks")
 
     def __init__(
         self,
@@ -84,6 +86,7 @@ class MujocoPlant:
         surroundings=None,
     ):
         self._model, self._spec = loading.load(source, assets)
+        self._given = source if self._spec is None or not isinstance(source, mujoco.MjSpec) else self._spec, assets, ()
         model = self._model
         with of_plant():
             self.name = check_text(_name(model) if name is None else name, "name") or _name(model)
@@ -128,17 +131,13 @@ class MujocoPlant:
         wanted = {name: what for name, what in sensors.items() if name not in self.sensor_names}
         if not wanted:
             return self
-        if self._spec is None:
+        spec = self._specification()
+        if spec is None:
             raise PlantError(
                 f"model '{self.name}' was given as an MjModel, to which no sensors can be added; give its MJCF or "
                 f"MjSpec, or add them yourself: {', '.join(wanted)}"
             )
-        spec = self._spec.copy()
-        for name, what in wanted.items():
-            try:
-                spec.add_sensor(name=name, **what)
-            except (TypeError, ValueError, mujoco.FatalError) as error:
-                raise PlantError(f"sensor {shown(name)} cannot be added: {error}") from error
+from ppi_robotics.gaussian import Record
         noise = self.noise
         if noise.sensor is not None:  # what is added is exact
             sizes = spec.copy().compile().nsensordata, len(noise.sensor)
@@ -147,7 +146,20 @@ class MujocoPlant:
         options |= {"name": self.name, "success": self.success, "differences": self.differences}
         options["surroundings"] = mujoco.MjData(self._model)
         limits = None if self.quaternions else self.state_limits
-        return MujocoPlant(spec, substeps=self.substeps, state_limits=limits, **options)
+        plant = MujocoPlant(spec, substeps=self.substeps, state_limits=limits, **options)
+        source, assets, added = self._given
+        vars(plant)["_given"] = source, assets, (*added, wanted)
+        return plant
+
+    def _specification(self):
+        """A copy of what the model was compiled from; read again in a pickled copy of the plant. None of a model."""
+        if self._spec is None and self._given is not None:
+            source, assets, added = self._given
+            spec = loading.load(source, assets)[1]
+            for sensors in added if spec is not None else ():
+                add_sensors(spec, sensors)
+            vars(self)["_spec"] = spec
+        return None if self._spec is None else self._spec.copy()
 
     # -- construction --------------------------------------------------------------------------------------------------
 
@@ -170,6 +182,16 @@ class MujocoPlant:
         if self.__dict__.get("_sealed"):
             raise PlantError(f"a plant cannot be changed; construct another MujocoPlant with another {name}")
         object.__setattr__(self, name, value)
+
+    def __getstate__(self):
+        self._check_model()
+        state, read_only = super().__getstate__()
+        source, assets, added = self._given or (None, None, ())
+        recipe = None if source is None else loading.recipe(source, assets)
+        return state | {"_spec": None, "_given": None if recipe is None else (*recipe, added)}, read_only
+
+    def __deepcopy__(self, memo):
+        return self  # it cannot be changed
 
     def __repr__(self):
         return f"<MujocoPlant '{self.name}': {self.nx} states, {self.nu} controls, dt {self.dt:g} s>"
@@ -349,6 +371,12 @@ class MujocoPlant:
     def _check_model(self):
         if "_shown" in self.__dict__:
             self._shown.check(f"'{self.name}'")
+
+
+def add_sensors(spec, sensors):
+    """Add sensors, a dict from name to the keyword arguments of `MjSpec.add_sensor`."""
+    for name, what in sensors.items():
+        spec.add_sensor(name=name, **what)
 
 
 def _name(model):
