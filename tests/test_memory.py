@@ -72,9 +72,9 @@ VALUES = {
 
 @pytest.mark.parametrize("value", VALUES)
 def test_values_to_start_from_have_a_number_for_every_state(value):
-    for start in (central.iterate, lambda mdp, value: discrete.iterate(mdp, 1.0, 0.5, value=value)):
+    for weights in ((), (1.0, 0.5)):
         with pytest.raises(ppi.ProblemError, match="value"):
-            start(table(), value=VALUES[value])
+            discrete.iterate(table(), *weights, value=VALUES[value])
 
 
 def test_a_start_changes_nothing_but_the_way_and_is_not_written_to():

@@ -137,7 +137,7 @@ class MujocoPlant(Record):
                 f"model '{self.name}' was given as an MjModel, to which no sensors can be added; give its MJCF or "
                 f"MjSpec, or add them yourself: {', '.join(wanted)}"
             )
-from ppi_robotics.gaussian import Record
+        add_sensors(spec, wanted)
         noise = self.noise
         if noise.sensor is not None:  # what is added is exact
             sizes = spec.copy().compile().nsensordata, len(noise.sensor)
@@ -374,9 +374,16 @@ from ppi_robotics.gaussian import Record
 
 
 def add_sensors(spec, sensors):
-    """Add sensors, a dict from name to the keyword arguments of `MjSpec.add_sensor`."""
+    """Add sensors, a dict from name to the keyword arguments of `MjSpec.add_sensor`.
+
+    Raises:
+      PlantError: if MuJoCo refuses one.
+    """
     for name, what in sensors.items():
-        spec.add_sensor(name=name, **what)
+        try:
+            spec.add_sensor(name=name, **what)
+        except (TypeError, ValueError, mujoco.FatalError) as error:
+            raise PlantError(f"sensor {shown(name)} cannot be added: {error}") from error
 
 
 def _name(model):
