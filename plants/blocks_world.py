@@ -7,7 +7,7 @@ import numpy as np
 
 from plants.blocks_graph import blocks_graph
 from ppi_robotics import ProblemError
-from ppi_robotics.checks import as_wholes, check_choice, check_count, check_number, shown
+from ppi_robotics.checks import as_wholes, check_choice, check_count, check_flag, check_number, shown
 from ppi_robotics.discrete import CoupledChains, moves_between, play, solve_compositions
 
 NORMS = ("blocks", "locations")  # what heights are divided by in the entropy
@@ -110,7 +110,7 @@ class BlocksWorld:
         Raises:
           ProblemError: if forbidden is "renormalized", which depends on all heights at once.
         """
-        return blocks_graph(self, merged)
+        return blocks_graph(self, check_flag(merged, "merged"))
 
     def entropy_cost(self, heights):
         """Cost of states (..., n), wherever it is charged."""

@@ -10,6 +10,7 @@ import sys
 
 import typer
 
+from ppi_robotics.commands.arguments import check_plants
 from ppi_robotics.commands.blocks import blocks
 from ppi_robotics.commands.central import central
 from ppi_robotics.commands.compare import compare
@@ -23,7 +24,7 @@ from ppi_robotics.commands.solve import solve
 from ppi_robotics.commands.stag import stag
 from ppi_robotics.commands.swingup import swingup
 from ppi_robotics.commands.work import Interrupted
-from ppi_robotics.errors import PPIError, SimulationError, SolveError
+from ppi_robotics.errors import PPIError, SimulationError, SolveError, one_line
 
 USAGE_ERROR = typer.BadParameter.__base__  # what typer raises about arguments that it cannot parse
 
@@ -39,6 +40,7 @@ app.add_typer(blocks)
 def main(arguments=None):
     """Run the command line and return the exit code."""
     try:
+        check_plants()
         code = app(args=arguments, prog_name="ppi-robotics", standalone_mode=False)
     except USAGE_ERROR as error:
         return fail(usage_message(error), 2)
@@ -57,7 +59,7 @@ def main(arguments=None):
 
 def fail(message, code):
     """Print one line on standard error and return the exit code."""
-    sys.stderr.write(" ".join(str(message).split()) + "\n")
+    sys.stderr.write(one_line(str(message)) + "\n")
     return code
 
 

@@ -64,6 +64,20 @@ def as_state(value, name, size):
     return array
 
 
+def as_pair(x, other, name, size, width):
+    """States x (..., size) and what goes with them (..., width) as arrays of floats that broadcast."""
+    x, other = as_floats(x, "x"), as_floats(other, name)
+    fits = x.shape[-1:] == (size,) and other.shape[-1:] == (width,)
+    if fits:
+        try:
+            np.broadcast_shapes(x.shape[:-1], other.shape[:-1])
+        except ValueError:
+            fits = False
+    if not fits:
+        raise ProblemError(f"x has shape {x.shape} and {name} {other.shape}; expected (..., {size}) and (..., {width})")
+    return x, other
+
+
 def as_costs(value, name, shape=None):
     """The same, which may be inf, to forbid something."""
     array = as_floats(value, name, shape)

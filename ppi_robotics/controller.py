@@ -8,7 +8,6 @@ while data.time < 5.0:
 
 import types
 
-import mujoco
 import numpy as np
 
 from ppi_robotics.checks import LARGEST_STATE, as_finite, check_flag, check_number, shown
@@ -74,15 +73,6 @@ class Controller:
         return np.clip(u, *self.plant.control_limits.T)
 
     def _read(self, data):
-        if not isinstance(data, mujoco.MjData):
-            raise ProblemError(f"data is a {type(data).__name__}; expected the simulation's mujoco.MjData")
-        model = self.plant.model
-        given = data.qpos.size, data.qvel.size, data.act.size, data.ctrl.size
-        if given != (model.nq, model.nv, model.na, model.nu):
-            raise ProblemError(
-                f"data has sizes {given} of positions, velocities, activations and controls, plant '{self.plant.name}' "
-                f"{(model.nq, model.nv, model.na, model.nu)}; give data of the plant's model"
-            )
         x = self.plant.read(data)
         if not (np.abs(x) <= LARGEST_STATE).all():
             raise ProblemError(

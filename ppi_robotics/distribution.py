@@ -16,7 +16,16 @@ from functools import cached_property
 import numpy as np
 
 from ppi_robotics import intervals
-from ppi_robotics.checks import as_finite, as_floats, check_choice, check_count, check_number, shown
+from ppi_robotics.checks import (
+    as_finite,
+    as_floats,
+    check_choice,
+    check_count,
+    check_instance,
+    check_number,
+    check_seed,
+    shown,
+)
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Record, frozen
 from ppi_robotics.policy import LinearGaussianPolicy
@@ -66,6 +75,8 @@ class Evaluation(Record):
         if cost.ndim != 1 or len(cost) < 2:
             raise ProblemError(f"cost has shape {cost.shape}; expected a vector of at least 2 costs")
         cost[~np.isfinite(cost)] = np.inf
+        object.__setattr__(self, "seed", check_seed(self.seed))
+        object.__setattr__(self, "first", check_count(self.first, "first", 0))
         object.__setattr__(self, "cost", frozen(cost))
         if self.success is not None:
             success = as_booleans(self.success, len(cost))
@@ -281,7 +292,7 @@ class Evaluation(Record):
         """`Rollouts` of the sample behind cost[i], with the same bits."""
         if self.problem is None or self.policy is None:
             raise ProblemError("these costs come without problem and policy; replay works on results of evaluate only")
-        check_count(i, "i", 0, self.samples - 1)
+        i = check_count(i, "i", 0, self.samples - 1)
         return rollout(self.problem, self.policy, 1, self.seed, self.first + int(i), self.stochastic, threads=1)
 
     def joined(self, later):
@@ -290,6 +301,7 @@ class Evaluation(Record):
         Raises:
           ProblemError: if the other samples are of another seed, policy or problem, or do not follow on.
         """
+        check_instance(later, "later", Evaluation)
         end = self.first + self.samples
         same = later.seed == self.seed and later.stochastic == self.stochastic
         if not same or later.first != end or later.policy is not self.policy or later.problem is not self.problem:

@@ -143,7 +143,7 @@ class Comparison:
 
 def _evaluate(problem, policies, samples, seed, stochastic, threads, progress, first):
     """Evaluations by name; chunks of the policies alternate, so that Ctrl-C leaves the same samples of each."""
-    _check_arguments(problem, policies, samples, threads, progress, first)
+    samples, first = _check_arguments(problem, policies, samples, threads, progress, first)
     loops = [closed_loop(problem, policy, seed, stochastic) for policy in policies.values()]
     costs, successes = _room(problem, len(loops), samples)
     chunk = min(_chunk(samples), *(loop.most for loop in loops))
@@ -189,11 +189,12 @@ def _check_arguments(problem, policies, samples, threads, progress, first):
         check_instance(
             policy, f"policy '{name}'" if name else "policy", LinearGaussianPolicy, "such as solution.policy"
         )
-    check_count(samples, "samples", 2)
-    check_count(first, "first", 0, 2**62)  # sample indices are 64-bit integers
+    samples = check_count(samples, "samples", 2)
+    first = check_count(first, "first", 0, 2**62)  # sample indices are 64-bit integers
     check_threads(threads)
     check_function(progress, "progress", "samples done and samples")
     check_room(samples, len(policies) * (8 + (problem.success is not None)))
+    return samples, first
 
 
 def _chunk(samples):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ppi_robotics.checks import check_count, check_instance, check_seed, shown
+from ppi_robotics.checks import check_count, check_instance, check_room, check_seed, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.problem import check_problem
@@ -41,8 +41,8 @@ def fan(problem, solution, samples=256, seed=0):
     Raises:
       ProblemError: if the method does not sample, or a number is out of range.
     """
-    check_count(samples, "samples", 2)
-    check_seed(seed)
+    samples = check_count(samples, "samples", 2)
+    seed = check_seed(seed)
     check_problem(problem)
     check_instance(solution, "solution", Solution)
     method, kept = solution.method, solution.samples
@@ -50,6 +50,7 @@ def fan(problem, solution, samples=256, seed=0):
         raise ProblemError(f"the solution's method is {shown(method)}, which does not sample; choose MPPI or CEM")
     if kept is not None:
         return Fan(kept.x, kept.u, kept.cost, kept.weights)
+    check_room(samples, 8 * (problem.horizon + 1) * (problem.plant.nx + 2 * problem.plant.nu))
     proposal = replace(solution.proposal, x_ref=solution.x, u_ref=solution.u)
     draws = proposal.sample(method.draws, samples, seed, 0)
     risk = method.noise_draws, method.lambda_transition

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppi_robotics.checks import as_finite, check_count, check_seed
+from ppi_robotics.checks import as_finite, check_count, check_instance, check_seed
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import covariance_factor, log_sum
+from ppi_robotics.problem import check_problem
 from ppi_robotics.rollouts import Rollouts
 
 
@@ -55,6 +56,7 @@ class MixturePolicy:
     def sample(self, t, x, rng):
         """Control (..., nu) drawn at stage t in states x (..., nx) with a numpy Generator."""
         shares = self.responsibilities(t, x)
+        check_instance(rng, "rng", np.random.Generator, "such as numpy.random.default_rng(0)")
         # a uniform number of [0, 1) may exceed a sum of shares that is rounded to less than 1
         below = np.cumsum(shares, axis=-1)[..., :-1] <= rng.random(shares.shape[:-1])[..., None]
         chosen = below.sum(axis=-1)[..., None, None]
@@ -76,10 +78,11 @@ class MixturePolicy:
         Raises:
           ProblemError: if a policy does not fit the problem, or its noise grows with state or control.
         """
+        check_problem(problem)
         for policy in self.policies:
             policy.check(problem)
-        check_count(samples, "samples", 1)
-        check_seed(seed)
+        samples = check_count(samples, "samples", 1)
+        seed = check_seed(seed)
         plant, T, noise = problem.plant, problem.horizon, problem.plant.noise
         if noise.growing:
             raise ProblemError(f"plant '{plant.name}' has noise that grows; give one with additive noise alone")
@@ -101,7 +104,7 @@ class MixturePolicy:
 
     def _log_terms(self, t, x):
         """Logarithms (..., n) of w_i z_t^i(x)."""
-        check_count(t, "t", 0, self.horizon - 1)
+        t = check_count(t, "t", 0, self.horizon - 1)
         x = as_finite(x, "x")
         if x.ndim == 0 or x.shape[-1] != self.policies[0].x_ref.shape[1]:
             raise ProblemError(f"x has shape {x.shape}; expected (..., {self.policies[0].x_ref.shape[1]})")

@@ -81,8 +81,8 @@ class RecedingHorizon:
             first = replace(method, max_iterations=max(method.max_iterations, type(method).max_iterations))
         else:
             check_task(problem, first)
-        check_count(replan_every, "replan_every", 1, problem.horizon)
-        check_seed(seed)
+        replan_every = check_count(replan_every, "replan_every", 1, problem.horizon)
+        seed = check_seed(seed)
         if budget_ms is not None:
             check_number(budget_ms, "budget_ms", above=0)
         if policy is not None:

@@ -17,6 +17,7 @@ from ppi_robotics.errors import ProblemError, SimulationError
 from ppi_robotics.gaussian import Record, frozen
 from ppi_robotics.interruption import Held
 
+SLOWEST = 1e-6  # simulated seconds a second
 REPORTS = 100  # calls of `progress` a run
 REFRESH = 1 / 60  # seconds between pictures in the window
 # after the first three MuJoCo resets the data and goes on; bad controls it replaces by zeros
@@ -73,8 +74,8 @@ def run(controller, model, data, seconds, viewer=False, video=None, realtime=Non
     steps = round(min(span / model.opt.timestep, MOST_COUNT))
     if steps < 1:
         raise ProblemError(f"seconds is {span:g}; expected at least the model's timestep, {model.opt.timestep:g}")
-    pace = (1.0 if viewer else None) if realtime is None else check_number(realtime, "realtime")
-    if pace is not None and pace <= 0:
+    pace = (1.0 if viewer else None) if realtime is None else check_number(realtime, "realtime", most=1e6)
+    if pace is not None and pace < SLOWEST:
         raise ProblemError(f"realtime is {pace:g}; expected simulated seconds a second, such as 1.0")
     if video is not None:
         from ppi_robotics import rendering

@@ -177,7 +177,7 @@ class Forward:
 
     def _remaining(self, x, t):
         """Problem and baseline from stage t on."""
-        check_count(t, "t", 0, self.problem.horizon - 1)
+        t = check_count(t, "t", 0, self.problem.horizon - 1)
         x = self.problem.initial.mean if x is None else as_finite(x, "x", (self.problem.plant.nx,))
         b = self.baseline
         rest = replace(b, x_ref=b.x_ref[t:], u_ref=b.u_ref[t:], K=b.K[t:], cov=b.cov[t:])

@@ -138,7 +138,9 @@ class LinearGaussianPolicy(Record):
 
     def check(self, problem):
         """Raise `ProblemError` unless the policy fits the problem's plant and horizon."""
-        plant = problem.plant
+        plant = getattr(problem, "plant", None)
+        if plant is None or not hasattr(problem, "horizon"):
+            raise ProblemError(f"problem is {shown(problem)}; expected a Problem(plant, cost, initial, horizon)")
         if self.plant and self.plant != plant.name:
             raise ProblemError(
                 f"the policy was made for plant '{self.plant}', not for '{plant.name}'; solve for this plant"

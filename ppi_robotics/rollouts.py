@@ -120,7 +120,7 @@ def closed_loop(problem, policy, seed=0, stochastic=False, noisy=True, repeats=1
     Raises:
       ProblemError: if the policy does not fit the problem, or the seed is out of range.
     """
-    check_seed(seed)
+    seed = check_seed(seed)
     check_flag(stochastic, "stochastic")
     check_problem(problem)
     check_instance(policy, "policy", LinearGaussianPolicy, "for instance solution.policy")

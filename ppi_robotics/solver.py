@@ -80,11 +80,11 @@ def _solve(problem, method, seed, starts, policy, trajectory, callback, critical
 def _run_starts(problem, method, seed, starts, policy, trajectory, callback, stop):
     """`Run`s of all starts that are made; arguments as for `solve`, and the `Held` that knows of Ctrl-C."""
     check_task(problem, method)
-    check_seed(seed)
+    seed = check_seed(seed)
     check_function(callback, "callback", "an Iteration")
     warm = policy is not None or trajectory is not None
     if starts is not None:
-        check_count(starts, "starts", 1)
+        starts = check_count(starts, "starts", 1)
     most = starts or (1 if warm else getattr(method, "starts", MOST_STARTS))
     runs = []
     for index in range(most):

@@ -19,6 +19,7 @@ from ppi_robotics import symbolic_rollouts
 from ppi_robotics.checks import (
     as_finite,
     as_floats,
+    as_pair,
     check_choice,
     check_function,
     check_limits,
@@ -26,6 +27,7 @@ from ppi_robotics.checks import (
     check_number,
     check_text,
     of_plant,
+    shown,
 )
 from ppi_robotics.equilibrium import equilibrium_controls
 from ppi_robotics.errors import PlantError, ProblemError
@@ -169,11 +171,13 @@ class SymbolicPlant(Record, metaclass=Sealing):
 
     def difference(self, x, y):
         """x - y: the state space of a symbolic plant is flat."""
-        return as_floats(x, "x") - as_floats(y, "y")
+        x, y = as_pair(x, y, "y", self.nx, self.nx)
+        return x - y
 
     def retract(self, x, dx):
         """x + dx."""
-        return as_floats(x, "x") + as_floats(dx, "dx")
+        x, dx = as_pair(x, dx, "dx", self.nx, self.nx)
+        return x + dx
 
     def hold_controls(self, x):
         """Controls (nu,) within the limits that keep a state (nx,) as it is; none where no control does."""
@@ -242,7 +246,10 @@ class Model:
 
     @staticmethod
     def _trace(plant, method, x, u):
-        label = f"{type(plant).__name__}.{method.__name__}"
+        kind = "derivative" if plant.transition is None else "transition"
+        label = f"{type(plant).__name__}.{kind}"
+        if not callable(method):
+            raise PlantError(f"{label} is {shown(method)}; expected a method of (x, u)")
         f = trace(label, method, (x, u))
         if f.numel() != plant.nx:
             raise PlantError(

@@ -179,7 +179,7 @@ def test_what_does_not_fit_is_refused(plant, data):
     controller = ppi.Controller(policy, plant)
     with pytest.raises(ppi.ProblemError, match="give data of the plant's model"):
         controller(mujoco.MjData(drone().model))
-    with pytest.raises(ppi.ProblemError, match="expected the simulation's mujoco.MjData"):
+    with pytest.raises(ppi.ProblemError, match="expected a MjData, of the plant's model"):
         controller(data.qpos)
     data.qpos[0] = np.nan
     with pytest.raises(ppi.ProblemError, match="not finite or out of range at 0 s"):

@@ -34,6 +34,7 @@ from ppi_robotics.animation.canvas import (
     Palette,
     write_gif,
 )
+from ppi_robotics.checks import as_floats, check_text, shown
 from ppi_robotics.errors import ProblemError
 
 TRAIL_SECONDS, TRAIL_PIECES = 0.8, 16
@@ -72,9 +73,10 @@ def render(plant, x, u, title=""):
     """
     if not hasattr(plant, "draw") or not hasattr(plant, "view"):
         raise ProblemError(
-            f"plant '{plant.name}' cannot be drawn; give it draw(x), a list of shapes, and view, a window in metres"
+            f"plant {shown(getattr(plant, 'name', plant))} cannot be drawn; give it draw(x), a list of shapes, and "
+            "view, a window in metres"
         )
-    x, u = np.asarray(x, dtype=float), np.asarray(u, dtype=float)
+    x, u, title = as_floats(x, "x"), as_floats(u, "u"), check_text(title, "title")
     if x.ndim != 2 or u.ndim != 2 or len(x) != len(u) + 1 or not np.isfinite(x).all() or not np.isfinite(u).all():
         raise ProblemError(f"states {x.shape} and controls {u.shape}; expected finite (T + 1, nx) and (T, nu)")
     delay = frame_delay(plant.dt)

@@ -1,13 +1,14 @@
 """The arguments of the command line, and the plants, problems, methods and policies that they name."""
 
 import difflib
-import math
+import importlib.util
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import ppi_robotics as ppi
+from ppi_robotics.checks import check_count, check_seed, shown
 from ppi_robotics.errors import ProblemError
 
 SAMPLING = ("mppi", "cem", "predictive_sampling")
@@ -18,8 +19,8 @@ ROUNDS = 400  # of methods that sample; most end earlier
 EFFECTIVE = 20  # samples of mppi that are to count
 KNOTS = 25  # of splines through sampled controls
 EXPANSIONS = ("taylor", "cubature", "unscented", "gauss_hermite")
-MOST_STAGES = 1_000_000
-MOST_SEED = 2**64 - 1
+MOST_STAGES = MOST_INSTANCES = 1_000_000
+MOST = 1_000_000_000  # of what is counted
 SIMILAR = 0.6  # share of a name that must match for a guess
 
 
@@ -72,6 +73,16 @@ PolicyFile = Annotated[Path, typer.Argument(metavar="POLICY.npz", help="A file w
 PolicyFiles = Annotated[list[Path], typer.Argument(metavar="A.npz B.npz ...", help="Two policies or more.")]
 
 
+def check_plants():
+    """Raise `ProblemError` where another module of that name hides the package of ready-made plants."""
+    own, spec = Path(ppi.__file__).parents[1] / "plants" / "__init__.py", importlib.util.find_spec("plants")
+    if spec is not None and spec.origin != str(own) and own.is_file():
+        raise ProblemError(
+            f"'{spec.origin or 'plants'}' hides the package plants that comes with ppi_robotics; rename it, or run "
+            "elsewhere"
+        )
+
+
 def catalog():
     """Plant classes by name."""
     from plants import BY_NAME
@@ -104,9 +115,7 @@ def make_plant(name, noise=None):
 def make_problem(plant, horizon):
     """The swing-up of a plant."""
     if horizon is not None and not 1 <= horizon <= MOST_STAGES:
-        raise ProblemError(
-            f"--horizon is {horizon}; expected a number of stages from 1 to {MOST_STAGES}, of {plant.dt:g} s each"
-        )
+        raise ProblemError(f"--horizon is {shown(horizon)}; expected 1 to {MOST_STAGES} stages of {plant.dt:g} s each")
     return ppi.Problem(plant, plant.swing_up_cost(), plant.hanging, horizon or plant.default_horizon)
 
 
@@ -143,7 +152,7 @@ def weights_of(flag, text):
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        raise ProblemError(f"{flag} is '{text}'; expected numbers separated by commas, such as 0,0.1,1") from None
+        raise ProblemError(f"{flag} is {shown(text)}; expected numbers separated by commas, such as 0,0.1,1") from None
 
 
 def expansions_of(text):
@@ -179,7 +188,7 @@ def check_choice(what, name, choices):
         alike = {choice: match.set_seq1(choice) or match.ratio() for choice in choices}
         close = max(alike, key=alike.get)  # of equal ones the first
         guess = f"; did you mean {close}?" if alike[close] >= SIMILAR else ""
-        raise ProblemError(f"unknown {what} '{name}'; choose from {', '.join(choices)}{guess}")
+        raise ProblemError(f"unknown {what} {shown(name)}; choose from {', '.join(choices)}{guess}")
 
 
 def check_noise(noise, what):
@@ -192,11 +201,10 @@ def check_counts(seed, starts=None, samples=None):
     """Raise `ProblemError` if one of the numbers that commands share is out of range."""
     check_range("--starts", starts, 1)
     check_range("--samples", samples, 2)
-    check_range("--seed", seed, 0, MOST_SEED)
+    check_seed(seed, "--seed")
 
 
-def check_range(flag, value, least, most=math.inf):
-    """Raise `ProblemError` if a number is given and out of range."""
-    if value is not None and not least <= value <= most:
-        upper = "" if math.isinf(most) else f" and at most {most}"
-        raise ProblemError(f"{flag} is {value}; expected a whole number, at least {least}{upper}")
+def check_range(flag, value, least, most=MOST):
+    """Raise `ProblemError` if a whole number is given and out of range."""
+    if value is not None:
+        check_count(value, flag, least, most)

@@ -4,7 +4,17 @@ from typing import Annotated
 
 import typer
 
-from ppi_robotics.commands.arguments import Json, Out, check_choice, check_counts, check_range, option, real, whole
+from ppi_robotics.commands.arguments import (
+    MOST_INSTANCES,
+    Json,
+    Out,
+    check_choice,
+    check_counts,
+    check_range,
+    option,
+    real,
+    whole,
+)
 from ppi_robotics.commands.blocks_fig5 import PLANNERS, draw_rates, planners_of, rates_of, show_rates
 from ppi_robotics.commands.blocks_tables import remark_differences, show_inference, show_plan
 from ppi_robotics.commands.blocks_work import (
@@ -216,7 +226,7 @@ def fig5(
     as_json: Json = False,
 ):
     """Count how often plans in receding horizon reach random goals, and their seconds; --out draws fig5.png."""
-    check_range("--instances", instances, 1)
+    check_range("--instances", instances, 1, MOST_INSTANCES)
     check_counts(seed)
     names = planners_of(methods)
     sizes = [

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from ppi_robotics.checks import check_seed
 from ppi_robotics.commands.arguments import check_range, option, whole
 from ppi_robotics.errors import ProblemError
 
@@ -15,7 +16,7 @@ def tables(states, actions, stages, seed):
     """The random problem, its baseline, and what it is, for JSON."""
     for flag, value in (("--states", states), ("--actions", actions), ("--stages", stages)):
         check_range(flag, value, 1, 10_000)
-    check_range("--seed", seed, 0)
+    check_seed(seed, "--seed")
     if states**2 * actions * stages > 10**8:
         raise ProblemError(
             f"{states} states, {actions} actions and {stages} stages have {states**2 * actions * stages} "

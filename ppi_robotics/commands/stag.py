@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ppi_robotics.commands.arguments import Json, Out, check_range, option, weights_of, whole
+from ppi_robotics.checks import check_seed
+from ppi_robotics.commands.arguments import Json, Out, option, weights_of, whole
 from ppi_robotics.commands.output import progress, remark, show_json, show_rows
 from ppi_robotics.commands.stag_hunts import CASES, METHODS, made_at, make_hunts
 from ppi_robotics.commands.stag_phase import Damping, Sweeps, phase
@@ -85,7 +86,7 @@ def run(
     as_json: Json = False,
 ):
     """Hunt: every hunter moves by its own probabilities; with --out also draw hunt.png and hunt.gif."""
-    check_range("--play-seed", play_seed, 0)
+    check_seed(play_seed, "--play-seed")
     files, hunts = Files(out), make_hunts(case, side, hunters, file, moves, seed, weights_of("--lam", lam))
     if out is not None and len(hunts) > MOST_DRAWN:
         raise ProblemError(f"{len(hunts)} hunts are too many for a picture; give 1 to {MOST_DRAWN}, or leave out --out")

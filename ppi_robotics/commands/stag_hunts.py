@@ -2,7 +2,8 @@
 
 import json
 
-from ppi_robotics.commands.arguments import check_choice, check_range
+from ppi_robotics.checks import check_seed
+from ppi_robotics.commands.arguments import MOST_STAGES, check_choice, check_range
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.files import read_text
 
@@ -24,8 +25,8 @@ def make_hunts(case, side, hunters, file, moves, seed, temperatures):
             "give one hunt: --case 5x5, or --side L --hunters M --seed N for a random one, or --file FILE.json"
         )
     if moves is not None:
-        check_range("--moves", moves, 1)
-    check_range("--seed", seed, 0)
+        check_range("--moves", moves, 1, MOST_STAGES)
+    check_seed(seed, "--seed")
     if case is not None:
         check_choice("case", case, CASES)
         if side is not None:

@@ -4,7 +4,18 @@ from typing import Annotated
 
 import typer
 
-from ppi_robotics.commands.arguments import Json, Out, check_range, option, real, weights_of, whole
+from ppi_robotics.checks import check_seed
+from ppi_robotics.commands.arguments import (
+    MOST_INSTANCES,
+    MOST_STAGES,
+    Json,
+    Out,
+    check_range,
+    option,
+    real,
+    weights_of,
+    whole,
+)
 from ppi_robotics.commands.output import progress, show_json, show_rows
 from ppi_robotics.commands.stag_hunts import counts_of
 from ppi_robotics.commands.work import Files, stop_if, write_figure
@@ -42,9 +53,9 @@ def phase(
     from plants import StagHunt
     from ppi_robotics.discrete import sweep_temperatures
 
-    check_range("--instances", instances, 2)
-    check_range("--seed", seed, 0)
-    check_range("--moves", moves, 1)
+    check_range("--instances", instances, 2, MOST_INSTANCES)
+    check_seed(seed, "--seed")
+    check_range("--moves", moves, 1, MOST_STAGES)
     files, counts = Files(out), counts_of(side, hunters)
     temperatures = list(SWEPT) if lam is None else weights_of("--lam", lam)
     sweeps = {}

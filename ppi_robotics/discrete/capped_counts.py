@@ -140,7 +140,7 @@ class CappedCounts(Record):
         """
         M, S = len(self.weights), len(self.gains)
         check_messages(tolerance, damping)
-        check_count(max_sweeps, "max_sweeps", 1)
+        max_sweeps = check_count(max_sweeps, "max_sweeps", 1)
         ratios = np.zeros((S, M)) if start is None else np.array(as_finite(start, "start", (S, M)))
         trace, known = np.empty(max_sweeps), self.weights[self.weights > -np.inf]
         rounding = ROUNDING * max(np.abs(known).max(), np.abs(self.gains).max(initial=0.0))

@@ -32,6 +32,7 @@ from ppi_robotics.kernels import tabular
 from ppi_robotics.rollouts import in_threads, processors
 from ppi_robotics.solution import Status
 
+MOST_STAGES = 100_000_000
 TIES = 1e-12  # relative differences of Q between actions that a hard minimum takes alike
 SMALL = 20_000  # states for which one thread is enough
 
@@ -198,7 +199,7 @@ def check_horizon(mdp, horizon):
         if mdp.stages is None:
             raise ProblemError("the problem is stationary and no horizon is given; give one, or use `iterate`")
         return mdp.stages
-    check_count(horizon, "horizon", 1)
+    horizon = check_count(horizon, "horizon", 1, MOST_STAGES)
     if mdp.stages not in (None, horizon):
         raise ProblemError(f"horizon is {horizon} and the problem is given for {mdp.stages} stages; leave it out")
     return horizon

@@ -65,7 +65,7 @@ def play_chains(problems, method="cvm", seed=0, threads=None, reachable=None, **
     for i, chains in enumerate(problems):
         check_instance(chains, f"problems[{i}]", CoupledChains)
     check_choice(method, "method", METHODS)
-    check_seed(seed)
+    seed = check_seed(seed)
     check_threads(threads)
     check_function(reachable, "reachable", "a problem, levels and the stages left")
 

@@ -17,7 +17,16 @@ from functools import cached_property
 
 import numpy as np
 
-from ppi_robotics.checks import as_finite, as_wholes, check_choice, check_count, check_function, check_number, shown
+from ppi_robotics.checks import (
+    as_finite,
+    as_wholes,
+    check_choice,
+    check_count,
+    check_function,
+    check_number,
+    check_room,
+    shown,
+)
 from ppi_robotics.discrete.composition_messages import History, backward, kept_in_full
 from ppi_robotics.discrete.inference import Inference
 from ppi_robotics.discrete.kl_control import play
@@ -155,7 +164,7 @@ class CompositionControl(Inference):
 
     def log_value(self, heights, t=0):
         """log beta_t: minus the optimal expected cost (...) of the stages that are left, at heights (..., n)."""
-        check_count(t, "t", 0, self.stages)
+        t = check_count(t, "t", 0, self.stages)
         heights = self._heights(heights, t)
         return self.history.logs(t, self.space.places(heights))
 
@@ -165,7 +174,7 @@ class CompositionControl(Inference):
         Raises:
           ProblemError: if heights (..., n) do not fit the blocks, or t is no stage before the last.
         """
-        check_count(t, "t", 0, self.stages - 1)
+        t = check_count(t, "t", 0, self.stages - 1)
         heights = self._heights(heights, t)
         n, flat = self.space.locations, heights.reshape(-1, self.space.locations)
         logs = np.full((len(flat), n, 3), -np.inf)
@@ -190,7 +199,8 @@ class CompositionControl(Inference):
 
     def sample(self, count, seed=0):
         """Plans (count, T + 1, n) under optimal control from the start, by `play`."""
-        check_count(count, "count", 1)
+        count = check_count(count, "count", 1)
+        check_room(count, 8 * (self.stages + 2) * self.space.locations)
         if not self.status.solved:
             raise ProblemError("there are no plans to sample: no plan meets the goal")
         played = play(self.infer, self._step, np.tile(self.start, (count, 1)), self.stages, "sample", seed)
@@ -263,7 +273,7 @@ def _check(start, stages, cost, goal, charged, forbidden):
     n, m = len(start), int(start.sum())
     if n < 2 or start.min() < 0 or m < 1 or start.max() > m:
         raise ProblemError(f"start is {shown(start)}; expected heights of two or more locations, and a block")
-    check_count(stages, "stages", 1)
+    stages = check_count(stages, "stages", 1)
     if goal is not None and (goal.shape != start.shape or goal.min() < 0 or goal.max() > m or goal.sum() != m):
         raise ProblemError(f"goal is {shown(goal)}; expected heights of {n} locations, {m} in sum")
     if cost.shape != (m + 1,):

@@ -85,5 +85,5 @@ class CoupledChains(Record):
         Raises:
           ProblemError: if there are fewer stages, or levels are out of range.
         """
-        check_count(stages, "stages", 1, self.stages)
+        stages = check_count(stages, "stages", 1, self.stages)
         return replace(self, start=start, log_weights=self.log_weights[self.stages - stages :])

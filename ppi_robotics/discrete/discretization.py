@@ -298,7 +298,7 @@ def _checked(problem, grid, controls, noise_points, outside):
     low, high = plant.control_limits.T
     if (controls < low).any() or (controls > high).any():
         raise ProblemError(f"controls reach from {controls.min():g} to {controls.max():g}, beyond the plant's limits")
-    check_count(noise_points, "noise_points", 1, 20)
+    noise_points = check_count(noise_points, "noise_points", 1, 20)
     check_choice(outside, "outside", OUTSIDE)
     return controls, noise_points
 

@@ -20,7 +20,7 @@ def random_problem(seed=0, states=5, actions=3, stages=6):
     """
     for name, value in (("states", states), ("actions", actions), ("stages", stages)):
         check_count(value, name, 1)
-    check_seed(seed)
+    seed = check_seed(seed)
     rng = np.random.default_rng(seed)
     P = rng.dirichlet(np.ones(states), (stages, states, actions))
     rho = rng.dirichlet(np.ones(actions), (stages, states))

@@ -96,8 +96,8 @@ def sample_transitions(mdp, count, seed=0):
     """
     if not isinstance(mdp, FiniteMDP) or mdp.stages is not None or mdp.terminal[mdp.absorbing].any():
         raise ProblemError("mdp is no stationary FiniteMDP with ends of cost 0; transitions are stored of these alone")
-    check_count(count, "count", 1)
-    check_seed(seed)
+    count = check_count(count, "count", 1)
+    seed = check_seed(seed)
     rng, (matrix, cost) = np.random.default_rng(seed), mdp.at(0)
     pairs = np.flatnonzero((mdp.allowed & ~mdp.absorbing[:, None]).ravel())
     row = rng.choice(pairs, count)
@@ -126,7 +126,7 @@ def least_squares_psi(transitions, features, eta=1.0, iterations=100, ridge=1e-9
       ProblemError: if an argument cannot be used.
     """
     eta = check_eta(eta)
-    check_count(iterations, "iterations", 1)
+    iterations = check_count(iterations, "iterations", 1)
     phi, seen = _features(transitions, features), (transitions.state, transitions.action)
     solve = _regression(phi[seen], ridge)
     w = np.zeros(phi.shape[2])

@@ -113,7 +113,7 @@ def psi_iteration(mdp, eta=1.0, iterations=100, horizon=None, psi=None, truth=No
     finite = horizon is not None or mdp.stages is not None
     if average == "boltzmann" and (finite or math.isinf(eta)):
         raise ProblemError("average 'boltzmann' needs a stationary problem and a finite eta; leave it out")
-    check_count(iterations, "iterations", 1)
+    iterations = check_count(iterations, "iterations", 1)
     T = central.check_horizon(mdp, horizon) if finite else 1
     V, log_pi = _split(mdp, psi, eta, T)
     if finite:
@@ -202,7 +202,7 @@ def policy_iteration(mdp, log_policy=None, truth=None, max_iterations=1000):
       ProblemError: if an argument cannot be used, or a policy never ends from some state.
     """
     check_instance(mdp, "mdp", FiniteMDP)
-    check_count(max_iterations, "max_iterations", 1)
+    max_iterations = check_count(max_iterations, "max_iterations", 1)
     truth = _truth(mdp, truth)
     log_pi, V, trace, values, policies = log_policy, None, [], [], []
     with Held() as hold:
@@ -236,6 +236,8 @@ def check_eta(eta):
     eta = central.check_weights(eta, 0.0)[0]
     if eta == 0.0:
         raise ProblemError("eta is 0, so that the cost never counts; expected a positive number")
+    if math.isinf(1.0 / eta):
+        raise ProblemError(f"eta is {eta:g}, whose inverse is too large; expected 1e-300 or more")
     return eta
 
 

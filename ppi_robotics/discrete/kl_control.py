@@ -79,8 +79,8 @@ def play(infer, step, start, horizon, choice="map", seed=0, progress=None):
     for name, function in (("infer", infer), ("step", step)):
         if not callable(function):
             raise ProblemError(f"{name} is {shown(function)}; expected a function")
-    check_count(horizon, "horizon", 0)
-    check_seed(seed)
+    horizon = check_count(horizon, "horizon", 0)
+    seed = check_seed(seed)
     check_function(progress, "progress", "stages done and the horizon")
     random = np.random.Generator(np.random.Philox(seed))
     states, actions, chances, inferences, memory = [start], [], [], [], None

@@ -115,10 +115,9 @@ def learn(
       ProblemError: if an argument cannot be used.
     """
     eta, step = _check(mdp, method, behavior, eta, step)
-    for name, value, least in (("every", every, 1), ("trials", trials, 1), ("patience", patience, 1)):
-        check_count(value, name, least)
-    check_count(transitions, "transitions", every)
-    check_seed(seed)
+    counts = (("every", every), ("trials", trials), ("patience", patience))
+    every, trials, patience = (check_count(value, name, 1) for name, value in counts)
+    transitions, seed = check_count(transitions, "transitions", every), check_seed(seed)
     if transitions % every:
         raise ProblemError(f"transitions is {transitions}, no multiple of every, {every}; give one")
     truth = stationary.iterate(mdp).value if truth is None else as_floats(truth, "truth")
@@ -188,10 +187,10 @@ def ratio(result, reference, level, resamples=1000, seed=0):
     for name, one in (("result", result), ("reference", reference)):
         check_instance(one, name, Learning)
     check_number(level, "level")
-    check_seed(seed)
+    seed = check_seed(seed)
     if result.error.shape != reference.error.shape or (result.transitions != reference.transitions).any():
         raise ProblemError("the two were recorded at different transitions or have different numbers of trials")
-    check_count(resamples, "resamples", 1)
+    resamples = check_count(resamples, "resamples", 1)
     trials = len(result.error)
     drawn = np.random.default_rng(seed).multinomial(trials, np.full(trials, 1.0 / trials), resamples)
     shares = np.concatenate((np.ones((1, trials)), drawn)) / trials

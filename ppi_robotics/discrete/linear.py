@@ -220,7 +220,7 @@ def sample_integral(mdp, weight, state, stage=0, samples=10_000, seed=0, baselin
         raise ProblemError(f"discount is {mdp.discount:g}; path integrals are for problems without")
     for name, value, most in (("state", state, mdp.states - 1), ("stage", stage, T - 1), ("seed", seed, 2**64 - 1)):
         check_count(value, name, 0, most)
-    check_count(samples, "samples", 2, 2**62)
+    samples = check_count(samples, "samples", 2, 2**62)
     check_threads(threads)
     if mdp.absorbing[state]:
         raise ProblemError(f"state {state} is absorbing, where nothing is left to do; give another")

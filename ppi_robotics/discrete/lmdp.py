@@ -23,7 +23,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph, linalg
 
-from ppi_robotics.checks import as_costs, as_finite, check_instance
+from ppi_robotics.checks import as_costs, as_finite, check_instance, check_number
 from ppi_robotics.discrete.central import plain, rows_of, solve
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.discrete.stationary import approach, iterate
@@ -144,9 +144,8 @@ def solve_discounted(lmdp, discount):
     Raises:
       ProblemError: if the discount is not above 0 and below 1.
     """
-    discount = float(as_finite(discount, "discount", ()))
-    if not 0.0 < discount < 1.0:
-        raise ProblemError(f"discount is {discount:g}; expected a number above 0 and below 1")
+    check_instance(lmdp, "lmdp", LMDP)
+    discount = check_number(discount, "discount", above=0, below=1)
     found = iterate(lmdp.table(discount), 0.0, discount)
     return LMDPSolution(found.value, _policy(lmdp, discount * found.value), status=found.status)
 

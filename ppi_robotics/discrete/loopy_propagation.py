@@ -64,7 +64,7 @@ def belief_propagation(
     check_choice(mode, "mode", MODES)
     check_messages(tolerance, damping)
     check_count(max_sweeps, MOST_SWEEPS, 1)
-    check_seed(seed)
+    seed = check_seed(seed)
     scopes = tuple(factor.variables for factor in graph.factors)
     net = lay_out(graph.sizes, scopes, graph.entries)
     messages = first_messages(net.offset, graph, scopes, start, SCHEDULES)

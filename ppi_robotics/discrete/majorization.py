@@ -111,7 +111,7 @@ def majorize(
     weights = check_weights(lambda_policy, lambda_transition)
     if weights[0] == 0.0:
         raise ProblemError("lambda_policy is 0, at which policies never move; give a number above 0, or inf")
-    check_count(max_iterations, "max_iterations", 1)
+    max_iterations = check_count(max_iterations, "max_iterations", 1)
     tolerance = check_number(tolerance, "tolerance", least=0)
     check_function(callback, "callback", "the iteration and the costs")
     log_pi = as_baseline(mdp, baseline, T)

@@ -98,6 +98,7 @@ class RegionGraph:
 
 def minimal_regions(graph):
     """`RegionGraph` whose outer clusters are the largest scopes of the factors, the least that CVM can take."""
+    check_instance(graph, "graph", FactorGraph)
     scopes = [factor.variables for factor in graph.factors if factor.variables]
     lonely = set(range(len(graph.sizes))) - set(itertools.chain.from_iterable(scopes))
     return RegionGraph(graph, (*scopes, *((v,) for v in sorted(lonely))))

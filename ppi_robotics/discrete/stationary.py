@@ -70,7 +70,7 @@ def iterate(
     """
     check_stationary(mdp)
     weights, log_rho = check_weights(lambda_policy, lambda_transition), as_baseline(mdp, baseline, 1)[0]
-    check_count(max_sweeps, "max_sweeps", 1)
+    max_sweeps = check_count(max_sweeps, "max_sweeps", 1)
     check_number(tolerance, "tolerance", least=0.0)
     order, distance = approach(mdp, log_rho)
     first = first_values(mdp, log_rho, distance) if value is None else as_costs(value, "value", (mdp.states,))

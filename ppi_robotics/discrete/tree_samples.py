@@ -30,7 +30,7 @@ def sample_configurations(graph, samples=1, seed=0, largest=LARGEST):
       ProblemError: as `junction_tree`, or if no configuration has weight, or there are too many samples.
     """
     check_instance(graph, "graph", FactorGraph)
-    check_count(samples, "samples", 1, MOST // len(graph.sizes))
+    samples = check_count(samples, "samples", 1, MOST // len(graph.sizes))
     seed = check_seed(seed)
     tree = affordable_tree(graph, largest)
     tables, constant = build(graph, tree)

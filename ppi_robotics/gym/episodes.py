@@ -101,8 +101,8 @@ def evaluate(env, policy, plant, episodes=10, seed=0, horizon=None, initial=None
     """
     simulation = simulation_of(env)
     _check(env, simulation, plant, horizon, problem)
-    check_count(episodes, "episodes", 1)
-    check_seed(seed)
+    episodes = check_count(episodes, "episodes", 1)
+    seed = check_seed(seed)
     law, states = _law(policy, plant), _states(initial, episodes, plant)
     runs = []
     with Held() as hold:
@@ -218,7 +218,7 @@ def _check(env, simulation, plant, horizon, problem):
     if not (env.action_space.low < env.action_space.high).all():  # as gymnasium makes of actuators without a ctrlrange
         raise ProblemError(f"the action space {env.action_space} is empty; give the model's actuators a ctrlrange")
     if horizon is not None:
-        check_count(horizon, "horizon", 1)
+        horizon = check_count(horizon, "horizon", 1)
     elif not _has_time_limit(env):
         raise ProblemError("the environment has no time limit, so its episodes may never end; give a horizon")
     if problem is None:

@@ -10,9 +10,11 @@ import numpy as np
 from ppi_robotics import manifold
 from ppi_robotics.checks import (
     as_finite,
+    as_pair,
     check_choice,
     check_count,
     check_function,
+    check_instance,
     check_limits,
     check_number,
     check_seed,
@@ -249,8 +251,8 @@ class MujocoPlant(Record):
         The noise has the covariance `noise.sensor` or, without it, the standard deviations that the model's sensors
         have as their `noise`. A number depends on (seed, sample, stage, entry) alone.
         """
-        check_seed(seed)
-        check_count(first, "first", 0)
+        seed = check_seed(seed)
+        first = check_count(first, "first", 0)
         y = self.sense(x, u, check_count(stage, "stage", 0))
         factor, e = self._sensor_factor, np.empty(y.shape[1])
         for n, row in enumerate(y):
@@ -268,11 +270,11 @@ class MujocoPlant(Record):
 
     def difference(self, x, y):
         """Tangents (N, ndx) that lead from y to x."""
-        return manifold.difference(x, y, self.quaternions)
+        return manifold.difference(*as_pair(x, y, "y", self.nx, self.nx), self.quaternions)
 
     def retract(self, x, dx):
         """States (N, nx) reached from x along the tangents dx."""
-        return manifold.retract(x, dx, self.quaternions)
+        return manifold.retract(*as_pair(x, dx, "dx", self.nx, self.ndx), self.quaternions)
 
     def closed_loop(self, problem, policy, *how):
         """Batches of simulations under a policy, see `rollouts.closed_loop`."""
@@ -316,12 +318,24 @@ class MujocoPlant(Record):
           ProblemError: if mocap bodies stand elsewhere in it than in the plant's model, or other equality constraints
             act: they are no part of the state, and the plant would plan with the model's.
         """
+        self._check_data(data)
         check_surroundings(self._model, data, f"'{self.name}'")
         return np.concatenate((data.qpos, data.qvel, data.act))
 
     def write(self, data, x):
         """Set positions, velocities and activations of an MjData to a state (nx,); call mj_forward for the rest."""
-        portable.write(self._model, data, np.asarray(x, dtype=float))
+        self._check_data(data)
+        portable.write(self._model, data, as_finite(x, "x", (self.nx,)))
+
+    def _check_data(self, data):
+        check_instance(data, "data", mujoco.MjData, "of the plant's model")
+        model = self._model
+        given = data.qpos.size, data.qvel.size, data.act.size, data.ctrl.size
+        if given != (model.nq, model.nv, model.na, model.nu):
+            raise ProblemError(
+                f"data has sizes {given} of positions, velocities, activations and controls, plant '{self.name}' "
+                f"{(model.nq, model.nv, model.na, model.nu)}; give data of the plant's model"
+            )
 
     @functools.cached_property
     def sensor_names(self):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from ppi_robotics.checks import as_finite, shown
+from ppi_robotics.checks import as_finite, check_names, check_text, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels.manifold import quaternion_log
 from ppi_robotics.manifold import unit
@@ -254,7 +254,7 @@ class Residual(Term):
         """As many entries as the function has."""
         if not callable(self.function):
             raise ProblemError(f"function of a Residual is {shown(self.function)}; expected a function of (x, u, y)")
-        entries = {name: sensor(plant, name) for name in self.sensors}
+        entries = {name: sensor(plant, name) for name in check_names(self.sensors, "sensors")}
         return FunctionError(self.function, entries, roots_of(self.weight, "Residual"))
 
 
@@ -280,7 +280,7 @@ def sensor(plant, name):
     Raises:
       ProblemError: if there is no such sensor; the message lists those that there are.
     """
-    if name not in plant.sensor_names:
+    if check_text(name, "sensor") not in plant.sensor_names:
         raise ProblemError(f"'{plant.name}' has no sensor '{name}'; it has {', '.join(plant.sensor_names) or 'none'}")
     return plant.sensor_names[name]
 
@@ -290,6 +290,6 @@ def known(plant, kind, name):
     model = plant.model
     count = {"site": model.nsite, "body": model.nbody, "joint": model.njnt}[kind]
     names = [getattr(model, kind)(i).name for i in range(count)]
-    if name not in names:
+    if check_text(name, kind) not in names:
         listed = ", ".join(n for n in names if n) or "none with a name"
         raise ProblemError(f"'{plant.name}' has no {kind} '{name}'; it has {listed}")

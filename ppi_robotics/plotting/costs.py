@@ -1,11 +1,15 @@
 """Figures of cost distributions."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
+from ppi_robotics.checks import check_instance, check_names, check_number, shown
+from ppi_robotics.distribution import Evaluation
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.plotting.pages import OTHER_COLORS, Page, color, legend_above, style
+from ppi_robotics.plotting.pages import OTHER_COLORS, Page, check_axes, color, legend_above, style
 from ppi_robotics.texts import with_interval
 
 # largest excess over the median, in interquartile ranges; of 1000 samples 2.4 if normal, 6 if exponential
@@ -26,11 +30,18 @@ def cost_distribution(evaluations, ax=None, level=0.95):
     Raises:
       ProblemError: if there is no finite cost to draw.
     """
+    if not isinstance(evaluations, Mapping):
+        raise ProblemError(f"evaluations is {shown(evaluations)}; expected a dict from names to Evaluations")
+    check_names(evaluations, "evaluations")
+    for name, evaluation in evaluations.items():
+        check_instance(evaluation, f"evaluations['{name}']", Evaluation, "such as evaluate returns")
+    level = check_number(level, "level", least=0, below=1)
     if ax is None:
         with style():
             figure = Page(7.0, 4.4, header=0.2 + 0.34 * -(-(len(evaluations) + 2) // 2))
             figure.subplots_adjust(**figure.margins)
             return cost_distribution(evaluations, figure.add_subplot(), level)
+    check_axes(ax)
     finite = {name: evaluation.cost[np.isfinite(evaluation.cost)] for name, evaluation in evaluations.items()}
     pooled = np.concatenate(list(finite.values())) if finite else np.empty(0)
     if not len(pooled):

@@ -1,8 +1,11 @@
 """What figures share: colors of methods, matplotlib's settings, and pages with a legend above their axes."""
 
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from ppi_robotics.checks import check_count, check_instance, check_text
 
 # Okabe and Ito's colors and some of Tol's, which color-blind readers can tell apart; one per method in every figure
 COLORS = {"PPI": "#0072B2", "iLQG": "#D55E00", "LEQG": "#009E73", "AICO": "#882255", "Psi": "#999933"}
@@ -36,10 +39,16 @@ def style():
 
 def color(name, index=0):
     """Color of a method by the beginning of its name; other names take one of the remaining colors by index."""
+    name, index = check_text(name, "name"), check_count(index, "index", 0)
     for method, value in COLORS.items():
         if name.lower().startswith(method.lower()):
             return value
     return OTHER_COLORS[index % len(OTHER_COLORS)]
+
+
+def check_axes(ax, name="ax"):
+    """The matplotlib axes."""
+    return check_instance(ax, name, Axes, "such as of pyplot.subplots()")
 
 
 class Page(Figure):

@@ -4,9 +4,13 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
+from ppi_robotics.checks import as_floats, check_instance, check_sequence, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.plans import is_limited
+from ppi_robotics.plotting import pages
 from ppi_robotics.plotting.pages import Page, color, legend_above, style
+from ppi_robotics.problem import Plant
+from ppi_robotics.rollouts import Rollouts
 
 LIMIT = {"color": "0.55", "linestyle": (0, (4, 3)), "linewidth": 1.0}
 
@@ -27,6 +31,14 @@ def trajectory(plant, rollouts, nominal=None, name="PPI", axes=None):
     Raises:
       ProblemError: if the number of axes is wrong or no rollout is finite.
     """
+    if not isinstance(plant, Plant):
+        raise ProblemError(f"plant is {shown(plant)}; expected a plant such as CartPole()")
+    check_instance(rollouts, "rollouts", Rollouts, "such as rollout returns")
+    if nominal is not None:
+        nominal = check_sequence(nominal, "nominal", "arrays of states and of controls", 2)
+        N = rollouts.x.shape[1]
+        shapes = (N, plant.nx), (N - 1, plant.nu)
+        nominal = [as_floats(part, f"nominal[{i}]", shapes[i]) for i, part in enumerate(nominal)]
     if axes is None:
         with style():
             return trajectory(plant, rollouts, nominal, name, trajectory_axes(plant))
@@ -66,8 +78,11 @@ def trajectory_axes(plant):
 def check_axes(plant, axes):
     """Raise `ProblemError` unless there is one for every state and control."""
     count = plant.nx + plant.nu
+    axes = check_sequence(axes, "axes", "axes")
     if len(axes) != count:
         raise ProblemError(f"{len(axes)} axes for {plant.nx} states and {plant.nu} controls; give {count} axes")
+    for i, ax in enumerate(axes):
+        pages.check_axes(ax, f"axes[{i}]")
 
 
 def finish_panel(ax, plant, i, time):

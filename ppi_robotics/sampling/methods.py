@@ -13,7 +13,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ppi_robotics.checks import as_covariance, as_finite, check_choice, check_count, check_flag, check_number, shown
+from ppi_robotics.checks import (
+    as_covariance,
+    as_finite,
+    check_choice,
+    check_count,
+    check_flag,
+    check_number,
+    check_room,
+    shown,
+)
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import covariance_factor, frozen
 from ppi_robotics.plans import Plan, check_common
@@ -98,7 +107,8 @@ class MPPI:
     starts = 2  # guesses by default: rounds explore by themselves
 
     def __post_init__(self):
-        check_count(self.samples, "samples", 2)
+        for name, least in (("samples", 2), ("noise_draws", 0), ("renewal", 0)):
+            object.__setattr__(self, name, check_count(getattr(self, name), name, least))
         if isinstance(self.temperature, int | float | np.number) and not isinstance(self.temperature, bool):
             object.__setattr__(self, "temperature", Fixed(self.temperature))
         if not isinstance(self.temperature, RULES):
@@ -114,9 +124,7 @@ class MPPI:
                     f"spread is {shown(spread)}; expected a positive standard deviation, or one for each control"
                 )
         self._check_shares()
-        check_count(self.noise_draws, "noise_draws", 0)
-        check_count(self.renewal, "renewal", 0)
-        check_number(self.lambda_transition, "lambda_transition")
+        object.__setattr__(self, "lambda_transition", check_number(self.lambda_transition, "lambda_transition"))
         if self.lambda_transition and self.noise_draws < 2:
             raise ProblemError(
                 f"lambda_transition is {self.lambda_transition!r} and noise_draws {self.noise_draws}; risk over the "
@@ -153,7 +161,7 @@ class MPPI:
             value = getattr(self, name)
             if isinstance(value, str) and name == "baseline":
                 continue
-            check_number(value, name, least=0, most=1)
+            object.__setattr__(self, name, check_number(value, name, least=0, most=1))
             if name == "exploration" and value == 1.0:
                 raise ProblemError("exploration is 1; expected a share below 1")
         check_flag(self.conditioned, "conditioned")
@@ -180,6 +188,8 @@ class MPPI:
             raise ProblemError(f"spread has {np.size(self.spread)} entries; the plant has {plant.nu} controls")
         if self.proposal is not None:
             self.proposal.check(problem)
+        T, widths = problem.horizon, plant.nx + 2 * plant.nu
+        check_room(self.samples, 8 * max(self.noise_draws, 1) * (T + 1) * widths)
         factor = self._factor(problem)
         if self.correlation is not None:
             as_covariance(self.correlation, "correlation", problem.horizon)
