@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check-bounds check-memory lint bench clean
+.PHONY: demo test check-bounds check-memory fuzz lint bench clean
 
 demo: .venv/ready
 	$(BIN)/ppi-robotics swingup cartpole --out out/cartpole
@@ -17,6 +17,9 @@ check-bounds: .venv/ready
 # new memory is filled with nan, so that what reads a number that nobody wrote shows
 check-memory: .venv/ready
 	PPI_ROBOTICS_FILL_MEMORY=1 $(MAKE) test
+
+fuzz: .venv/ready
+	FUZZ_INPUTS=20000 $(BIN)/python -m pytest -n auto --maxprocesses 4 tests/test_fuzz.py
 
 lint: .venv/ready
 	$(BIN)/ruff check .

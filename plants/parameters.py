@@ -3,13 +3,16 @@
 from ppi_robotics.checks import as_finite, check_number
 
 
+LARGEST = 1e100
+
+
 def numbers(**given):
     """The parameters as floats, in their order.
 
     Raises:
-      ProblemError: if one is no finite number.
+      ProblemError: if one is no number whose square is finite.
     """
-    return tuple(check_number(value, name) for name, value in given.items())
+    return tuple(check_number(value, name, least=-LARGEST, most=LARGEST) for name, value in given.items())
 
 
 def weights(**given):

@@ -180,7 +180,7 @@ def test_phase_finds_the_peaks(capsys):
         (("exact", "--file", "half.json"), "whole number"),
         (("exact", "--file", "off.json"), "cell 400; expected one on the grid of 20 x 20"),
         (("exact", "--file", "twice.json"), "row 0, column 1 has 2 animals"),
-        (("exact", "--file", "mixed.json"), "expected numbers of cells"),
+        (("exact", "--file", "mixed.json"), "expected an array of numbers"),
     ],
 )
 def test_bad_usage_is_explained_in_one_line(capsys, arguments, message):

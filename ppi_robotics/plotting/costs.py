@@ -32,7 +32,7 @@ def cost_distribution(evaluations, ax=None, level=0.95):
     """
     if not isinstance(evaluations, Mapping):
         raise ProblemError(f"evaluations is {shown(evaluations)}; expected a dict from names to Evaluations")
-    check_names(evaluations, "evaluations")
+    check_names(tuple(evaluations), "evaluations")
     for name, evaluation in evaluations.items():
         check_instance(evaluation, f"evaluations['{name}']", Evaluation, "such as evaluate returns")
     level = check_number(level, "level", least=0, below=1)
