@@ -2,7 +2,6 @@
 
 from ppi_robotics.checks import as_finite, check_number
 
-
 LARGEST = 1e100
 
 
