@@ -344,6 +344,25 @@ def test_a_criterion_that_gives_no_boolean_per_sample_is_refused(criterion):
 # -- divergence --------------------------------------------------------------------------------------------------------
 
 
+class Logarithm(ppi.SymbolicPlant):
+    """The second state is lost while the first is below zero, and a number again later."""
+
+    state_names, control_names, dt, noise = ("x", "lost"), ("u",), 0.1, (0.01, 0.0)
+
+    def transition(self, x, u):
+        return ppi.vertcat(0.9 * x[0] + u[0], ppi.log(x[0]))
+
+
+def test_a_state_that_is_not_a_number_counts_as_diverged_even_where_it_costs_nothing():
+    """In the middle of the horizon as well."""
+    problem = ppi.Problem(Logarithm(), ppi.Quadratic(state=[1.0, 0.0], control=[1.0]), [0.1, 0.0], 4)
+    policy = ppi.LinearGaussianPolicy(np.zeros((4, 2)), np.zeros((4, 1)), np.zeros((4, 1, 2)), np.zeros((4, 1, 1)), 0.1)
+    result = ppi.evaluate(problem, policy, samples=64)
+    x = ppi.rollout(problem, policy, samples=64).x
+    assert 0 < result.diverged < 64
+    np.testing.assert_array_equal(np.isinf(result.cost), np.isnan(x[..., 1]).any(axis=1))
+
+
 @pytest.fixture(scope="module")
 def runaway():
     """Some samples diverge; the criterion, were it asked about their states, would fail or count them."""

@@ -81,7 +81,7 @@ def sampled(seed, first, initial, x_ref, u_ref, K, S, trial, noise, limits, near
             for lane in range(LANES):
                 most = farthest[lane]
                 for i in range(NX):
-                    most = max(most, abs(x[i, lane]) * nearness[i])
+                    most = most if abs(x[i, lane]) * nearness[i] <= 1.0 else np.inf  # nan is not below 1 either
                 farthest[lane] = most
         terminal_value(x, ct, v)
         for lane in range(lanes):
