@@ -5,7 +5,7 @@ Ctrl-C is only noted: loops look at `pressed` and end early, and code deep below
 where nothing is lost. The second Ctrl-C is raised at once, as ever.
 """
 
-import signal
+import _signal as signal  # what `signal` wraps in enumerations, which take a warm solve some percent of its time
 import threading
 from contextlib import suppress
 
