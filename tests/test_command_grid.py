@@ -115,7 +115,7 @@ def test_psi_learning_needs_fewer_transitions_than_q_to_a_small_error(capsys):
         ("learn --transitions 10", ["--transitions is 10", "at least 200"]),
         ("learn --seed -1", ["--seed is -1"]),
         ("learn --methods sarsa", ["unknown method 'sarsa'", "choose from q, q online, psi"]),
-        ("learn --step 0", ["step is 0.0"]),
+        ("learn --step 0", ["step, the c of step sizes", "is 0.0"]),
     ],
 )
 def test_bad_usage_is_one_line(capsys, arguments, parts):
