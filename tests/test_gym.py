@@ -157,7 +157,7 @@ def test_a_policy_keeps_the_pendulum_up(make, balance):
     assert (fallen.costs > kept.costs).all()
     assert fallen.standard_error == pytest.approx(np.std(fallen.returns, ddof=1) / np.sqrt(3))
     assert str(kept).splitlines()[:2] == [
-        "InvertedPendulum-v5: return 1000 ± 0, 3 episodes of 1000 steps, seed 5",
+        "InvertedPendulum-v5: return 1000 [1000, 1000], 3 episodes of 1000 steps, seed 5",
         "0 terminated, 3 truncated",
     ]
     assert f"episodes of {fallen.lengths.min()} to {fallen.lengths.max()} steps" in str(fallen)

@@ -8,6 +8,7 @@ from ppi_robotics.commands.arguments import check_choice
 from ppi_robotics.commands.blocks_work import LABELS, solve_exactly
 from ppi_robotics.commands.output import progress, show_rows
 from ppi_robotics.commands.work import write_figure
+from ppi_robotics.intervals import of_rate
 
 PLANNERS = {"bp": "bp", "merged": "merged bp", "cvm": "double loop"}  # names of plants.blocks_study
 
@@ -39,6 +40,7 @@ def rates_of(n, m, names, instances, seed, say):
             "label": LABELS[name],
             "goal_rate": row.reached,
             "goal_rate_standard_error": row.standard_error(row.reached),
+            "goal_rate_interval": of_rate(round(row.reached * row.instances), row.instances, 0.95),
             "converged_rate": row.converged,
             "cpu_seconds": row.seconds,
             "sweeps": row.sweeps,
@@ -62,20 +64,30 @@ def exact_rates(n, m, instances, seed, say):
 
 def show_rates(rows, instances, seed, files):
     """The table of all rows."""
+    from ppi_robotics.texts import with_interval
+
     texts = [
         [
             str(row["n"]),
             str(row["m"]),
             str(row["T"]),
             row["label"],
-            f"{row['goal_rate']:.2f} ± {row['goal_rate_standard_error']:.2f}",
+            with_interval(row["goal_rate"], row["goal_rate_interval"]),
             f"{row['converged_rate']:.2f}",
             f"{row['cpu_seconds']:.4f}",
         ]
         for row in rows
     ]
     title = f"{instances} random goals each, seed {seed}: share of plans that reach them, and whose inference converged"
-    head = ["locations", "blocks", "stages", "method", "goal reached", "converged throughout", "seconds of CPU a plan"]
+    head = [
+        "locations",
+        "blocks",
+        "stages",
+        "method",
+        "goal reached",
+        "converged throughout",
+        "seconds of CPU a plan",
+    ]
     show_rows(title, [head, *texts], files)
 
 

@@ -8,7 +8,8 @@ import gymnasium
 import mujoco
 import numpy as np
 
-from ppi_robotics.checks import as_finite, check_count, check_seed, shown
+from ppi_robotics import intervals
+from ppi_robotics.checks import as_finite, check_count, check_number, check_seed, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.gym.loading import label, simulation_of
@@ -17,7 +18,7 @@ from ppi_robotics.mujoco_loop import BREAKDOWNS
 from ppi_robotics.multibody.plant import MujocoPlant
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
-from ppi_robotics.texts import with_error
+from ppi_robotics.texts import with_interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,10 @@ class Episodes:
         """Standard error of the mean return, nan for a single episode."""
         return _standard_error(self.returns)
 
+    def mean_interval(self, level=0.95):
+        """Interval (low, high) of the mean return; None for one episode, or where one is all of the spread."""
+        return _interval(self.returns, check_number(level, "level", above=0.0, below=1.0))
+
     def __str__(self):
         shortest, longest = self.lengths.min(), self.lengths.max()
         steps = f"{longest} steps" if shortest == longest else f"{shortest} to {longest} steps"
@@ -65,8 +70,8 @@ class Episodes:
         )
         cost = ""
         if self.costs is not None:
-            cost = f"\ncost {with_error(float(self.costs.mean()), _standard_error(self.costs))}"
-        mean = with_error(self.mean, self.standard_error)
+            cost = f"\ncost {with_interval(float(self.costs.mean()), _interval(self.costs))}"
+        mean = with_interval(self.mean, self.mean_interval())
         note = "\ninterrupted: these are the episodes finished by then" if self.interrupted else ""
         counted = f"{len(self.returns)} episodes of {steps}, seed {self.seed}"
         return f"{self.name}: return {mean}, {counted}\n{ends}{cost}{note}"
@@ -236,6 +241,14 @@ def _has_time_limit(env):
             return True
         env = env.env
     return False
+
+
+def _interval(values, level=0.95):
+    """Interval of the mean, None where there is none."""
+    if len(values) < 2 or not np.isfinite(values).all():
+        return None
+    found = intervals.of_mean(values, level)
+    return None if isinstance(found, str) else found
 
 
 def _standard_error(values):
