@@ -8,12 +8,12 @@ import numpy as np
 from ppi_robotics.beliefs import initial_value
 from ppi_robotics.checks import shown
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import Gaussian
+from ppi_robotics.gaussian import Gaussian, covariance_factor
 from ppi_robotics.messages import Breakdown, LocalModel, backward
 from ppi_robotics.solution import Solution, Status
 
 HALVINGS = 60
-LARGEST = 1e12
+LARGEST = 1e12  # over the bound that the risk-neutral value gives
 SOLVES, PRECISION = 12, 5e-3  # of the search among solves: at most as many, and to this relative error
 
 
@@ -96,16 +96,27 @@ def _along(model, spread):
     start = Gaussian(np.zeros(len(spread)), spread)
     if not _finite(model, start, 0.0):
         raise ProblemError("the risk-neutral sweep along this path fails already; solve it with ILQG first")
-    high = 1e-6
-    while _finite(model, start, high):
-        high *= 4.0
-        if high > LARGEST:
+    low, high = 0.0, _bound(model, spread)
+    if high == math.inf:
+        return math.inf
+    farthest = LARGEST * high
+    while _finite(model, start, high):  # never, but for values that are not convex, and rounding
+        low, high = high, 4.0 * high
+        if not high < farthest:
             return math.inf
-    low = 0.0
     for _ in range(HALVINGS):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if _finite(model, start, middle) else (low, middle)
     return low
+
+
+def _bound(model, spread):
+    """1 over the largest curvature of the risk-neutral value along the noise, which averse weights only raise."""
+    P = backward(model).value.P
+    factor = covariance_factor(spread)
+    curved = (np.swapaxes(model.G, 1, 2) @ P[1:] @ model.G, factor.T @ P[0] @ factor)
+    largest = max((float(np.linalg.eigvalsh(part).max()) for part in curved if part.size), default=0.0)
+    return 1.0 / largest if largest > 0.0 else math.inf
 
 
 def _finite(model, start, theta):

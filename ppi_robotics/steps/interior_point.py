@@ -8,6 +8,7 @@ Programming 106, 2006), called IPOPT below; its constants are kept. They are for
 states and controls count in the scales of the path that the search begins at, costs in what its stages cost.
 """
 
+import functools
 import math
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,7 @@ from ppi_robotics.expansion import taylor
 from ppi_robotics.kernels.trajectories import (
     add_barrier,
     complementarity,
+    largest,
     log_slacks,
     move_multipliers,
     multiplier_step,
@@ -25,11 +27,11 @@ from ppi_robotics.kernels.trajectories import (
     stationarity,
 )
 from ppi_robotics.messages import backward, forward
-from ppi_robotics.scales import along, far
+from ppi_robotics.scales import along
 from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps.barrier import Direction, Memory, Point
-from ppi_robotics.steps.phase import ROUGH, Iterate, Phase, broke_down, change_of, objective
+from ppi_robotics.steps.phase import ROUGH, Iterate, Phase, beyond, broke_down, change_of, objective
 
 DAMPING_FIRST, DAMPING_MAX = 1e-4, 1e12
 SETTLINGS, SETTLED = 20, 1e-6
@@ -159,8 +161,7 @@ class InteriorPoint(Phase):
         plant = problem.plant
         if plant.quaternions:  # such plants have no state limits
             return (u, plant.control_limits), (np.zeros((len(u), plant.ndx)), plant.state_limits[: plant.ndx])
-        spare = self.margin * problem.scales.state
-        limits = plant.state_limits + np.column_stack((spare, -spare))
+        limits = narrowed(plant.state_limits.tobytes(), problem.scales.state.tobytes(), self.margin)
         return (u, plant.control_limits), (x[1:], limits)
 
     def _add_barriers(self, problem, model, iterate):
@@ -176,12 +177,12 @@ class InteriorPoint(Phase):
         c = problem.plant.difference(problem.plant.step(x[:-1], u), x[1:]) + w @ problem.plant.noise.factor.T
         logs = sum(log_slacks(*pair, scale) for pair, scale in zip(limited, self._units(scales), strict=True))
         phi = objective(problem, x, u, w, self.lambda_transition) - memory.mu * logs
-        return Point(x, u, w, c, float((np.abs(c).sum(axis=0) / scales.state).sum()), phi / scales.cost)
+        return Point(x, u, w, c, float((np.abs(c) @ (1.0 / scales.state)).sum()), phi / scales.cost)
 
     def _residual(self, problem, model, gaps, iterate, mu):
         """Scaled optimality error E_mu of the barrier problem (IPOPT, equation 5)."""
         memory, scales = iterate.memory, iterate.memory.scales
-        worst, total, count = 0.0, float(np.abs(memory.y).sum(axis=0) @ scales.state), memory.y.size
+        worst, total, count = 0.0, float((np.abs(memory.y) @ scales.state).sum()), memory.y.size
         signed = []
         for (v, limits), lower, upper, unit in zip(
             self._limited(problem, iterate.x, iterate.u), memory.lower, memory.upper, self._units(scales), strict=True
@@ -194,7 +195,7 @@ class InteriorPoint(Phase):
         y, lS = memory.y, self.lambda_transition
         units = scales.state, scales.control
         dual = stationarity(model.A, model.B, model.G, model.cx, model.cu, iterate.w, y, zx, signed[0], lS, *units)
-        return max(dual / scale, worst / scale, float((np.abs(gaps).max(axis=0) / scales.state).max()))
+        return max(dual / scale, worst / scale, largest(gaps, scales.state))
 
     def _lower_mu(self, problem, model, gaps, iterate):
         """Lower the barrier weight while its problem is solved; the filter starts afresh.
@@ -275,7 +276,7 @@ class InteriorPoint(Phase):
     def _newton(self, problem, iterate, here, direction, index):
         """The longest step inside the limits: the averse objective is a saddle, along which nothing falls."""
         found = self._move(problem, iterate, direction, direction.primal)
-        if not math.isfinite(found.theta + found.phi) or far(problem, found.x):
+        if not math.isfinite(found.theta + found.phi) or beyond(problem, found.x):
             return replace(iterate, status=Status.DIVERGED), None
         return self._accept(problem, iterate, here, direction, found, direction.primal, True, index)
 
@@ -287,7 +288,7 @@ class InteriorPoint(Phase):
     @staticmethod
     def _verdict(problem, memory, here, point, slope, step, theta_small):
         """None if the filter refuses the point; otherwise whether phi falls as Armijo's rule asks (IPOPT, A-5)."""
-        if not math.isfinite(point.theta + point.phi) or far(problem, point.x):
+        if not math.isfinite(point.theta + point.phi) or beyond(problem, point.x):
             return None
         rounding = 10 * np.finfo(float).eps * abs(here.phi)
         for theta, phi in memory.filter:
@@ -348,7 +349,7 @@ class InteriorPoint(Phase):
 
     @staticmethod
     def _defect(point, memory):
-        return float((np.abs(point.c).max(axis=0) / memory.scales.state).max())
+        return largest(point.c, memory.scales.state)
 
     def _recover(self, problem, iterate, here, direction, index):  # noqa: ARG002
         """No step was accepted: raise the damping."""
@@ -358,6 +359,13 @@ class InteriorPoint(Phase):
         failures = memory.failures + 1
         status = Status.NO_DESCENT if failures > 12 else None
         return replace(iterate, status=status, memory=replace(memory, failures=failures, filter=())), row
+
+
+@functools.lru_cache(maxsize=64)
+def narrowed(limits, scales, margin):
+    """State limits (nx, 2), given by their bytes, narrowed by a margin over the scales (nx,)."""
+    spare = margin * np.frombuffer(scales)
+    return np.frombuffer(limits).reshape(-1, 2) + np.column_stack((spare, -spare))
 
 
 def lower_mu(mu, unit):

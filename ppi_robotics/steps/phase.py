@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppi_robotics.expansion import taylor
-from ppi_robotics.kernels.trajectories import moved, over_sizes
+from ppi_robotics.kernels.trajectories import farthest, largest, moved
 from ppi_robotics.manifold import difference
 from ppi_robotics.messages import Breakdown, backward
-from ppi_robotics.scales import along, tangent
+from ppi_robotics.scales import FAR, along, tangent
 from ppi_robotics.solution import Status
 from ppi_robotics.statistical import statistical
 
@@ -104,12 +104,15 @@ def whole_step(problem, iterate, dx, du):
 
 def change_of(problem, before, after):
     """Largest change of a state or control between two paths (x, u), over its size along the latter."""
-    plant, scales = problem.plant, problem.scales
-    dx, x = difference(before[0], after[0], plant.quaternions), tangent(plant, after[0])
-    return max(
-        over_sizes(np.abs(dx).max(axis=0), np.abs(x).max(axis=0), scales.state),
-        over_sizes(np.abs(before[1] - after[1]).max(axis=0), np.abs(after[1]).max(axis=0), scales.control),
-    )
+    plant, scales, (x, u), (xn, un) = problem.plant, problem.scales, before, after
+    if plant.quaternions:
+        xn, x = tangent(plant, xn), tangent(plant, xn) + difference(x, xn, plant.quaternions)
+    return max(farthest(x, xn, scales.state), farthest(u, un, scales.control))
+
+
+def beyond(problem, x):
+    """Whether any of the states x (N, nx), finite ones, is as far as only those that diverge."""
+    return largest(tangent(problem.plant, x) if problem.plant.quaternions else x, problem.scales.state) > FAR
 
 
 def broke_down(breakdown):

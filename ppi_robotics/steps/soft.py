@@ -16,9 +16,8 @@ import numpy as np
 from ppi_robotics.expansion import taylor
 from ppi_robotics.messages import Baseline, Sweep, backward
 from ppi_robotics.rollouts import no_limits, shooting
-from ppi_robotics.scales import far
 from ppi_robotics.solution import Iteration, Status
-from ppi_robotics.steps.phase import RATIO, Iterate, Phase, broke_down, change_of
+from ppi_robotics.steps.phase import RATIO, Iterate, Phase, beyond, broke_down, change_of
 
 CLOSER = 0.25  # factor of lambda_policy after a step that failed
 TRIALS = 40
@@ -160,7 +159,7 @@ class SoftSteps(Phase):
         """Path x, u of a sweep's policy without noise, and its `Stand`; None where there is no such path."""
         path = (iterate.x, iterate.u, sweep.K, sweep.k)
         _, cost, x, u, _ = iterate.memory.shooting.search(np.ones(1), math.inf, 0.0, 0.0, 0.0, *path)
-        if not math.isfinite(cost) or far(problem, x):
+        if not math.isfinite(cost) or beyond(problem, x):
             return None
         stand = self._stand(taylor(problem, x, u), Baseline(sweep.K, np.zeros_like(sweep.k), cov))
         return None if stand.evaluation.breakdown is not None else (x, u, stand)
