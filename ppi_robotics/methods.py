@@ -94,7 +94,7 @@ class LEQG:
     Attributes:
       theta: [1/cost]; positive averse, negative seeking, 0 neutral.
       max_iterations: of every phase.
-      tolerance: converged once the feedforward is smaller everywhere.
+      tolerance: converged once the feedforward is smaller everywhere, over the size of the controls along the path.
     """
 
     theta: float
@@ -149,7 +149,7 @@ class PPI:
       temperature: "fixed", or "adaptive": eta is where a fit to the cost starts from, as in input inference for
         control; for costs that are sums of squares, on plants without limits.
       max_iterations: of every phase.
-      tolerance: converged once no state or control changes by more.
+      tolerance: converged once no state or control changes by more, over its size along the path.
     """
 
     eta: float
@@ -226,7 +226,7 @@ class AICO:
 
     Attributes:
       max_iterations: of every phase.
-      tolerance: converged once no state or control of the belief changes by more.
+      tolerance: converged once no state or control of the belief changes by more, over its size along the path.
     """
 
     max_iterations: int = 500

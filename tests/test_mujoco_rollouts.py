@@ -203,7 +203,7 @@ def failing(executor="compiled", xml=UNSTABLE, scale=2.0, horizon=40):
 
 def test_samples_that_diverge_are_counted_cost_infinitely_much_and_tell_when(capfd, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    problem, policy = failing(horizon=18, scale=1.0)
+    problem, policy = failing(horizon=34, scale=1.0)
     rolled = ppi.rollout(problem, policy, samples=300, seed=1)
     result = ppi.evaluate(problem, policy, samples=300, seed=1)
     lost = np.isinf(result.cost)
@@ -240,7 +240,7 @@ def test_a_reset_of_the_model_hides_nothing(capfd, tmp_path, monkeypatch):
 
 def test_executors_agree_on_samples_that_diverge(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # the public interface lets MuJoCo write its log
-    rolled = [ppi.rollout(*failing(executor, horizon=18), samples=50, seed=1) for executor in ("compiled", "portable")]
+    rolled = [ppi.rollout(*failing(executor, horizon=34), samples=50, seed=1) for executor in ("compiled", "portable")]
     assert rolled[0].diverged
     same(*rolled)
 
