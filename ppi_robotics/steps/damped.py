@@ -17,6 +17,7 @@ from ppi_robotics.steps.phase import RATIO, ROUGH, Iterate, Phase, broke_down, c
 
 STEPS = 10.0 ** np.linspace(0.0, -3.0, 11)  # step lengths of Tassa's line search
 DAMPING_MAX = 1e10
+RETRIED = 1.0  # damping beyond which feedback fades, and values that grow without it lose more than they gain
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +114,10 @@ class DampedShooting(Phase):
         """The iterate with the damping of its sweep, and what `Newton.damped_step` returns, model and sweep.
 
         Or the iterate and the `Breakdown` of the sweep. Where the Hessian in the control is not positive definite, by
-        rounding if it is that of a sum of squares, the damping grows on the same model until it is.
+        rounding if it is that of a sum of squares, the damping grows on the same model while that helps.
         """
         model, box = self.expand(problem, iterate)
+        given = iterate
         while True:
             sweep = backward(
                 model,
@@ -126,8 +128,8 @@ class DampedShooting(Phase):
             )
             if sweep.breakdown is None:
                 break
-            if sweep.breakdown.kind != "indefinite" or self.lambda_transition or iterate.damping > DAMPING_MAX:
-                return iterate, sweep.breakdown
+            if sweep.breakdown.kind != "indefinite" or self.lambda_transition or iterate.damping > RETRIED:
+                return given, sweep.breakdown
             iterate = more_damping(iterate)
         disturbance, risk_slope = self._disturbance(model, sweep, iterate)
         slope, curvature = sweep.slope + risk_slope, sweep.curvature - risk_slope
