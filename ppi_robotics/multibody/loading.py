@@ -39,8 +39,10 @@ def load(source, assets=None):
         spec = read(lambda: mujoco.MjSpec.from_string(text, **files), what)
     elif isinstance(source, str | Path):
         path, what = Path(source), f"'{source}'"
-        if not path.is_file():
-            raise PlantError(f"no file {what}; give the path of an MJCF file, its text, an MjSpec or an MjModel")
+        if not is_file(path):
+            raise PlantError(
+                f"no file {shown(str(source))}; give the path of an MJCF file, its text, an MjSpec or an MjModel"
+            )
         spec = read(lambda: mujoco.MjSpec.from_file(str(path.absolute())), what)
     else:
         raise PlantError(f"the model is {shown(source)}; expected a path, MJCF text, an MjSpec or an MjModel")
@@ -71,6 +73,14 @@ def content(model):
     buffer = np.empty(mujoco.mj_sizeModel(model), np.uint8)
     mujoco.mj_saveModel(model, None, buffer)
     return buffer.tobytes()
+
+
+def is_file(path):
+    """Whether a path is one of a file; texts that are no path at all are none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long, or with characters that no path has
+        return False
 
 
 def split(assets):
