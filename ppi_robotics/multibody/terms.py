@@ -96,7 +96,7 @@ class SitePosition(Term):
 
     def residual(self, plant):
         """Three entries."""
-        name = f"SitePosition '{self.site}'"
+        name = f"SitePosition {shown(self.site)}"
         return sensed(plant, f"framepos {self.site}", self.goal, self.weight, name)
 
 
@@ -114,7 +114,7 @@ class SiteOrientation(Term):
 
     def residual(self, plant):
         """Three entries."""
-        what, sensor = f"SiteOrientation '{self.site}'", f"framequat {self.site}"
+        what, sensor = f"SiteOrientation {shown(self.site)}", f"framequat {self.site}"
         goal = as_finite(self.goal, f"goal of {what}", (4,))
         if np.linalg.norm(goal) < 1e-6:
             raise ProblemError(f"goal of {what} is a quaternion of length 0; give for instance (1, 0, 0, 0)")
@@ -146,7 +146,7 @@ class CenterOfMass(Term):
 
     def residual(self, plant):
         """Three entries."""
-        return sensed(plant, f"subtreecom {self.body}", self.goal, self.weight, f"CenterOfMass '{self.body}'")
+        return sensed(plant, f"subtreecom {self.body}", self.goal, self.weight, f"CenterOfMass {shown(self.body)}")
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class ContactForce(Term):
 
     def residual(self, plant):
         """One entry."""
-        return sensed(plant, f"touch {self.site}", self.goal, self.weight, f"ContactForce '{self.site}'")
+        return sensed(plant, f"touch {self.site}", self.goal, self.weight, f"ContactForce {shown(self.site)}")
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class SensorValue(Term):
 
     def residual(self, plant):
         """The sensor's entries."""
-        return sensed(plant, self.sensor, self.goal, self.weight, f"SensorValue '{self.sensor}'")
+        return sensed(plant, self.sensor, self.goal, self.weight, f"SensorValue {shown(self.sensor)}")
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ class JointPosition(Term):
 
     def residual(self, plant):
         """One entry."""
-        what = f"{type(self).__name__} '{self.joint}'"
+        what = f"{type(self).__name__} {shown(self.joint)}"
         known(plant, "joint", self.joint)
         joint = plant.model.joint(self.joint)
         if mujoco.mjtJoint(joint.type[0]) not in SIMPLE:
