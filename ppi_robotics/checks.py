@@ -262,13 +262,13 @@ def check_threads(value):
     return None if value is None else check_count(value, "threads", 1)
 
 
-def check_room(samples, size):
+def check_room(samples, size, name="samples"):
     """Raise `ProblemError` unless memory holds so many samples of this size in bytes each."""
     room = available_memory()
     if samples * size > room:
         raise ProblemError(
-            f"samples is {shown(samples)}, which takes {in_bytes(samples * size)} of memory, and {in_bytes(room)} is "
-            f"available; give at most {max(int(0.9 * room / size), 1)}, in parts by `first`"
+            f"{name} is {shown(samples)}, which takes {in_bytes(samples * size)} of memory, and {in_bytes(room)} is "
+            f"available; give at most {max(int(0.9 * room / size), 1)} at a time"
         )
 
 

@@ -200,7 +200,7 @@ class CompositionControl(Inference):
     def sample(self, count, seed=0):
         """Plans (count, T + 1, n) under optimal control from the start, by `play`."""
         count = check_count(count, "count", 1)
-        check_room(count, 8 * (self.stages + 2) * self.space.locations)
+        check_room(count, 8 * (self.stages + 2) * self.space.locations, "count")
         if not self.status.solved:
             raise ProblemError("there are no plans to sample: no plan meets the goal")
         played = play(self.infer, self._step, np.tile(self.start, (count, 1)), self.stages, "sample", seed)

@@ -21,6 +21,7 @@ from ppi_robotics.checks import (
     check_count,
     check_instance,
     check_number,
+    check_room,
     check_seed,
 )
 from ppi_robotics.discrete.iterations import check_eta, log_softmax
@@ -97,6 +98,7 @@ def sample_transitions(mdp, count, seed=0):
     if not isinstance(mdp, FiniteMDP) or mdp.stages is not None or mdp.terminal[mdp.absorbing].any():
         raise ProblemError("mdp is no stationary FiniteMDP with ends of cost 0; transitions are stored of these alone")
     count = check_count(count, "count", 1)
+    check_room(count, 12 * 8, "count")
     seed = check_seed(seed)
     rng, (matrix, cost) = np.random.default_rng(seed), mdp.at(0)
     pairs = np.flatnonzero((mdp.allowed & ~mdp.absorbing[:, None]).ravel())
