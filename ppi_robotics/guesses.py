@@ -1,4 +1,4 @@
-"""Where a solve starts: seeded random controls, the closed loop of a policy, or a given trajectory."""
+"""Where a solve starts: seeded guesses of several kinds, the closed loop of a policy, or a given trajectory."""
 
 import math
 
@@ -13,22 +13,122 @@ from ppi_robotics.scales import far
 
 CANDIDATES = 1024  # swings tried for a guess
 SMALL = 0.02  # scales of small random controls
+HELD = 0.5  # of the cost of small random controls, which holding still is to save
+AROUND, NEAR = 0.2, 0.2  # scales about the start where the way to a goal begins; longest step on it
+ALIKE = 0.75  # how often a goal is sought with all coordinates moved alike
+GOAL_STEPS = 100
+HOLDING = 3  # number of the guess that holds the start
 FAR = 1e4  # scales of a state beyond which a guess is of no use
 
 
-def cold_guess(problem, seed, index):
-    """Guess number `index`: the rollout of small random controls for even ones, of the cheapest of many swings for odd.
+def cold_guess(problem, seed, index, free=True):
+    """Guess number `index`, x (T + 1, nx) and u (T, nu), of the kind that `cold_kind` says."""
+    return GUESSES[cold_kind(index, free)](problem, np.random.default_rng([seed, index]))
+
+
+def cold_kind(index, free=True):
+    """Name in `GUESSES` of guess number `index`.
+
+    Lines are for solvers `free` of the dynamics on their way: their controls alone say nothing.
+    """
+    if index == HOLDING:
+        return "hold"
+    if index % 2:
+        return "swing"
+    return "line" if free and index % 6 else "random"
+
+
+def random_guess(problem, rng):
+    """The rollout of small random controls about those that hold the start, or of the latter where they are better.
+
+    Where a plant rests at what is wanted nothing is to be done; where it does not, rest may be a stationary point that
+    nothing leads away from.
+    """
+    T, plant = problem.horizon, problem.plant
+    still = hold_guess(problem)
+    small = SMALL * problem.scales.control * rng.standard_normal((T, plant.nu))
+    x, u = from_controls(problem, still[1] + small)
+    costs = [problem.cost.trajectory(*guess) for guess in (still, (x, u))]
+    return still if costs[0] <= HELD * costs[1] else (x, u)
+
+
+def hold_guess(problem, rng=None):  # noqa: ARG001
+    """The rollout of the controls that hold the plant where it starts, or of none where nothing does."""
+    u = problem.plant.hold_controls(problem.initial.mean)
+    return from_controls(problem, np.tile(u, (problem.horizon, 1)))
+
+
+def swing_guess(problem, rng):
+    """The rollout of the cheapest of many swings, with small random controls on top.
 
     A motor too weak to lift a load in one go succeeds by pumping, so a swing drives every control sinusoidally near an
     eigenfrequency of the plant at its start, which large swings lower, with random strength, phase and length.
-
-    Returns:
-      x (T + 1, nx), u (T, nu).
     """
-    rng = np.random.default_rng([seed, index])
-    T, plant = problem.horizon, problem.plant
-    small = SMALL * problem.scales.control * rng.standard_normal((T, plant.nu))
-    return from_controls(problem, small + cheapest_swing(problem, rng) if index % 2 else small)
+    small = SMALL * problem.scales.control * rng.standard_normal((problem.horizon, problem.plant.nu))
+    return from_controls(problem, small + cheapest_swing(problem, rng))
+
+
+def line_guess(problem, rng):
+    """A straight line in the space of states, from the start to a state that costs little, and small random controls.
+
+    Such a path need not obey the dynamics: it says where to go, and leaves it to the solver how.
+    """
+    T, plant, start = problem.horizon, problem.plant, problem.initial.mean
+    x = plant.retract(np.tile(start, (T + 1, 1)), np.linspace(0.0, 1.0, T + 1)[:, None] * way_to_goal(problem, rng))
+    if not plant.quaternions:
+        x[1:] = np.clip(x[1:], plant.state_limits[:, 0], plant.state_limits[:, 1])
+    u = plant.hold_controls(start) + SMALL * problem.scales.control * rng.standard_normal((T, plant.nu))
+    return x, np.clip(u, plant.control_limits[:, 0], plant.control_limits[:, 1])
+
+
+GUESSES = {"random": random_guess, "hold": hold_guess, "swing": swing_guess, "line": line_guess}
+
+
+def way_to_goal(problem, rng):
+    """Tangent (ndx,) from the start to a state where it costs least to stay, a local minimum near a random state.
+
+    Damped Newton steps, downhill also where the cost is concave; directions that cost nothing are left alone. Of
+    several goals, such as turns of an angle, the random state decides, more often than not with all angles turning
+    alike: links that turn against each other seldom find a cheap way.
+    """
+    plant, start = problem.plant, problem.initial.mean[None]
+    size = np.where(problem.scales.state > 0.0, problem.scales.state, 1.0)
+    away = rng.standard_normal(plant.ndx)
+    if rng.random() < ALIKE:
+        away = np.abs(away) * rng.choice((-1.0, 1.0))
+    u, x = plant.hold_controls(start[0])[None], plant.retract(start, AROUND * size * away)
+    value, gradient, hessian = staying(problem, x, u, size)
+    curved, damping = hessian, 0.0
+    for _ in range(GOAL_STEPS):
+        eigenvalues, vectors = np.linalg.eigh(hessian)
+        most = np.abs(eigenvalues).max()
+        if not most > 0.0 or not np.abs(gradient).max() > 1e-9 * most:
+            break
+        bent = np.maximum(np.abs(eigenvalues), 1e-9 * most) + damping * most
+        step = -vectors @ (vectors.T @ gradient / bent)
+        step *= min(1.0, NEAR / np.abs(step).max())  # not over a hill into another valley
+        there = plant.retract(x, step * size)
+        found = staying(problem, there, u, size)
+        if found[0] < value:
+            x, (value, gradient, hessian), damping = there, found, damping / 4.0
+            curved = hessian
+        else:
+            damping = max(4.0 * damping, 1e-3)
+    way = plant.difference(x, start)[0] / size
+    eigenvalues, vectors = np.linalg.eigh(curved)
+    told = np.abs(eigenvalues) > 1e-9 * np.abs(eigenvalues).max()
+    way = size * (vectors[:, told] @ (vectors[:, told].T @ way))
+    return way if np.isfinite(way).all() else np.zeros(plant.ndx)
+
+
+def staying(problem, x, u, size):
+    """Cost of staying at a state x (1, nx) under controls u (1, nu), gradient and Hessian in the scaled tangent."""
+    _, (c0, cx, _, Cxx, *_) = problem.cost.expand(problem.plant, np.repeat(x, 2, axis=0), u)
+    T = problem.horizon
+    value, gradient, hessian = T * c0[0] + c0[1], T * cx[0] + cx[1], T * Cxx[0] + Cxx[1]
+    if not np.isfinite(value) or not np.isfinite(hessian).all():
+        return np.inf, np.zeros_like(size), np.zeros((len(size), len(size)))
+    return float(value), size * gradient, size[:, None] * hessian * size
 
 
 def cheapest_swing(problem, rng):

@@ -14,7 +14,7 @@ Where the plant has limits, the interior point takes the place of the unconstrai
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -73,16 +73,28 @@ class ILQG:
             raise ProblemError(f"hessian is 'exact', and plant '{plant.name}' has no second derivatives; choose 'auto'")
         steps = self.tolerance, self.damping, self.fresh_gains
         if not limited:
-            return Plan((DampedShooting(0.0, exact, False, *steps),))
+            other = (
+                DampedShooting(0.0, True, False, *steps)
+                if self.hessian == "auto" and plant.second_derivatives
+                else None
+            )
+            return Plan((DampedShooting(0.0, exact, False, *steps),), other=other)
         walled = np.isfinite(plant.state_limits).any()
         box = self.limits == "box" or (self.limits == "auto" and not plant.second_derivatives and not walled)
         if not box:
-            return Plan((RestoringInteriorPoint(0.0, self.hessian != "gauss_newton"),))
+            second = self.hessian != "gauss_newton"
+            return Plan((RestoringInteriorPoint(0.0, second),), other=self._other(plant, walled, second, steps))
         if walled:
             raise ProblemError(
                 "limits is 'box', for control limits only, and the plant has state limits; choose 'interior_point'"
             )
         return Plan((DampedShooting(0.0, exact, True, *steps),))
+
+    def _other(self, plant, walled, second, steps):
+        """The other kind of step than the interior point's, as far as the options leave it open."""
+        if self.limits == "auto" and not walled:
+            return DampedShooting(0.0, second and plant.second_derivatives, True, *steps)
+        return RestoringInteriorPoint(0.0, False) if self.hessian == "auto" and plant.second_derivatives else None
 
 
 @dataclass(frozen=True)
@@ -120,12 +132,13 @@ class LEQG:
 
 def relinearized(problem, method, points=None, tilted=False):
     """Phases that go on from the risk-neutral solution: local models about rollouts, or the interior point."""
-    weight, neutral = method.lambda_transition, ILQG(max_iterations=method.max_iterations).plan(problem).phases
+    weight, neutral = method.lambda_transition, ILQG(max_iterations=method.max_iterations).plan(problem)
     if not weight and points is None:
-        return Plan(neutral)
+        return neutral
+    last = HalfSteps(weight, method.tolerance, points=points)
     if is_limited(problem.plant):
-        return Plan((*neutral, RestoringInteriorPoint(weight, points=points, tilted=tilted)))
-    return Plan((*neutral, HalfSteps(weight, method.tolerance, points=points)))
+        last = RestoringInteriorPoint(weight, points=points, tilted=tilted)
+    return replace(neutral, phases=(*neutral.phases, last))
 
 
 @dataclass(frozen=True)
@@ -205,7 +218,8 @@ class PPI:
             # A saturated motor cannot make up for helpful noise that the smoothed path may count on: where it fails
             # without noise, the risk-neutral path takes its place, with PPI's gains about it.
             neutral, last = RestoringInteriorPoint(0.0), RestoringInteriorPoint(self.lambda_transition, points=points)
-            return Plan((neutral, last), earlier=True) if self.eta else Plan((last,))
+            other = ILQG(limits="auto" if problem.plant.second_derivatives else "interior_point").plan(problem).other
+            return Plan((neutral, last), other=other, earlier=True) if self.eta else Plan((last,))
         fallback = () if points else (DampedShooting(self.lambda_transition),)
         return Plan((FullSteps(self.lambda_transition, self.tolerance, points),), fallback)
 

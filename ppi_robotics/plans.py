@@ -7,6 +7,7 @@ import numpy as np
 from ppi_robotics.checks import check_count, check_number
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.steps.damped import DampedShooting
+from ppi_robotics.steps.phase import Phase
 from ppi_robotics.steps.soft import SoftSteps
 
 BASELINES = ("flat", "posterior", "mean_only")
@@ -20,12 +21,19 @@ class Plan:
       phases: run one after the other, each from where the one before ended.
       fallback: run from the initial guess where the last phase does not serve: it does not converge, or its policy,
         without noise, misses the problem's success criterion or a limit.
+      other: takes the place of the first phase in some starts: it ends at the same optima, but may find others, by
+        steps of another kind.
       earlier: whether the path of an earlier phase takes the last one's place where that does not serve.
     """
 
     phases: tuple
     fallback: tuple = ()
+    other: Phase | None = None
     earlier: bool = False
+
+    def starting(self, otherwise):
+        """Phases of a start, the first of them the other one if so wanted and there is one."""
+        return (self.other, *self.phases[1:]) if otherwise and self.other is not None else self.phases
 
 
 def soft_plan(problem, lambda_policy, lambda_transition, baseline, spread=None, tolerance=1e-6):

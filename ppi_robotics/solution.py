@@ -131,6 +131,8 @@ class Start:
       index, status, iterations: which, how and after how many iterations.
       cost: the method's objective; nan if there is none.
       nominal_cost: noise-free closed-loop cost of its policy; inf if there is none.
+      guess: what it began at: "random", "hold", "swing" or "line" as in `guesses`, or "given".
+      steps: what its first phase was.
     """
 
     index: int
@@ -138,6 +140,8 @@ class Start:
     iterations: int
     cost: float
     nominal_cost: float
+    guess: str = "given"
+    steps: str = ""
 
     def __post_init__(self):
         object.__setattr__(self, "status", earned(self.status, self.cost, self.nominal_cost))
@@ -223,12 +227,18 @@ class Solution(Record):
         """By how much (x, u) leaves the limits at most, over the scale of what is limited; 0 if it keeps them."""
         return 0.0 if self.worst is None else self.worst.size
 
+    @property
+    def found_by(self):
+        """How many of the starts ended at the answer's nominal cost, to one part in a thousand."""
+        best = self.nominal_cost + 1e-3 * abs(self.nominal_cost)
+        return sum(start.nominal_cost <= best for start in self.starts)
+
     def explain(self):
         """Why the solve stopped, in a sentence or two."""
         detail = f" ({self.breakdown})" if self.breakdown is not None else ""
         if self.worst is not None:
             detail += f"; {self.worst}"
-        others = f"; best of {len(self.starts)} starts" if len(self.starts) > 1 else ""
+        others = f"; best of {len(self.starts)} starts, found by {self.found_by}" if len(self.starts) > 1 else ""
         if self.interrupted and self.status is not Status.INTERRUPTED:
             others += "; interrupted before all starts had ended"
         return (

@@ -10,7 +10,7 @@ from ppi_robotics.checks import check_count, check_function, check_seed, shown
 from ppi_robotics.critical import largest_theta
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
-from ppi_robotics.guesses import cold_guess, still_guess, warm_guess
+from ppi_robotics.guesses import cold_guess, cold_kind, still_guess, warm_guess
 from ppi_robotics.interruption import Held
 from ppi_robotics.messages import Breakdown, LocalModel, Sweep
 from ppi_robotics.methods import AICO, ILQG, LEQG, PPI
@@ -27,6 +27,9 @@ from ppi_robotics.violation import Violation, worst_violation
 METHODS = (PPI, ILQG, LEQG, AICO, KLControl, PsiIteration, MPPI)
 HOPELESS = (Status.DIVERGED, Status.RISK_BREAKDOWN, Status.INFEASIBLE)  # later phases cannot go on from there
 MOST_STARTS = 24  # where the number is left open
+OTHERWISE = (0, 3, 5)  # of every six starts, those whose steps are of the other kind, after the first
+LEAST, EASY = 4, 50  # starts that agree, unless all take so few iterations
+PATIENCE = 3  # times as many iterations as the best start's before one that costs more is given up
 MARGIN_TRIALS = 5
 ASTRAY = 1e-6  # scales beyond a limit
 
@@ -40,8 +43,9 @@ def solve(problem, method, seed=0, starts=None, policy=None, trajectory=None, ca
         `CEM(...)` or `PredictiveSampling(...)`.
       seed: of the initial guesses and of what a method samples.
       starts: number of initial guesses; the best answer is kept and all are reported. By default as many as it takes,
-        at most 24, until two agree on the lowest cost and it meets the problem's success criterion; 1 if warm, and for
-        methods that sample.
+        at most 24, until guesses or steps of different kinds agree on the lowest cost, which meets the problem's
+        success criterion: two where few iterations lead there, else four or more; 1 if warm, and for methods that
+        sample.
       policy: start from the closed loop of this policy.
       trajectory: start from states (T + 1, nx) and controls (T, nu), a pair; the states need not fit the dynamics, and
         None in their place takes the rollout.
@@ -88,10 +92,16 @@ def _run_starts(problem, method, seed, starts, policy, trajectory, callback, sto
     most = starts or (1 if warm else getattr(method, "starts", MOST_STARTS))
     runs = []
     for index in range(most):
-        run = Run(problem, method, index, callback, seed, stop)
+        given = warm and index == 0
+        run = Run(problem, method, index, callback, seed, stop, given, None if starts else rival(runs))
         try:
-            guess = warm_guess(problem, policy, trajectory) if warm and index == 0 else cold_guess(problem, seed, index)
-            run.solve(*guess)
+            run.solve(
+                *(
+                    warm_guess(problem, policy, trajectory)
+                    if given
+                    else cold_guess(problem, seed, index, run.phases[0].free)
+                )
+            )
         except KeyboardInterrupt:  # in a guess, or anywhere by a caller's own handler
             if stop.insisted:
                 raise
@@ -124,14 +134,37 @@ def lowest(runs):
 
 
 def agreed(problem, runs):
-    """Whether two runs agree on the best answer, to one part in a thousand, and it succeeds without noise."""
+    """Whether enough runs found the best answer, to one part in a thousand, and it succeeds without noise.
+
+    At least two, which began at guesses of different kinds or took steps of different kinds, or three; in all so many
+    that another optimum would hardly have been missed: the more of them there are, the more. Problems whose optimum is
+    found in few iterations each time hardly have others.
+    """
     best = lowest(runs)[0].outcome
     if best.policy is None or not best.status.solved:
         return False
     if problem.success is not None and not problem.success(best.x[-1:])[0]:
         return False
     near = [run for run in runs if run.outcome.nominal <= best.nominal + 1e-3 * abs(best.nominal)]
-    return len(near) >= 2
+    if len(near) < 2 or (len(near) == 2 and near[0].kind == near[1].kind):
+        return False
+    costs = np.sort([run.outcome.nominal for run in runs if run.outcome.status.solved])
+    optima = 1 + int((np.diff(costs) > 1e-3 * np.abs(costs[1:])).sum())
+    if optima == 1:
+        return not problem.plant.second_derivatives or len(runs) >= LEAST or all(len(r.trace) <= EASY for r in runs)
+    return len(runs) >= (optima**2 + 5 if problem.plant.second_derivatives else 2 * optima)
+
+
+def rival(runs):
+    """Iterations and cost of the best run so far, for others to give up by; None before any has converged.
+
+    What costs more after several times as many iterations would not have become better.
+    """
+    solved = [run for run in runs if run.outcome.status.solved]
+    if not solved:
+        return None
+    best = min(solved, key=lambda run: run.outcome.nominal)
+    return PATIENCE * len(best.trace) + EASY, best.outcome.nominal * (1 + 1e-3)
 
 
 def in_vain(runs):
@@ -185,17 +218,20 @@ class Outcome:
 class Run:
     """One start: the phases of a method from one guess, their trace, and the outcome that counts."""
 
-    def __init__(self, problem, method, index, callback, seed, stop):
+    def __init__(self, problem, method, index, callback, seed, stop, given=False, rival=None):
         self.seed = int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0])
         self.problem, self.method, self.index, self.callback = problem, method, index, callback
         self.trace, self.stopped, self.outcome, self.stop = [], False, None, stop
-        self.neutral = None
+        self.neutral, self.plan, self.rival = None, method.plan(problem), rival
+        self.phases = self.plan.starting(index > 0 and index % 6 in OTHERWISE)
+        first = self.phases[0]
+        self.kind = "given" if given else cold_kind(index, first.free), first.name, first.exact
 
     def solve(self, x, u):
         """Run the phases one after the other, and the fallback where they do not converge."""
-        plan, guess, outcomes = self.method.plan(self.problem), (x, u), []
-        for phase in plan.phases:
-            iterate, status = self._descend(phase, *guess)
+        plan, guess, outcomes = self.plan, (x, u), []
+        for phase in self.phases:
+            iterate, status = self._descend(phase, *guess, rival=None if outcomes else self.rival)
             outcomes.append(self._contain(phase, iterate, self._finish(phase, iterate, status)))
             guess = (iterate.x, iterate.u)
             if phase.lambda_transition == 0.0 and outcomes[-1].model is not None:
@@ -230,13 +266,15 @@ class Run:
             return False
         return self.problem.success is None or bool(self.problem.success(outcome.x[-1:])[0])
 
-    def _descend(self, phase, x, u, most=None):
+    def _descend(self, phase, x, u, most=None, rival=None):
         """The loop: advance until the phase ends, the callback asks to stop, or the iterations are used up."""
         phase = phase.seeded(self.seed)
         iterate = phase.begin(self.problem, x, u)
         try:
-            for _ in range(most or self.method.max_iterations):
+            for count in range(most or self.method.max_iterations):
                 if iterate.status is not None:
+                    break
+                if rival is not None and count >= rival[0] and iterate.cost > rival[1]:
                     break
                 if self.stop.pressed:
                     raise KeyboardInterrupt
@@ -309,7 +347,9 @@ class Run:
 def report(run):
     """`Start` of a run."""
     outcome = run.outcome
-    return Start(run.index, outcome.status, len(run.trace), float(outcome.cost), outcome.nominal)
+    guess, steps, exact = run.kind
+    steps += ", exact" if exact else ""
+    return Start(run.index, outcome.status, len(run.trace), float(outcome.cost), outcome.nominal, guess, steps)
 
 
 def to_solution(problem, best, runs, seconds):

@@ -119,7 +119,7 @@ def only_without_controls(whole):
 
     def checked(problem, u):
         calls.append(u)
-        assert len(calls) == 1 or not u.any()
+        assert len(calls) <= 2 or not u.any()  # the first guess compares small controls with holding still
         return whole(problem, u)
 
     return checked

@@ -34,6 +34,7 @@ class AdaptiveSteps(Phase):
     tolerance: float = 1e-5
     points: SigmaPoints | None = None
     name = "adaptive steps"
+    free = True
 
     def begin(self, problem, x, u):
         """Iterate at a guess."""

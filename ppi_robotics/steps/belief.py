@@ -49,6 +49,7 @@ class BeliefSteps(Phase):
     lambda_transition: float = 1.0
     tolerance: float = 1e-5
     name = "belief"
+    free = True
 
     def begin(self, problem, x, u):
         """Iterate at a guess."""

@@ -31,6 +31,7 @@ class FullSteps(Phase):
     tolerance: float = 1e-5
     points: SigmaPoints | None = None
     name = "full steps"
+    free = True
 
     def begin(self, problem, x, u):
         """Iterate at a guess."""

@@ -67,6 +67,7 @@ class InteriorPoint(Phase):
     points: SigmaPoints | None = None
     tilted: bool = True
     name = "interior point"
+    free = True
 
     def begin(self, problem, x, u):
         """Iterate at a guess, moved inside the limits."""

@@ -47,10 +47,15 @@ class Iterate:
 
 
 class Phase:
-    """What phases have in common: `begin` at a guess, `advance` until a status, and `conclude` with a policy."""
+    """What phases have in common: `begin` at a guess, `advance` until a status, and `conclude` with a policy.
+
+    A phase is `free` if its paths need not obey the dynamics before it ends, and `exact` if it takes their second
+    derivatives.
+    """
 
     lambda_transition = 0.0
     points = None
+    free = exact = False
 
     def seeded(self, seed):  # noqa: ARG002
         """The phase with a seed for what it draws: nothing, unless it samples."""

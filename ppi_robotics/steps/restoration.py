@@ -17,7 +17,8 @@ import numpy as np
 
 from ppi_robotics.kernels.trajectories import push_inside
 from ppi_robotics.noise import Noise
-from ppi_robotics.scales import Scales
+from ppi_robotics.rollouts import shooting
+from ppi_robotics.scales import Scales, far
 from ppi_robotics.solution import Status
 from ppi_robotics.steps.barrier import Memory
 from ppi_robotics.steps.interior_point import InteriorPoint
@@ -148,23 +149,42 @@ class RestoringInteriorPoint(InteriorPoint):
         else:
             gaps = replace(gaps, steps=gaps.steps + 1)
         iterate = replace(iterate, memory=replace(iterate.memory, gaps=gaps))
-        return self._begin_rescue(problem, iterate) if gaps.steps >= PATIENCE else iterate
+        return (self._begin_rescue(problem, iterate) if gaps.steps >= PATIENCE else None) or iterate
 
     def _recover(self, problem, iterate, here, direction, index):
-        """No step was accepted: close the gaps if there are any, else raise the damping."""
+        """No step was accepted: raise the damping, or close the gaps if there are any.
+
+        Without limits on states a rollout closes them. It may lead far away: the path is given up only if more damping
+        has not helped.
+        """
         after, row = super()._recover(problem, iterate, here, direction, index)
-        if iterate.memory.failures or here.theta <= 1e-6:
+        walled, failures = np.isfinite(problem.plant.state_limits).any(), iterate.memory.failures
+        if here.theta <= 1e-6 or failures != (0 if walled else 1):
             return after, row
-        rescued = self._begin_rescue(problem, iterate)
-        return (after if rescued is iterate else rescued), row
+        return (
+            self._begin_rescue(problem, iterate) if walled else self._roll(problem, iterate, direction)
+        ) or after, row
+
+    def _roll(self, problem, iterate, direction):
+        """The search at the rollout of the last sweep's policy; None where it diverges."""
+        memory, line = iterate.memory, shooting(problem, problem.plant.control_limits)
+        x, u, cost = line.rollout(iterate.x, iterate.u + memory.sweep.k, memory.sweep.K)
+        if not math.isfinite(cost) or far(problem, x):
+            return None
+        for (v, limits), unit in zip(self._limited(problem, x, u), self._units(memory.scales), strict=True):
+            push_inside(v, limits, unit)
+        memory = self._inside(problem, x, u, replace(memory, y=direction.y, filter=(), failures=2))
+        w = np.zeros_like(iterate.w)
+        cost = objective(problem, x, u, w, self.lambda_transition)
+        return replace(iterate, x=x, u=u, w=w, cost=cost, memory=memory)
 
     def _begin_rescue(self, problem, iterate):
-        """The iterate with a restoration begun, or as it is where none can be."""
+        """The iterate with a restoration begun, None where none can be."""
         plant, (x, u) = problem.plant, (iterate.x.copy(), iterate.u.copy())
         size, most = path_scales(problem, u)
         total = norm(self._gap(problem, x, u), size)
         if not 0.0 < total < math.inf:
-            return iterate
+            return None
         # a path that the limits have stopped is too close to them
         for (v, limits), scale in zip(self._limited(problem, x, u), (most, size), strict=True):
             push_inside(v, limits, scale)
