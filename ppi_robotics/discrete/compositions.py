@@ -65,6 +65,7 @@ def size_of(locations, blocks, stages, goal=None):
         ("stages", stages, 2**40),
     ):
         check_count(value, name, 1, most)
+    goal = None if goal is None else as_wholes(goal, "goal", (locations,), 0)
     states = math.comb(blocks + locations - 1, locations - 1)
     orbits = count_orbits(locations, blocks, symmetries(locations, goal))
     fixed = 8 * 4 + 4 * 2 * locations + 8  # keys, weights, two layers of messages; moves; table
