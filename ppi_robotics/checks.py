@@ -16,6 +16,7 @@ from ppi_robotics.errors import PlantError, ProblemError, one_line
 MOST_COUNT = 2**63 - 1  # what a 64-bit integer of compiled code holds
 MOST_SEED = 2**64 - 1
 LARGEST_STATE = 1e100
+FLOATS = np.dtype(float)
 ROUNDING = 1e-9  # of correlations
 
 FEW = 4  # entries of an array that a message shows
@@ -68,7 +69,7 @@ def as_pair(x, other, name, size, width):
     """States x (..., size) and what goes with them (..., width) as arrays of floats that broadcast."""
     x, other = as_floats(x, "x"), as_floats(other, name)
     fits = x.shape[-1:] == (size,) and other.shape[-1:] == (width,)
-    if fits:
+    if fits and x.shape != other.shape:
         try:
             np.broadcast_shapes(x.shape[:-1], other.shape[:-1])
         except ValueError:
@@ -116,21 +117,27 @@ def as_floats(value, name, shape=None):
       ProblemError: if the value is no array of real numbers (texts, complex numbers, ragged lists, other objects), or
         has another shape.
     """
+    plain = type(value) is np.ndarray and value.dtype is FLOATS  # the most frequent case by far, from inside
+    array = value if plain else _converted(value, name)
+    if shape is None:
+        return array
+    fits = array.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape, array.shape, strict=True))
+    if not fits:
+        expected = tuple("any" if n is None else n for n in shape)
+        raise ProblemError(f"{name} has shape {array.shape}; expected {expected}".replace("'", ""))
+    return array
+
+
+def _converted(value, name):
+    """Anything as an array of floats."""
     try:
         array = np.asarray(value)
         if array.dtype.kind not in "buifO" or (array.dtype.kind == "O" and not _all_real(array)):
             raise TypeError
         with np.errstate(over="ignore"):  # of longer floats: infinite then
-            array = np.asarray(array, dtype=float)
+            return np.asarray(array, dtype=float)
     except Exception as error:  # noqa: BLE001  (a foreign __array__ or __float__ may raise anything)
         raise ProblemError(f"{name} is {shown(value)}; expected an array of numbers") from error
-    fits = shape is None or (
-        array.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape, array.shape, strict=True))
-    )
-    if not fits:
-        expected = tuple("any" if n is None else n for n in shape)
-        raise ProblemError(f"{name} has shape {array.shape}; expected {expected}".replace("'", ""))
-    return array
 
 
 def _refuse(bad, array, name, advice, kind=""):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+ROUNDING = 4 * np.finfo(float).eps
 ROUNDS = 6  # of Newton's method
 LEFT = 1e-6  # part of what moves a state that may be left
 
@@ -14,9 +15,9 @@ def equilibrium_controls(plant, x):
     """
     limits = plant.control_limits.T
     u = nothing = np.clip(np.zeros(plant.nu), *limits)
-    first, B = _motion(plant, x, u)
-    if not np.abs(first).max() > 0.0:
-        return nothing  # it stays, or is not finite
+    first, A, B = _motion(plant, x, u)
+    if not (np.abs(first) > ROUNDING * (np.abs(x) + np.abs(A) @ np.abs(x))).any():
+        return nothing  # it stays, but for rounding, or is not finite
     miss, held = first, False
     for _ in range(ROUNDS):
         rows = _sizes(B, axis=1)
@@ -27,15 +28,15 @@ def equilibrium_controls(plant, x):
         u = u - np.linalg.lstsq(scaled / columns, miss / rows, rcond=1e-9)[0] / columns
         if held:  # to rounding, by one step more than it takes to see
             return np.clip(u, *limits)
-        miss, B = _motion(plant, x, u)
+        miss, _, B = _motion(plant, x, u)
         held = (np.abs(miss) <= LEFT * (np.abs(first) + np.abs(B) @ np.abs(u - nothing))).all()
     return nothing
 
 
 def _motion(plant, x, u):
-    """By how much a stage moves the state (ndx,), and the derivative in the control (ndx, nu)."""
-    xn, _, B = plant.expand(x[None], u[None])
-    return plant.difference(xn, x[None])[0], B[0]
+    """By how much a stage moves the state (nx,), and the derivatives of the next one in state and control."""
+    xn, A, B = plant.expand(x[None], u[None])
+    return plant.difference(xn, x[None])[0], A[0], B[0]
 
 
 def _sizes(B, axis):

@@ -45,17 +45,20 @@ def random_guess(problem, rng):
     nothing leads away from.
     """
     T, plant = problem.horizon, problem.plant
-    still = hold_guess(problem)
+    x, u, cost = rolled(problem, held_controls(problem))
     small = SMALL * problem.scales.control * rng.standard_normal((T, plant.nu))
-    x, u = from_controls(problem, still[1] + small)
-    costs = [problem.cost.trajectory(*guess) for guess in (still, (x, u))]
-    return still if costs[0] <= HELD * costs[1] else (x, u)
+    moved_x, moved_u, moved_cost = rolled(problem, u + small)
+    return (x, u) if math.isfinite(cost) and cost <= HELD * moved_cost else (moved_x, moved_u)
 
 
 def hold_guess(problem, rng=None):  # noqa: ARG001
     """The rollout of the controls that hold the plant where it starts, or of none where nothing does."""
-    u = problem.plant.hold_controls(problem.initial.mean)
-    return from_controls(problem, np.tile(u, (problem.horizon, 1)))
+    return from_controls(problem, held_controls(problem))
+
+
+def held_controls(problem):
+    """The controls (T, nu) that hold the plant where it starts, or none where nothing does."""
+    return np.tile(problem.plant.hold_controls(problem.initial.mean), (problem.horizon, 1))
 
 
 def swing_guess(problem, rng):
@@ -171,14 +174,19 @@ def still_guess(problem):
 
 
 def from_controls(problem, u):
-    """Rollout of controls u (T, nu), clipped to the limits; where it diverges, states stay at the start."""
+    """Rollout x (T + 1, nx), u (T, nu) of controls clipped to the limits, see `rolled`."""
+    return rolled(problem, u)[:2]
+
+
+def rolled(problem, u):
+    """Rollout of controls u (T, nu), clipped to the limits, and its cost; where it diverges, it stays at the start."""
     plant = problem.plant
     still = np.zeros((problem.horizon, plant.nx))
     u = np.clip(u, plant.control_limits[:, 0], plant.control_limits[:, 1])
     x, _, cost = shooting(problem, plant.control_limits).rollout(still, u)
     if not math.isfinite(cost) or far(problem, x, FAR):
         x = np.tile(problem.initial.mean, (problem.horizon + 1, 1))
-    return x, u
+    return x, u, cost
 
 
 def warm_guess(problem, policy, trajectory):

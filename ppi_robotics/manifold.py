@@ -82,7 +82,8 @@ def _checked(x, other, quaternions, tangent=False):
     try:
         if not other.ndim or other.shape[-1] != size:
             raise ValueError
-        np.broadcast_shapes(x.shape[:-1], other.shape[:-1])
+        if x.shape != other.shape:
+            np.broadcast_shapes(x.shape[:-1], other.shape[:-1])
     except ValueError:
         raise ProblemError(
             f"states have shape {x.shape} and what they are moved along or compared with {other.shape}; "

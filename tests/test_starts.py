@@ -38,6 +38,7 @@ def test_at_rest_where_rest_is_wanted_one_start_has_the_answer():
     np.testing.assert_allclose(u, 0.3 * 9.81, rtol=1e-9)
     close(x, np.zeros((41, 2)), 1e-9)
     solution = ppi.solve(rest, ppi.ILQG(), starts=1)
+    assert solution.status is ppi.Status.CONVERGED
     assert solution.nominal_cost < 1e-12  # 40 squares of what rounding leaves of a force of 10
     assert ppi.solve(problem, ppi.ILQG(), starts=1).status is ppi.Status.CONVERGED
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ppi_robotics.expansion import taylor
-from ppi_robotics.kernels.trajectories import costates
+from ppi_robotics.kernels.trajectories import costates, largest
 from ppi_robotics.messages import Breakdown, backward
 from ppi_robotics.noise import beside
 from ppi_robotics.rollouts import no_limits, shooting
@@ -17,6 +17,7 @@ from ppi_robotics.steps.phase import RATIO, ROUGH, Iterate, Phase, broke_down, c
 
 STEPS = 10.0 ** np.linspace(0.0, -3.0, 11)  # step lengths of Tassa's line search
 DAMPING_MAX = 1e10
+ROUNDING = 1e-8  # steps in scales of the control, whose squares are rounding beside 1
 RETRIED = 1.0  # damping beyond which feedback fades, and values that grow without it lose more than they gain
 
 
@@ -94,7 +95,7 @@ class DampedShooting(Phase):
         if step is None:
             iterate, step = self._step(problem, iterate)
         if isinstance(step, Breakdown):
-            return self._retreat(replace(iterate, breakdown=step), index, broke_down(step))
+            return self._retreat(problem, replace(iterate, breakdown=step), index, broke_down(step))
         n, merit, before, x, u, w, slope, change, *swept = step
         tolerance = self.tolerance if problem.plant.second_derivatives else max(self.tolerance, ROUGH)
         small = -slope <= tolerance * abs(before)
@@ -102,11 +103,11 @@ class DampedShooting(Phase):
             after = replace(iterate, cost=before, swept=True, status=Status.CONVERGED)
             return after, self._row(index, before, 0.0, 0.0, iterate)
         if n < 0:
-            return self._retreat(replace(iterate, cost=before, swept=True), index, Status.NO_DESCENT)
+            return self._retreat(problem, replace(iterate, cost=before, swept=True), index, Status.NO_DESCENT)
         settled = before - merit <= tolerance * abs(before) and iterate.damping < 1e-5
         status = Status.CONVERGED if settled else None
         growth, damping = less_damping(iterate)
-        memory = replace(iterate.memory, swept=tuple(swept) or None)
+        memory = Memory(newton, iterate.memory.line, iterate.memory.weights, tuple(swept) or None)
         after = Iterate(x, u, iterate.w if w is None else w, merit, status, True, None, damping, growth, memory)
         return after, self._row(index, merit, change, STEPS[n], iterate)
 
@@ -145,10 +146,19 @@ class DampedShooting(Phase):
         swept = iterate.memory.swept
         return super().conclude(problem, iterate, method) if self.fresh or swept is None else swept
 
-    def _retreat(self, iterate, index, status):
+    def _retreat(self, problem, iterate, index, status):
         iterate = more_damping(iterate)
         ended = status in (Status.RISK_BREAKDOWN, Status.DIVERGED) or iterate.damping > DAMPING_MAX
+        if ended and status is Status.NO_DESCENT and self._rests(problem, iterate):
+            status = Status.CONVERGED
         return replace(iterate, status=status if ended else None), self._row(index, iterate.cost, 0.0, 0.0, iterate)
+
+    def _rests(self, problem, iterate):
+        """Whether Newton's step is so short that no cost can tell whether it descends, as where the optimum costs 0."""
+        model, box = self.expand(problem, iterate)
+        sweep = backward(model, math.inf, self.lambda_transition, box=box)
+        scales = along(problem, iterate.x, iterate.u, iterate.cost)
+        return sweep.breakdown is None and largest(sweep.k, scales.control) <= ROUNDING
 
     def _row(self, index, cost, change, step, iterate):
         return Iteration(index, self.name, float(cost), 0.0, change, float(step), iterate.damping, 0.0)

@@ -80,12 +80,11 @@ class InteriorPoint(Phase):
         model = taylor(problem, iterate.x, iterate.u, self._adjoint(problem, iterate), growth=False)
         gaps = model.d + iterate.w @ problem.plant.noise.factor.T
         settled = iterate.memory.stalled and iterate.memory.mu * iterate.u.size <= ROUGH * abs(iterate.cost)
-        if iterate.swept and (
-            settled or self._residual(problem, model, gaps, iterate, 0.0) <= self._tolerance(problem, iterate)
-        ):
+        error = self._errors(problem, model, gaps, iterate)
+        if iterate.swept and (settled or error(0.0) <= self._tolerance(problem, iterate)):
             cost = objective(problem, iterate.x, iterate.u, iterate.w, self.lambda_transition)
             return replace(iterate, cost=cost, status=Status.CONVERGED), None
-        iterate = self._lower_mu(problem, model, gaps, iterate)
+        iterate = self._lower_mu(problem, error, iterate)
         self._add_barriers(problem, model, iterate)
         memory = iterate.memory
         sweep, damping = self._sweep(model, iterate)
@@ -180,25 +179,31 @@ class InteriorPoint(Phase):
         phi = objective(problem, x, u, w, self.lambda_transition) - memory.mu * logs
         return Point(x, u, w, c, float((np.abs(c) @ (1.0 / scales.state)).sum()), phi / scales.cost)
 
-    def _residual(self, problem, model, gaps, iterate, mu):
-        """Scaled optimality error E_mu of the barrier problem (IPOPT, equation 5)."""
+    def _errors(self, problem, model, gaps, iterate):
+        """Scaled optimality error E(mu) of the barrier problem, a function of the weight mu (IPOPT, equation 5)."""
         memory, scales = iterate.memory, iterate.memory.scales
-        worst, total, count = 0.0, float((np.abs(memory.y) @ scales.state).sum()), memory.y.size
-        signed = []
-        for (v, limits), lower, upper, unit in zip(
-            self._limited(problem, iterate.x, iterate.u), memory.lower, memory.upper, self._units(scales), strict=True
-        ):
-            gap, weight = complementarity(v, limits, lower, upper, mu, unit)
-            worst, total, count = max(worst, gap), total + weight, count + 2 * v.size
-            signed.append(upper - lower)
+        limited = self._limited(problem, iterate.x, iterate.u)
+        sets = [
+            (*pair, lower, upper, unit)
+            for pair, lower, upper, unit in zip(limited, memory.lower, memory.upper, self._units(scales), strict=True)
+        ]
+        products, weights = zip(*(complementarity(*part[:4], 0.0, part[4]) for part in sets), strict=True)
+        total = float((np.abs(memory.y) @ scales.state).sum()) + sum(weights)
+        count = memory.y.size + sum(2 * v.size for v, _ in limited)
         scale = scales.cost * max(100.0, total / scales.cost / count) / 100.0
-        zx = np.vstack((np.zeros((1, problem.plant.ndx)), signed[1]))
-        y, lS = memory.y, self.lambda_transition
-        units = scales.state, scales.control
-        dual = stationarity(model.A, model.B, model.G, model.cx, model.cu, iterate.w, y, zx, signed[0], lS, *units)
-        return max(dual / scale, worst / scale, largest(gaps, scales.state))
+        zu, zx = (upper - lower for lower, upper in zip(memory.lower, memory.upper, strict=True))
+        zx = np.vstack((np.zeros((1, problem.plant.ndx)), zx))
+        multipliers = iterate.w, memory.y, zx, zu, self.lambda_transition
+        dual = stationarity(model.A, model.B, model.G, model.cx, model.cu, *multipliers, scales.state, scales.control)
+        rest = max(dual / scale, largest(gaps, scales.state))
 
-    def _lower_mu(self, problem, model, gaps, iterate):
+        def error(mu):
+            gap = max(complementarity(*part[:4], mu, part[4])[0] for part in sets) if mu else max(products)
+            return max(rest, gap / scale)
+
+        return error
+
+    def _lower_mu(self, problem, error, iterate):
         """Lower the barrier weight while its problem is solved; the filter starts afresh.
 
         A point that the last sweep needed damping at is a saddle of the barrier problem, no solution: logarithms that
@@ -210,7 +215,7 @@ class InteriorPoint(Phase):
             return iterate
         if memory.stalled:
             mu = min(mu, max(least, lower_mu(mu, unit)))
-        while mu > least and self._residual(problem, model, gaps, iterate, mu) <= 10 * mu / unit:
+        while mu > least and error(mu) <= 10 * mu / unit:
             mu = max(least, lower_mu(mu, unit))
         if mu == memory.mu:
             return iterate
@@ -222,7 +227,9 @@ class InteriorPoint(Phase):
         if iterate.memory.failures:
             damping = DAMPING_FIRST * 10.0**iterate.memory.failures
         while True:
-            sweep = backward(model, math.inf, self.lambda_transition, damping=scales.damping(damping))
+            sweep = backward(
+                model, math.inf, self.lambda_transition, damping=scales.damping(damping) if damping else (0.0, 0.0)
+            )
             if sweep.breakdown is None or self._hopeless(sweep.breakdown) or damping > DAMPING_MAX:
                 return sweep, damping
             last = iterate.memory.damping
