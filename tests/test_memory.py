@@ -133,16 +133,13 @@ def test_chains_stay_within_their_levels(changes):
 @pytest.mark.parametrize("method", ["merged", "separate", "double_loop"])
 def test_messages_to_start_from_are_those_of_as_many_chains(method):
     found = discrete.chain_beliefs(chains(), method).messages
-    wrong = [
-        dataclasses.replace(found, to_chains=found.to_chains[:, :1]),
-        dataclasses.replace(found, log_actions=found.log_actions[:1]),
-        found.last(1),
-        "messages",
-    ]
+    wrong = [{"to_chains": found.to_chains[:, :1]}, {"log_actions": found.log_actions[:1]}]
     if method == "separate":
-        wrong.append(dataclasses.replace(found, to_parts=tuple(part[:, :, :1] for part in found.to_parts)))
-        wrong.append(dataclasses.replace(found, to_parts=found.to_parts[:1]))
-    for start in wrong:
+        wrong += [{"to_parts": tuple(part[:, :, :1] for part in found.to_parts)}, {"to_parts": found.to_parts[:1]}]
+    for changes in wrong:
+        with pytest.raises(ppi.ProblemError):  # where they are made, or where they start
+            discrete.chain_beliefs(chains(), method, start=dataclasses.replace(found, **changes))
+    for start in (found.last(1), "messages"):
         with pytest.raises(ppi.ProblemError, match="start"):
             discrete.chain_beliefs(chains(), method, start=start)
 

@@ -255,7 +255,8 @@ def test_disturbances_of_another_model_are_read_to_their_end_alone():
     assert model.G.shape[2] > rank
     w = np.full((2 * T, rank), math.nan)[:T]
     w[:] = 0.5
-    _, _, w_out, facts, _ = swept_step(model, x, u, w, 0.1, True)
+    scales = problem.scales.state, problem.scales.control
+    _, _, w_out, facts, _ = swept_step(model, x, u, w, 0.1, scales, True)
     close(facts[0], model.c0.sum() + T * 0.5**2 / 0.2, 1e-12)
     assert w_out.shape == (T, model.G.shape[2])
 
