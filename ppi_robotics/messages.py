@@ -6,7 +6,8 @@
 lS = lambda_transition is the risk weight: 0 neutral, positive risk-seeking, negative risk-averse. lP = lambda_policy
 weighs the cost against staying close to the baseline rho: infinity is the hard minimum, 0 evaluates the baseline.
 ILQG, LEQG, PPI and AICO differ in these two numbers, the baseline, and where the model is expanded. The recursions
-themselves stand in `kernels/sweep.py`, compiled for the sizes at hand.
+themselves stand in `kernels/sweep.py`, compiled for the sizes at hand, and in `square_root.py` for sums of squares that
+these lose to rounding.
 
 Source: *Unifying Entropy Regularization in Optimal Control*, arXiv 2512.06109, equations 16 and 17.
 """
@@ -19,6 +20,7 @@ import numpy as np
 
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels.compiler import build
+from ppi_robotics.square_root import INDEFINITE, RISK_BREAKDOWN, sweep_squares
 
 NO_GROWTH = np.empty((0, 0, 0, 0))
 
@@ -218,18 +220,14 @@ def backward(model, lambda_policy=math.inf, lambda_transition=0.0, baseline=None
     K, k, H = np.empty((T, nu, nx)), np.empty((T, nu)), np.empty((T, nu, nu))
     N = np.empty((T if model.E.shape[1] else 0, nx + nu, nx + nu))
     half_inverse = 0.0 if math.isinf(lambda_policy) else (math.inf if lambda_policy == 0.0 else 0.5 / lambda_policy)
-    how, stage, slope, curvature = model.kernels.backward(
-        model.arrays(),
-        lambda_transition,
-        half_inverse,
-        _prepare(baseline, T, nx, nu, lambda_policy),
-        (_entries(damping[0], nx), _entries(damping[1], nu)),
-        _no_box(nu) if box is None else box,
-        (P, p, p0),
-        ahead,
-        (K, k, H),
-        N,
-    )
+    prepared = _prepare(baseline, T, nx, nu, lambda_policy)
+    damping = _entries(damping[0], nx), _entries(damping[1], nu)
+    out = _no_box(nu) if box is None else box, (P, p, p0), ahead, (K, k, H), N
+    ended = model.kernels.backward(model.arrays(), lambda_transition, half_inverse, prepared, damping, *out)
+    # sums of squares are neither, but for rounding
+    if ended[0] in (RISK_BREAKDOWN, INDEFINITE) and baseline is None and lambda_transition >= 0.0:
+        ended = sweep_squares(model, lambda_transition, half_inverse, prepared[3], damping, *out) or ended
+    how, stage, slope, curvature = ended
     value = Value(P, p, p0)
     if lambda_policy == 0.0:
         H = np.linalg.inv(baseline.cov)

@@ -26,6 +26,7 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
         "symbolic_rollouts",
         "stage_length",
         "multibody",
+        "square_root",
         "messages",
         "beliefs",
         "expansion",

@@ -114,8 +114,8 @@ class DampedShooting(Phase):
     def _step(self, problem, iterate):
         """The iterate with the damping of its sweep, and what `Newton.damped_step` returns, model and sweep.
 
-        Or the iterate and the `Breakdown` of the sweep. Where the Hessian in the control is not positive definite, by
-        rounding if it is that of a sum of squares, the damping grows on the same model while that helps.
+        Or the iterate and the `Breakdown` of the sweep. Where the Hessian in the control is not positive definite the
+        damping grows on the same model while that helps.
         """
         model, box = self.expand(problem, iterate)
         given = iterate
