@@ -26,6 +26,7 @@ from ppi_robotics.violation import Violation, worst_violation
 
 METHODS = (PPI, ILQG, LEQG, AICO, KLControl, PsiIteration, MPPI)
 HOPELESS = (Status.DIVERGED, Status.RISK_BREAKDOWN, Status.INFEASIBLE)  # later phases cannot go on from there
+OUTSIDE = 8  # starts that leave the limits, after which none is likely to keep them
 MOST_STARTS = 24  # where the number is left open
 OTHERWISE = (0, 3, 5)  # of every six starts, those whose steps are of the other kind, after the first
 LEAST, EASY = 4, 50  # starts that agree, unless all take so few iterations
@@ -168,18 +169,17 @@ def rival(runs):
 
 
 def in_vain(runs):
-    """Whether two runs proved that limits cannot be kept, or used up their iterations at the same cost, none better."""
+    """Whether two runs used up their iterations at the same best cost, or the limits can hardly be kept.
+
+    Two runs have proved that they cannot, or all have left them: four with a proof among them, or eight.
+    """
     if any(run.outcome.status.solved for run in runs):
         return False
-    best = lowest(runs)
-    return (
-        len(best) >= 2
-        and best[0].outcome.status is Status.MAX_ITERATIONS
-        or (
-            sum(run.outcome.status is Status.INFEASIBLE for run in runs) >= 2
-            and best[0].outcome.status is Status.INFEASIBLE
-        )
-    )
+    best, proofs = lowest(runs), sum(run.outcome.status is Status.INFEASIBLE for run in runs)
+    status = best[0].outcome.status
+    if status is Status.MAX_ITERATIONS and len(best) >= 2 or status is Status.INFEASIBLE and proofs >= 2:
+        return True
+    return len(runs) >= (OUTSIDE // 2 if proofs else OUTSIDE) and all(run.outcome.worst is not None for run in runs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,3 +92,9 @@ def test_two_starts_that_end_before_the_tolerance_at_the_same_cost_end_the_searc
     solution = ppi.solve(problem, ppi.PPI(0.1, max_iterations=1))  # exact already, though it does not know
     assert solution.status is ppi.Status.MAX_ITERATIONS
     assert len(solution.starts) == 2
+
+
+def test_few_starts_are_spent_on_what_cannot_be_had_also_where_no_proof_is_finished():
+    solution = ppi.solve(arriving(2.0), ppi.ILQG(max_iterations=6))
+    assert not solution.status.solved
+    assert len(solution.starts) <= 8
