@@ -57,7 +57,8 @@ def kernel_loop(model):
     """The sweep's kernel alone: a function of a number of calls, without Python in between."""
     kernel = model.kernels.backward
     T, nx, nu = model.B.shape
-    arguments = (model.arrays(), 0.0, 0.0, messages._flat(T, nx, nu, 0.0), (0.0, 0.0), messages._no_box(nu))
+    damping = np.zeros(nx), np.zeros(nu)
+    arguments = (model.arrays(), 0.0, 0.0, messages._flat(T, nx, nu, 0.0), damping, messages._no_box(nu))
     P, p = np.empty((T + 1, nx, nx)), np.empty((T + 1, nx))
     out = (P, p, np.empty(T + 1)), (P[1:], p[1:]), (np.empty((T, nu, nx)), np.empty((T, nu)), np.empty((T, nu, nu)))
 
