@@ -29,8 +29,9 @@ HOPELESS = (Status.DIVERGED, Status.RISK_BREAKDOWN, Status.INFEASIBLE)  # later 
 OUTSIDE = 8  # starts that leave the limits, after which none is likely to keep them
 MOST_STARTS = 24  # where the number is left open
 OTHERWISE = (0, 3, 5)  # of every six starts, those whose steps are of the other kind, after the first
-LEAST, EASY = 4, 50  # starts that agree, unless all take so few iterations
-PATIENCE = 3  # times as many iterations as the best start's before one that costs more is given up
+LEAST = 4  # starts, so that there are steps of both kinds
+EASY = 50  # iterations that are few
+PATIENCE, GRACE = 3, 50  # times as many iterations as the best start's and more, before one that costs more is given up
 MARGIN_TRIALS = 5
 ASTRAY = 1e-6  # scales beyond a limit
 
@@ -44,9 +45,9 @@ def solve(problem, method, seed=0, starts=None, policy=None, trajectory=None, ca
         `CEM(...)` or `PredictiveSampling(...)`.
       seed: of the initial guesses and of what a method samples.
       starts: number of initial guesses; the best answer is kept and all are reported. By default as many as it takes,
-        at most 24, until guesses or steps of different kinds agree on the lowest cost, which meets the problem's
-        success criterion: two where few iterations lead there, else four or more; 1 if warm, and for methods that
-        sample.
+        at most 24, until guesses and steps of different kinds agree on the lowest cost, which meets the problem's
+        success criterion: four or more, two where there is one kind of steps and few of them lead there, or no second
+        derivative; 1 if warm, and for methods that sample.
       policy: start from the closed loop of this policy.
       trajectory: start from states (T + 1, nx) and controls (T, nu), a pair; the states need not fit the dynamics, and
         None in their place takes the rollout.
@@ -138,8 +139,8 @@ def agreed(problem, runs):
     """Whether enough runs found the best answer, to one part in a thousand, and it succeeds without noise.
 
     At least two, which began at guesses of different kinds or took steps of different kinds, or three; in all so many
-    that another optimum would hardly have been missed: the more of them there are, the more. Problems whose optimum is
-    found in few iterations each time hardly have others.
+    that both kinds of steps were tried, and another optimum would hardly have been missed: the more of them there are,
+    the more. Where there is one kind of steps alone, problems that take few iterations hardly have other optima.
     """
     best = lowest(runs)[0].outcome
     if best.policy is None or not best.status.solved:
@@ -152,7 +153,8 @@ def agreed(problem, runs):
     costs = np.sort([run.outcome.nominal for run in runs if run.outcome.status.solved])
     optima = 1 + int((np.diff(costs) > 1e-3 * np.abs(costs[1:])).sum())
     if optima == 1:
-        return not problem.plant.second_derivatives or len(runs) >= LEAST or all(len(r.trace) <= EASY for r in runs)
+        easy = not runs[0].plan.other and all(len(run.trace) <= EASY for run in runs)
+        return not problem.plant.second_derivatives or len(runs) >= LEAST or easy
     return len(runs) >= (optima**2 + 5 if problem.plant.second_derivatives else 2 * optima)
 
 
@@ -165,7 +167,7 @@ def rival(runs):
     if not solved:
         return None
     best = min(solved, key=lambda run: run.outcome.nominal)
-    return PATIENCE * len(best.trace) + EASY, best.outcome.nominal * (1 + 1e-3)
+    return PATIENCE * len(best.trace) + GRACE, best.outcome.nominal * (1 + 1e-3)
 
 
 def in_vain(runs):
