@@ -255,10 +255,11 @@ def test_states_far_off_are_no_states():
 def test_solves_of_what_diverges_end_in_a_status():
     problem, _ = failing(scale=0.0, horizon=40)
     away = ppi.Problem(problem.plant, problem.cost, [100.0, 0.0], 40)
-    solution = ppi.solve(away, ppi.ILQG(), starts=1)
+    solution = ppi.solve(away, ppi.ILQG(), trajectory=(None, np.zeros((40, 1))))
     assert solution.status is ppi.Status.DIVERGED
     with pytest.raises(ppi.SolveError):
         solution.raise_for_status()
+    assert ppi.solve(away, ppi.ILQG(), starts=1).status.solved  # cold starts hold the mass where it is
 
 
 # -- wrong calls -------------------------------------------------------------------------------------------------------
