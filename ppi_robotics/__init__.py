@@ -20,8 +20,8 @@ _WHERE = {
     "problem": ("Problem", "Plant", "Cost"),
     "costs": ("Quadratic", "LeastSquares", "SymbolicCost"),
     "symbolic": ("SymbolicPlant",),
-    "multibody.plant": ("MujocoPlant",),
-    "multibody.terms": (
+    "mujoco.plant": ("MujocoPlant",),
+    "mujoco.terms": (
         "TaskCost",
         "SitePosition",
         "SiteOrientation",
@@ -45,8 +45,8 @@ _WHERE = {
     "sigma_points": ("SigmaPoints",),
     "critical": ("critical_theta",),
     "rollouts": ("rollout", "Rollouts"),
-    "controller": ("Controller",),
-    "mujoco_loop": ("run", "Run"),
+    "mujoco.controller": ("Controller",),
+    "mujoco.loop": ("run", "Run"),
     "distribution": ("Evaluation",),
     "evaluation": ("evaluate", "compare", "Comparison"),
     "risk": ("sweep",),
@@ -58,7 +58,8 @@ _WHERE = {
     "mpc": ("RecedingHorizon",),
 }
 _CASADI = ("vertcat", "sin", "cos", "tan", "exp", "log", "sqrt", "tanh", "atan2", "fabs", "if_else", "dot", "sumsqr")
-_MODULES = ("gym", "tasks")  # not in __all__, as `import *` is to work without the packages of gym
+# not in __all__, as `import *` is to work without the packages of gym
+_MODULES = {"gym": "gym", "tasks": "mujoco.tasks"}
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
 
 __version__ = "0.1.0"
@@ -71,7 +72,7 @@ def __getattr__(name):
     elif name in _CASADI:
         value = getattr(importlib.import_module("casadi"), name)
     elif name in _MODULES:
-        value = importlib.import_module(f"ppi_robotics.{name}")
+        value = importlib.import_module(f"ppi_robotics.{_MODULES[name]}")
     else:
         raise AttributeError(f"module 'ppi_robotics' has no attribute '{name}'; see dir(ppi_robotics)")
     globals()[name] = value

@@ -9,7 +9,7 @@ from test_command_line import only_json, run
 
 import ppi_robotics as ppi
 from plants import mujoco_bodies
-from ppi_robotics import mujoco_loop
+from ppi_robotics.mujoco import loop
 
 PENDULUM = """<mujoco model="swing"><option timestep="0.01" integrator="implicitfast"/>
   <worldbody><body name="rod"><joint name="hinge" axis="0 1 0" damping="0.05"/>
@@ -156,7 +156,7 @@ def test_the_viewer_shows_the_policy_under_noise(capsys, monkeypatch):
         is_running, sync, close = (lambda self: True), (lambda self: shown.append(1)), (lambda self: None)
 
     monkeypatch.setenv("DISPLAY", ":0")
-    monkeypatch.setattr(mujoco_loop, "_open_window", lambda model, data: Window())
+    monkeypatch.setattr(loop, "_open_window", lambda model, data: Window())
     code, _, _ = run(capsys, "mujoco", "swing.xml", "--method", "ilqg", "--viewer", "--samples", 8, "--horizon", 5)
     assert code == 0
     assert shown

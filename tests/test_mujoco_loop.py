@@ -8,7 +8,7 @@ import pytest
 from mujoco_models import arm, drone, random_policy
 
 import ppi_robotics as ppi
-from ppi_robotics import mujoco_loop
+from ppi_robotics.mujoco import loop
 
 EVERYTHING = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 
@@ -234,7 +234,7 @@ def test_progress_ends_with_all_steps_and_pushes_act(plant, data):
     pushed = ppi.run(still, plant.model, data, 0.5, progress=lambda *counts: seen.append(counts), push=push)
     assert seen[-1] == (250, 250)
     assert sorted(seen) == seen
-    assert len(seen) <= 2 * mujoco_loop.REPORTS
+    assert len(seen) <= 2 * loop.REPORTS
     assert abs(pushed.x[-1] - free.x[-1]).max() > 0.01
 
 
@@ -358,8 +358,8 @@ class Clock:
 @pytest.mark.parametrize(("looks", "ended", "steps"), [(20, "closed", 21), (10**6, "finished", 500)])
 def test_the_window_is_refreshed_in_real_time_until_it_is_closed(plant, data, monkeypatch, looks, ended, steps):
     window, clock = Window(looks), Clock()
-    monkeypatch.setattr(mujoco_loop, "_open_window", lambda *_: window)
-    monkeypatch.setattr(mujoco_loop, "clock", clock)
+    monkeypatch.setattr(loop, "_open_window", lambda *_: window)
+    monkeypatch.setattr(loop, "clock", clock)
     record = ppi.run(still, plant.model, data, 1.0, viewer=True)
     assert record.ended == ended
     assert len(record.ctrl) == steps
@@ -371,6 +371,6 @@ def test_the_window_is_refreshed_in_real_time_until_it_is_closed(plant, data, mo
 
 def test_slow_motion_waits(plant, data, monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(mujoco_loop, "clock", clock)
+    monkeypatch.setattr(loop, "clock", clock)
     ppi.run(still, plant.model, data, 0.5, realtime=0.25)
     assert clock.now == pytest.approx(2.0)

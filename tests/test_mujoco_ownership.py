@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ppi_robotics as ppi
-from ppi_robotics.multibody.shown import Shown, arrays_of
+from ppi_robotics.mujoco.shown import Shown, arrays_of
 
 EVERYTHING = """
 <mujoco><asset><texture name="t" type="2d" builtin="flat" width="4" height="4"/><material name="m" texture="t"/>

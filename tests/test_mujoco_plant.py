@@ -11,7 +11,7 @@ import pytest
 from oracles import close
 
 import ppi_robotics as ppi
-from ppi_robotics.multibody.simulation import Simulations
+from ppi_robotics.mujoco.simulation import Simulations
 from ppi_robotics.problem import Plant
 
 SUITE = ("cartpole", "acrobot", "pendulum", "reacher", "cheetah", "hopper", "humanoid")

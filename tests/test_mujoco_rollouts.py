@@ -11,7 +11,7 @@ from oracles import close
 import ppi_robotics as ppi
 from ppi_robotics.gaussian import covariance_factor
 from ppi_robotics.kernels.lanes import normals
-from ppi_robotics.multibody.simulation import Simulations
+from ppi_robotics.mujoco.simulation import Simulations
 from ppi_robotics.policy import control_factors
 
 T = 15

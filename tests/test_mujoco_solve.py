@@ -6,7 +6,7 @@ import pytest
 from oracles import close
 
 import ppi_robotics as ppi
-from ppi_robotics.multibody.simulation import Simulations
+from ppi_robotics.mujoco.simulation import Simulations
 
 FREE = bodies.mjcf(
     "<body name='box'><freejoint name='free'/><geom type='box' size='0.1 0.08 0.12' mass='2'/></body>",

@@ -14,8 +14,8 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.gym.loading import label, simulation_of
 from ppi_robotics.interruption import Held
-from ppi_robotics.mujoco_loop import BREAKDOWNS
-from ppi_robotics.multibody.plant import MujocoPlant
+from ppi_robotics.mujoco.loop import BREAKDOWNS
+from ppi_robotics.mujoco.plant import MujocoPlant
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
 from ppi_robotics.texts import with_interval

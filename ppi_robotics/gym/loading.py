@@ -9,7 +9,7 @@ import numpy as np
 
 from ppi_robotics.checks import shown
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.multibody.plant import MujocoPlant
+from ppi_robotics.mujoco.plant import MujocoPlant
 
 
 def plant_of(env, **options):

@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 
 from ppi_robotics.errors import PlantError
-from ppi_robotics.multibody.engine import callbacks
+from ppi_robotics.mujoco.engine import callbacks
 
 FARTHEST = 1e10  # as in `kernels.multibody`
 

@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 
 from ppi_robotics.checks import as_finite
-from ppi_robotics.multibody import loading, portable
+from ppi_robotics.mujoco import loading, portable
 
 STEP = 1e-5  # ten times that of the derivatives, so that what depends on the step size shows
 FINER = 10  # times smaller a step, at which differences of what is smooth have settled

@@ -20,7 +20,7 @@ from ppi_robotics.checks import as_finite, check_names, check_text, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels.manifold import quaternion_log
 from ppi_robotics.manifold import unit
-from ppi_robotics.multibody.plant import MujocoPlant
+from ppi_robotics.mujoco.plant import MujocoPlant
 from ppi_robotics.residuals import BoundResiduals, ControlError, FunctionError, SensorError, StateError, roots_of
 
 SIMPLE = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)

@@ -18,8 +18,8 @@ from ppi_robotics.checks import as_finite, check_number, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.manifold import unit
-from ppi_robotics.multibody.plant import MujocoPlant
-from ppi_robotics.multibody.terms import Effort, Residual, SitePosition, StateDeviation, TaskCost
+from ppi_robotics.mujoco.plant import MujocoPlant
+from ppi_robotics.mujoco.terms import Effort, Residual, SitePosition, StateDeviation, TaskCost
 
 RATE = 0.1  # of the weight of velocities to that of positions [s^2]
 POSITION_TOLERANCE, RATE_TOLERANCE = 0.1, 0.5  # of a pose that counts as reached [rad, m] and [rad/s, m/s]

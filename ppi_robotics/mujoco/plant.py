@@ -25,10 +25,10 @@ from ppi_robotics.checks import (
 from ppi_robotics.errors import PlantError, ProblemError
 from ppi_robotics.gaussian import Record
 from ppi_robotics.kernels.lanes import normals_of
-from ppi_robotics.multibody import checking, holding, loading, portable, rollouts
-from ppi_robotics.multibody.shown import Shown
-from ppi_robotics.multibody.simulation import EXECUTORS, Simulations
-from ppi_robotics.multibody.surroundings import check_surroundings, keyframe_number, place
+from ppi_robotics.mujoco import checking, holding, loading, portable, rollouts
+from ppi_robotics.mujoco.shown import Shown
+from ppi_robotics.mujoco.simulation import EXECUTORS, Simulations
+from ppi_robotics.mujoco.surroundings import check_surroundings, keyframe_number, place
 from ppi_robotics.noise import Noise
 from ppi_robotics.problem import as_rows, as_states
 
