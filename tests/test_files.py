@@ -12,7 +12,7 @@ from PIL import Image
 
 import ppi_robotics as ppi
 from ppi_robotics import files, rendering
-from ppi_robotics.animation.canvas import write_gif
+from ppi_robotics.plotting.canvas import write_gif
 
 PACKAGE = Path(ppi.__file__).parent
 POLICY = ppi.LinearGaussianPolicy(np.ones((2, 1)), np.zeros((2, 1)), np.zeros((2, 1, 1)), np.zeros((2, 1, 1)), 0.1)

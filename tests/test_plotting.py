@@ -13,6 +13,8 @@ import ppi_robotics as ppi
 from plants import CartPole
 from plants.drawing import Box, Disk, Line
 from ppi_robotics import animation, plotting
+from ppi_robotics.plotting import animations, canvas
+from ppi_robotics.plotting.camera import Camera
 from ppi_robotics.rollouts import Rollouts
 
 
@@ -101,7 +103,7 @@ def test_given_axes_are_used_and_settings_stay(plant, rollouts):
 
 
 def test_colors_are_one_per_method():
-    assert plotting.color("PPI (η = 0.1)") == plotting.color("ppi") == plotting.pages.COLORS["PPI"]
+    assert plotting.color("PPI (η = 0.1)") == plotting.color("ppi") == plotting.theme.COLORS["PPI"]
     assert len({plotting.color(name) for name in ("PPI", "iLQG", "LEQG", "AICO", "Psi")}) == 5
     assert plotting.color("policy", 0) != plotting.color("policy", 1)
 
@@ -167,12 +169,12 @@ def test_shapes_hold_arrays_and_cannot_be_changed():
     ("dt", "delay"), [(0.02, 20), (0.01, 20), (0.005, 20), (0.03, 30), (0.04, 40), (0.05, 30), (0.1, 30), (0.025, 30)]
 )
 def test_frames_come_every_whole_number_of_stages_if_they_can(dt, delay):
-    assert animation.plants.frame_delay(dt) == delay
+    assert animations.frame_delay(dt) == delay
 
 
 def test_resample_is_exact_on_stages_and_linear_between():
     x, u = np.arange(8.0).reshape(4, 2), np.array([[1.0], [2.0], [3.0]])
-    states, controls = animation.plants.resample(x, u, 0.05, [0.0, 0.05, 0.075, 0.15])
+    states, controls = animations.resample(x, u, 0.05, [0.0, 0.05, 0.075, 0.15])
     np.testing.assert_allclose(states, [x[0], x[1], (x[1] + x[2]) / 2, x[3]])
     np.testing.assert_array_equal(controls[:, 0], [1, 2, 2, 3])
 
@@ -189,7 +191,7 @@ def test_gif_lasts_as_long_as_the_motion_and_holds_its_end(plant, tmp_path):
     frames = animation.save(path, plant, *swing(plant), title="a title")
     assert list(tmp_path.iterdir()) == [path]
     with Image.open(path) as gif:
-        assert gif.size == (animation.canvas.WIDTH, animation.canvas.HEIGHT)
+        assert gif.size == (canvas.WIDTH, canvas.HEIGHT)
         assert gif.info["loop"] == 0
         durations = []
         for i in range(gif.n_frames):
@@ -197,7 +199,7 @@ def test_gif_lasts_as_long_as_the_motion_and_holds_its_end(plant, tmp_path):
             durations.append(gif.info["duration"])
     assert frames == 51
     assert sum(durations[:-1]) == 1000
-    assert durations[-1] == animation.canvas.HOLD_MS
+    assert durations[-1] == canvas.HOLD_MS
 
 
 def test_colors_survive_the_palette(plant):
@@ -205,11 +207,11 @@ def test_colors_survive_the_palette(plant):
     assert len({image.palette.tobytes() for image in images}) == 1
     pixels = np.asarray(images[20].convert("RGB")).reshape(-1, 3).astype(int)
     for shade in (
-        animation.canvas.BACKGROUND,
-        animation.canvas.LINK,
-        animation.canvas.TIP,
-        animation.canvas.CONTROL,
-        animation.canvas.INK,
+        canvas.BACKGROUND,
+        canvas.LINK,
+        canvas.TIP,
+        canvas.CONTROL,
+        canvas.INK,
     ):
         wanted = [int(shade[i : i + 2], 16) for i in (1, 3, 5)]
         assert np.abs(pixels - wanted).sum(axis=1).min() <= 24, shade  # 8 a channel: colors are kept in 5 bits
@@ -218,11 +220,11 @@ def test_colors_survive_the_palette(plant):
 def test_tip_is_drawn_where_the_plant_says(plant):
     x, u = swing(plant)
     drawings = [plant.draw(state) for state in x]
-    scene = animation.plants.Scene(plant, drawings, np.vstack([u, u[-1:]]), 0.02 * np.arange(51), "")
+    scene = animations.Scene(plant, drawings, np.vstack([u, u[-1:]]), 0.02 * np.arange(51), "")
     for index in (0, 13, 50):
         tip = next(shape for shape in drawings[index] if shape.role == "tip")
         column, row = scene.camera.to_pixels(tip.center, index) + (0, scene.floor)
-        pixel = scene.frame(index)[animation.canvas.HEIGHT - 1 - int(row), int(column), :3].astype(int)
+        pixel = scene.frame(index)[canvas.HEIGHT - 1 - int(row), int(column), :3].astype(int)
         assert np.abs(pixel - [0xD5, 0x5E, 0x00]).max() <= 8
 
 
@@ -230,7 +232,7 @@ def test_window_follows_what_travels_farther_than_it_shows(plant):
     for travel, follows in ((0.5, False), (12.0, True)):
         x, _ = swing(plant, travel=travel)
         drawings = [plant.draw(state) for state in x]
-        camera = animation.camera.Camera(plant.view, drawings, np.array([480, 260]), 0.02)
+        camera = Camera(plant.view, drawings, np.array([480, 260]), 0.02)
         assert camera.follows[0] == follows
         assert not camera.follows[1]
         assert (camera.spacing > 0) == follows

@@ -14,9 +14,9 @@ from mujoco_models import ARM, BALL, DRONE
 from PIL import Image
 
 import ppi_robotics as ppi
-from ppi_robotics import animation, rendering
-from ppi_robotics.rendering import film as film_module
-from ppi_robotics.rendering import offscreen
+from ppi_robotics import rendering
+from ppi_robotics.plotting import canvas, offscreen
+from ppi_robotics.plotting import film as film_module
 
 SIZE = {"width": 160, "height": 120}  # processors draw these fast
 
@@ -220,7 +220,7 @@ def test_the_fallback_says_why(model, monkeypatch, caplog):
         picture = next(rendering.frames(model, model.qpos0[None], **SIZE))
     assert "no OpenGL (egl: no libEGL on this machine): drawing a stick figure" in caplog.text
     assert "apt install libegl1" in caplog.text
-    shade = [int(animation.canvas.BACKGROUND[i : i + 2], 16) for i in (1, 3, 5)]
+    shade = [int(canvas.BACKGROUND[i : i + 2], 16) for i in (1, 3, 5)]
     np.testing.assert_array_equal(picture[-1, -1], shade)
 
 
@@ -239,7 +239,7 @@ def test_gif_lasts_as_long_as_the_motion(model, tmp_path, artist):
             gif.seek(i)
             durations.append(gif.info["duration"])
     assert sum(durations[:-1]) == 1000
-    assert durations[-1] == animation.canvas.HOLD_MS
+    assert durations[-1] == canvas.HOLD_MS
 
 
 @pytest.mark.parametrize(("fps", "count"), [(30, 34), (50, 51), (60, 51), (24, 26)])

@@ -6,6 +6,6 @@ animation.hunt.save("hunt.gif", {"λ = 0.1": (hunt, path)})
 """
 
 from ppi_robotics.animation import blocks, hunt
-from ppi_robotics.animation.plants import render, save
+from ppi_robotics.plotting.animations import render, save
 
 __all__ = ["blocks", "hunt", "render", "save"]

@@ -8,7 +8,8 @@ side and enters it on the other.
 
 import numpy as np
 
-from ppi_robotics.animation.canvas import (
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.plotting.canvas import (
     BACKGROUND,
     EMPTY,
     FAINT,
@@ -26,7 +27,6 @@ from ppi_robotics.animation.canvas import (
     Palette,
     write_gif,
 )
-from ppi_robotics.errors import ProblemError
 
 DELAY = 40  # milliseconds between frames
 LONG, SHORT = 14, 3  # frames of a stage of short plans and of long ones

@@ -5,7 +5,8 @@ animation.hunt.save("hunt.gif", {"λ = 0.1": (hunt, path)})
 
 import numpy as np
 
-from ppi_robotics.animation.canvas import (
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.plotting.canvas import (
     BACKGROUND,
     HEADER,
     INK,
@@ -17,7 +18,6 @@ from ppi_robotics.animation.canvas import (
     Palette,
     write_gif,
 )
-from ppi_robotics.errors import ProblemError
 
 HARE, STAG, EMPTY_CELL, PATH = "#5CBFA3", "#E88E4F", "#EDEFF1", "#9CC6E0"
 PANEL, GAP, FLOOR = 320, 20, 30  # pixels of a grid's side, between grids, and below them

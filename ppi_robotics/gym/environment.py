@@ -36,7 +36,7 @@ class Environment(gymnasium.Env):
 
     Args:
       problem: `Problem`.
-      render_mode: None, or "rgb_array" for MuJoCo plants and ones that offer `draw` and `view`, see `animation.plants`.
+      render_mode: None, or "rgb_array" for MuJoCo plants and ones with `draw` and `view`, see `plotting.animations`.
       observation: function of the state (nx,) to a vector that is observed instead.
       camera: of the pictures of a MuJoCo plant: name or number of one of the model's cameras, or an `MjvCamera`; by
         default MuJoCo's free camera.

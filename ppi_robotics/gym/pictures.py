@@ -27,7 +27,7 @@ def pictures_of(problem, camera=None):
 
 
 class Drawn:
-    """Shapes of a plant with the path of its tips so far, as in `animation.plants`."""
+    """Shapes of a plant with the path of its tips so far, as in `plotting.animations`."""
 
     def __init__(self, plant):
         self.plant = plant
@@ -43,7 +43,7 @@ class Drawn:
 
     def picture(self):
         """Pixels (height, width, 3)."""
-        from ppi_robotics.animation.plants import Scene  # matplotlib takes long to import
+        from ppi_robotics.plotting.animations import Scene  # matplotlib takes long to import
 
         count = len(self.drawings)
         scene = Scene(self.plant, self.drawings, np.array(self.controls), self.plant.dt * np.arange(count), "")

@@ -5,25 +5,30 @@ with the package's style, without pyplot and without changing matplotlib's setti
 
     axes = plotting.trajectory(problem.plant, ppi.rollout(problem, policy, samples=500))
     axes[0].figure.savefig("trajectory.png")
+
+Each name is loaded on first use. Animations are in `ppi_robotics.animation`, videos of MuJoCo models in
+`ppi_robotics.rendering`.
 """
 
 import importlib
 
-from ppi_robotics.plotting.costs import cost_distribution
-from ppi_robotics.plotting.pages import color, style
-from ppi_robotics.plotting.trajectories import trajectory
-
-_MODULES = ("blocks", "central", "goals", "hunt", "risk", "sampling", "tables")  # each loaded on first use
+_WHERE = {"color": "theme", "cost_distribution": "costs", "style": "theme", "trajectory": "trajectories"}
+_MODULES = ("blocks", "central", "costs", "goals", "hunt", "risk", "sampling", "tables", "theme", "trajectories")
 
 __all__ = ["color", "cost_distribution", "style", "trajectory"]
 
 
 def __getattr__(name):
-    if name not in _MODULES:
+    if name in _WHERE:
+        value = getattr(importlib.import_module(f"ppi_robotics.plotting.{_WHERE[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"ppi_robotics.plotting.{name}")
+    else:
         raise AttributeError(
             f"module 'ppi_robotics.plotting' has no attribute '{name}'; see dir(ppi_robotics.plotting)"
         )
-    return importlib.import_module(f"ppi_robotics.plotting.{name}")
+    globals()[name] = value
+    return value
 
 
 def __dir__():

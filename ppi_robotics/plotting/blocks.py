@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ppi_robotics.plotting.pages import color, style
+from ppi_robotics.plotting.theme import color, style
 
 FEW = 24  # stages up to which numbers are written into cells
 MOVED = "#D55E00"

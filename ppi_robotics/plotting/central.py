@@ -13,7 +13,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from ppi_robotics.discrete import mean_and_variance, sample_integral, solve
-from ppi_robotics.plotting.pages import COLORS, OTHER_COLORS, color, style
+from ppi_robotics.plotting.theme import COLORS, OTHER_COLORS, color, style
 
 SHADES = (*COLORS.values(), *OTHER_COLORS)
 CONFIDENCE = 1.96  # standard errors on either side of a 95 % interval

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ppi_robotics.checks import as_finite, check_count
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.plotting.pages import COLORS, OTHER_COLORS, style
+from ppi_robotics.plotting.theme import COLORS, OTHER_COLORS, style
 
 SHADES = (*COLORS.values(), *OTHER_COLORS)
 PALE = 0.55  # of the full colors, so that dots stand out from the plane

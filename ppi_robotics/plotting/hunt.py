@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from ppi_robotics.plotting.pages import OTHER_COLORS, style
+from ppi_robotics.plotting.theme import OTHER_COLORS, style
 
 HUNTER, HARE, STAG = "#0072B2", "#5CBFA3", "#E88E4F"
 SIZES = ("#0072B2", "#D55E00", *OTHER_COLORS)  # colors of sweeps

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.plotting.costs import cost_distribution
-from ppi_robotics.plotting.pages import OTHER_COLORS, color, style
+from ppi_robotics.plotting.theme import OTHER_COLORS, color, style
 
 WIDE = 20.0  # ratio of largest to smallest value from which an axis is logarithmic
 TICKS_APART = 0.075  # of the width of an axis

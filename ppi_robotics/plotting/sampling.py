@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from ppi_robotics import fans
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.plans import is_limited
-from ppi_robotics.plotting.pages import Page, color, legend_above, style
+from ppi_robotics.plotting.theme import Page, color, legend_above, style
 from ppi_robotics.plotting.trajectories import LIMIT, check_axes, finish_panel, trajectory_axes
 
 FAINT = 0.18  # share of the color in samples without weight

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ppi_robotics.plotting.pages import color, style
+from ppi_robotics.plotting.theme import color, style
 
 MOST_ARROWS = 2500  # states up to which the policy is drawn
 SHADES = ("Q", "value iteration", "DPP")  # which take a further color each, in every figure

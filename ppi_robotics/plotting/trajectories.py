@@ -7,8 +7,8 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 from ppi_robotics.checks import as_floats, check_instance, check_sequence, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.plans import is_limited
-from ppi_robotics.plotting import pages
-from ppi_robotics.plotting.pages import Page, color, legend_above, style
+from ppi_robotics.plotting import theme
+from ppi_robotics.plotting.theme import Page, color, legend_above, style
 from ppi_robotics.problem import Plant
 from ppi_robotics.rollouts import Rollouts
 
@@ -82,7 +82,7 @@ def check_axes(plant, axes):
     if len(axes) != count:
         raise ProblemError(f"{len(axes)} axes for {plant.nx} states and {plant.nu} controls; give {count} axes")
     for i, ax in enumerate(axes):
-        pages.check_axes(ax, f"axes[{i}]")
+        theme.check_axes(ax, f"axes[{i}]")
 
 
 def finish_panel(ax, plant, i, time):

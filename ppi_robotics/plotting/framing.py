@@ -5,7 +5,7 @@ import math
 import mujoco
 import numpy as np
 
-from ppi_robotics.animation.camera import CAMERA_SECONDS, smooth
+from ppi_robotics.plotting.camera import CAMERA_SECONDS, smooth
 
 FOLLOWED = 3.0  # motions so many times as large as the model
 MAX_LAG = 0.5  # of the camera behind a model, relative to the model's radius

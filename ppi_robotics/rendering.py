@@ -5,7 +5,7 @@
 MuJoCo's offscreen renderer draws them; where there is no OpenGL, a stick figure takes its place.
 """
 
-from ppi_robotics.rendering.film import HEIGHT, WIDTH, Film, frames, save
-from ppi_robotics.rendering.video import check_path
+from ppi_robotics.plotting.film import HEIGHT, WIDTH, Film, frames, save
+from ppi_robotics.plotting.video import check_path
 
 __all__ = ["HEIGHT", "WIDTH", "Film", "check_path", "frames", "save"]

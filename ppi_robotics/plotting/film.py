@@ -8,10 +8,10 @@ import numpy as np
 
 from ppi_robotics.checks import as_finite, check_count, shown
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.rendering import video
-from ppi_robotics.rendering.appearance import for_a_light_page
-from ppi_robotics.rendering.framing import View
-from ppi_robotics.rendering.offscreen import NoOpenGL, Offscreen
+from ppi_robotics.plotting import video
+from ppi_robotics.plotting.appearance import for_a_light_page
+from ppi_robotics.plotting.framing import View
+from ppi_robotics.plotting.offscreen import NoOpenGL, Offscreen
 
 WIDTH, HEIGHT = 640, 480  # pixels
 FPS = 30.0
@@ -162,7 +162,7 @@ def _artist(model, width, height, camera):
     try:
         return Offscreen(model, width, height, camera)
     except NoOpenGL as error:
-        from ppi_robotics.rendering.stick_figure import StickFigure
+        from ppi_robotics.plotting.stick_figure import StickFigure
 
         logging.getLogger("ppi_robotics").warning("no OpenGL (%s): drawing a stick figure; %s", error, INSTALL)
         return StickFigure(model, width, height)

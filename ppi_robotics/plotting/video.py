@@ -55,7 +55,7 @@ def _delay(fps):
 
 
 def _write_gif(path, film, delay):
-    from ppi_robotics.animation.canvas import Palette, write_gif
+    from ppi_robotics.plotting.canvas import Palette, write_gif
 
     def four_channels(picture):
         return np.dstack([picture, np.zeros_like(picture[..., :1])])

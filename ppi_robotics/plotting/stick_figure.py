@@ -6,8 +6,8 @@ import mujoco
 import numpy as np
 from matplotlib.colors import to_rgb
 
-from ppi_robotics.animation.canvas import BACKGROUND, EMPTY, INK, LARGE, LINK, MARGIN, SCENERY, TIP, Canvas
-from ppi_robotics.rendering.framing import SHOWN_GROUPS
+from ppi_robotics.plotting.canvas import BACKGROUND, EMPTY, INK, LARGE, LINK, MARGIN, SCENERY, TIP, Canvas
+from ppi_robotics.plotting.framing import SHOWN_GROUPS
 
 SHAPE = mujoco.mjtGeom
 CIRCLE = np.stack([np.cos(a := np.linspace(0, 2 * np.pi, 48, endpoint=False)), np.sin(a)], axis=1)

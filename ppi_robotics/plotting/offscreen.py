@@ -11,7 +11,7 @@ import sys
 import mujoco
 import numpy as np
 
-from ppi_robotics.rendering.appearance import WHITE
+from ppi_robotics.plotting.appearance import WHITE
 
 MAX_GEOMS = 10_000
 MAX_LINES, PIECES = 33, 11  # in each direction of a floor, and of a line, which fades with distance

@@ -12,8 +12,10 @@ import math
 import numpy as np
 from matplotlib.colors import to_rgb
 
-from ppi_robotics.animation.camera import Camera
-from ppi_robotics.animation.canvas import (
+from ppi_robotics.checks import as_floats, check_text, shown
+from ppi_robotics.errors import ProblemError
+from ppi_robotics.plotting.camera import Camera
+from ppi_robotics.plotting.canvas import (
     BACKGROUND,
     BAR,
     CONTROL,
@@ -34,8 +36,6 @@ from ppi_robotics.animation.canvas import (
     Palette,
     write_gif,
 )
-from ppi_robotics.checks import as_floats, check_text, shown
-from ppi_robotics.errors import ProblemError
 
 TRAIL_SECONDS, TRAIL_PIECES = 0.8, 16
 FADING = tuple(  # of a trail, from the background to half of the tip's color
