@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 
-from ppi_robotics.distribution import Evaluation
+from ppi_robotics.statistics import Evaluation
 
 REPETITIONS, SAMPLES = 4000, (100, 1000)
 WEIGHTS = np.array([1.0, 0.5, 0.3, 0.1, 0.1])  # of squared normals: a linear-quadratic problem's cost is such a sum

@@ -41,12 +41,12 @@ def croco_step(solver):
 
 def check_step():
     """On one linear-quadratic problem both take the same step."""
-    from ppi_robotics import messages
+    from ppi_robotics import recursion
 
     model = random_model(4, 1, HORIZON, np.random.default_rng(4))
     solver = crocoddyl_solver(model)
     croco_step(solver)
-    x, u, _, _ = messages.forward(model, messages.backward(model, math.inf))
+    x, u, _, _ = recursion.forward(model, recursion.backward(model, math.inf))
     origin = list(np.zeros_like(x)), list(np.zeros_like(u))
     solver.solve(*origin, 1, True, 0.0)
     check("states", x, np.array(solver.xs))

@@ -7,7 +7,7 @@ from numba import njit
 
 from benchmarks.report import check, missing, report
 from benchmarks.timing import side_by_side
-from ppi_robotics import messages
+from ppi_robotics import recursion
 
 # beyond some 50 states Eigen's threads wait for each other longer than one of them works
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -29,7 +29,7 @@ def random_model(nx, nu, T, rng, dt=0.02):
     Cxx = np.concatenate([C[:, :nx, :nx], [definite(nx, 0.1)]])
     cx, cu = rng.standard_normal((T + 1, nx)), rng.standard_normal((T, nu))
     blocks = Cxx, np.ascontiguousarray(C[:, nx:, :nx]), np.ascontiguousarray(C[:, nx:, nx:])
-    return messages.LocalModel(A, B, np.zeros((T, nx)), np.zeros((T, nx, 0)), *blocks, cx, cu, np.zeros(T + 1))
+    return recursion.LocalModel(A, B, np.zeros((T, nx)), np.zeros((T, nx, 0)), *blocks, cx, cu, np.zeros(T + 1))
 
 
 def crocoddyl_solver(model):
@@ -58,7 +58,7 @@ def kernel_loop(model):
     kernel = model.kernels.backward
     T, nx, nu = model.B.shape
     damping = np.zeros(nx), np.zeros(nu)
-    arguments = (model.arrays(), 0.0, 0.0, messages._flat(T, nx, nu, 0.0), damping, messages._no_box(nu))
+    arguments = (model.arrays(), 0.0, 0.0, recursion._flat(T, nx, nu, 0.0), damping, recursion._no_box(nu))
     P, p = np.empty((T + 1, nx, nx)), np.empty((T + 1, nx))
     out = (P, p, np.empty(T + 1)), (P[1:], p[1:]), (np.empty((T, nu, nx)), np.empty((T, nu)), np.empty((T, nu, nu)))
 
@@ -77,7 +77,7 @@ def compare(nx, nu, target, seconds=3.0):
     model = random_model(nx, nu, HORIZON, np.random.default_rng(nx))
     solver = crocoddyl_solver(model)
     solver.backwardPass()
-    sweep = messages.backward(model)
+    sweep = recursion.backward(model)
     worst = max(
         check("gains", sweep.K, -np.array(solver.K).reshape(sweep.K.shape)),
         check("feedforward", sweep.k, -np.array(solver.k).reshape(HORIZON, nu)),
@@ -87,7 +87,7 @@ def compare(nx, nu, target, seconds=3.0):
     many = kernel_loop(model)
     timing = side_by_side(
         {
-            "ours": lambda: messages.backward(model),
+            "ours": lambda: recursion.backward(model),
             "crocoddyl": solver.backwardPass,
             "kernel": lambda: many(20),
         },

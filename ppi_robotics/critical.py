@@ -5,11 +5,10 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from ppi_robotics.beliefs import initial_value
 from ppi_robotics.checks import shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Gaussian, covariance_factor
-from ppi_robotics.messages import Breakdown, LocalModel, backward
+from ppi_robotics.recursion import Breakdown, LocalModel, backward, initial_value
 from ppi_robotics.solution import Solution, Status
 
 HALVINGS = 60

@@ -8,7 +8,7 @@ With z = (x, u), the baseline rho = N(K x + k, cov) and costs taken as observati
     smooth    m_s = m' + J (m_x+s - m_x+),   S_s = (I - JF) S' (I - JF)' + J (S_x+s + G G') J',   J = S' F' (S_x+)^-1
     policy    K = S_ux S_xx^-1,   k = m_u - K m_x,   cov = S_uu - K S_xu        of the smoothed beliefs
 
-`messages.backward` at both weights eta gives the same policy without a belief about the start.
+`recursion.backward` at both weights eta gives the same policy without a belief about the start.
 
 K. Rawlik, M. Toussaint, S. Vijayakumar, *On stochastic optimal control and reinforcement learning by approximate
 inference* (RSS, 2012); H. Rauch, F. Tung, C. Striebel, *Maximum likelihood estimates of linear dynamic systems* (AIAA
@@ -22,7 +22,7 @@ import numpy as np
 from ppi_robotics.checks import check_number
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Gaussian
-from ppi_robotics.messages import Baseline
+from ppi_robotics.recursion import Baseline
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def smooth(model, eta, initial, prior):
     """Smoothed beliefs and posterior policy of a linear-Gaussian model whose costs are observations.
 
     Hessians of the cost may be indefinite as long as every S^-1 + eta H is positive definite, which asks more of the
-    model than `messages.backward`: a stage's negative curvature cannot be made up for by later costs.
+    model than `recursion.backward`: a stage's negative curvature cannot be made up for by later costs.
 
     Args:
       model: `LocalModel`.

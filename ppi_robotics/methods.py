@@ -1,4 +1,4 @@
-"""The methods: each a choice of weights, expansion and step for the one scheme of `messages`.
+"""The methods: each a choice of weights, expansion and step for the one scheme of `recursion`.
 
 | method | lambda_policy | lambda_transition | baseline | expanded about |
 |---|---|---|---|---|
@@ -20,8 +20,8 @@ import numpy as np
 
 from ppi_robotics.checks import check_choice, check_flag, check_number, shown
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.linearize import SigmaPoints
 from ppi_robotics.plans import BASELINES, Plan, check_common, is_limited, soft_plan
-from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.steps.adaptive import AdaptiveSteps
 from ppi_robotics.steps.belief import BeliefSteps
 from ppi_robotics.steps.damped import DampedShooting

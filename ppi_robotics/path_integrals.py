@@ -3,7 +3,7 @@
     z_t(x) = E_rho[exp(-l C) | x_t = x]        V_t = -(1/l) log z_t        C = sum_{s=t}^{T-1} C_s + C_T
     pi_t(u | x) ~ rho_t(u | x) E_rho[exp(-l C) | x_t = x, u_t = u]
 
-This is the synchronized mode of the scheme in `messages`, lambda_policy = lambda_transition = l > 0: the soft minimum
+This is the synchronized mode of the scheme in `recursion`, lambda_policy = lambda_transition = l > 0: the soft minimum
 over policies close to rho, which is as optimistic about the transitions as it is about its own controls. No derivative
 is taken, so that plants and costs need not be smooth, and nothing is approximated but by the number of samples.
 

@@ -7,12 +7,11 @@ from functools import cached_property
 
 import numpy as np
 
-from ppi_robotics.beliefs import marginals
 from ppi_robotics.errors import Diverged, RiskBreakdown, SolveError
 from ppi_robotics.gaussian import Gaussian, Record
 from ppi_robotics.manifold import difference, retract
-from ppi_robotics.messages import Breakdown, LocalModel, Sweep
 from ppi_robotics.policy import LinearGaussianPolicy
+from ppi_robotics.recursion import Breakdown, LocalModel, Sweep, marginals
 from ppi_robotics.violation import Violation
 
 

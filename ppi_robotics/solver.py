@@ -12,10 +12,10 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.guesses import cold_guess, cold_kind, still_guess, warm_guess
 from ppi_robotics.interruption import Held
-from ppi_robotics.messages import Breakdown, LocalModel, Sweep
 from ppi_robotics.methods import AICO, ILQG, LEQG, PPI
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import check_problem
+from ppi_robotics.recursion import Breakdown, LocalModel, Sweep
 from ppi_robotics.rollouts import nominal_rollout
 from ppi_robotics.sampling.methods import MPPI
 from ppi_robotics.soft_methods import KLControl, PsiIteration

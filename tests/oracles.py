@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 import ppi_robotics as ppi
-from ppi_robotics.messages import Baseline, LocalModel
+from ppi_robotics.recursion import Baseline, LocalModel
 
 SIZES = (3, 2, 2)  # nx, nu, nw of most models, so that few sweeps are compiled; two noises on three states are singular
 

@@ -9,7 +9,7 @@ import pytest
 
 import ppi_robotics as ppi
 from ppi_robotics import plotting
-from ppi_robotics.messages import backward
+from ppi_robotics.recursion import backward
 from tests.oracles import close, dynamic_program, random_model, value_at
 
 T, WEIGHT = 3, 0.8

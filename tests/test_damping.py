@@ -7,9 +7,9 @@ import pytest
 from bodies import PENDULUM
 
 import ppi_robotics as ppi
-from ppi_robotics import messages
-from ppi_robotics.expansion import taylor
-from ppi_robotics.messages import backward
+from ppi_robotics import recursion
+from ppi_robotics.linearize import taylor
+from ppi_robotics.recursion import backward
 from ppi_robotics.replanning import damping_after
 
 T = 8
@@ -38,7 +38,7 @@ def test_a_sum_of_squares_is_not_indefinite_where_rounding_makes_it_so(problem, 
     assert np.linalg.eigvalsh(model.Cxx).min() >= 0.0
     assert np.linalg.eigvalsh(model.Cuu).min() > 0.0
     assert backward(model).breakdown is None
-    monkeypatch.setattr(messages, "sweep_squares", lambda *_: None)
+    monkeypatch.setattr(recursion, "sweep_squares", lambda *_: None)
     assert backward(model).breakdown.kind == "indefinite"
 
 

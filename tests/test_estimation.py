@@ -17,14 +17,11 @@ from oracles import (
 )
 
 import ppi_robotics as ppi
-from ppi_robotics.beliefs import marginals
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.estimation import smooth
-from ppi_robotics.expansion import taylor
 from ppi_robotics.gaussian import Gaussian
-from ppi_robotics.messages import Baseline, LocalModel, backward, forward
-from ppi_robotics.sigma_points import SigmaPoints
-from ppi_robotics.statistical import statistical
+from ppi_robotics.linearize import SigmaPoints, statistical, taylor
+from ppi_robotics.recursion import Baseline, LocalModel, backward, forward, marginals
 
 SEEDS = range(10)
 INITIAL = Gaussian(np.array([0.5, -1.0, 0.3]), np.diag([0.4, 0.1, 0.7]))

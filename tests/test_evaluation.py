@@ -14,8 +14,8 @@ import scipy.stats
 
 import ppi_robotics as ppi
 from ppi_robotics import evaluation
-from ppi_robotics.distribution import Evaluation
 from ppi_robotics.evaluation import Difference
+from ppi_robotics.statistics import Evaluation
 
 T = 12
 A = np.array([[1.0, 0.1], [0.0, 1.0]])

@@ -8,10 +8,9 @@ import pytest
 
 import ppi_robotics as ppi
 from plants import Acrobot, CartPole, DoubleCartPole, Pendulum
-from ppi_robotics.beliefs import initial_value
 from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.guesses import cold_guess
-from ppi_robotics.messages import Breakdown, backward
+from ppi_robotics.recursion import Breakdown, backward, initial_value
 from ppi_robotics.solver import solve_briefly
 from ppi_robotics.steps.soft import SoftSteps
 from tests.oracles import close, random_baseline, random_model

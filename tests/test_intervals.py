@@ -8,7 +8,7 @@ import scipy.stats
 
 import ppi_robotics as ppi
 from ppi_robotics import intervals
-from ppi_robotics.distribution import Evaluation
+from ppi_robotics.statistics import Evaluation
 
 REPETITIONS = 1000
 WEIGHTS = np.array([1.0, 0.5, 0.3, 0.1, 0.1])  # of squared normals, as the cost of a linear-quadratic problem is

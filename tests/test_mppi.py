@@ -11,9 +11,9 @@ from oracles import Joint, close, entropic, tilt
 import ppi_robotics as ppi
 from plants import CartPole, mujoco_bodies
 from ppi_robotics import rollouts
-from ppi_robotics.expansion import taylor
 from ppi_robotics.kernels.lanes import normals
-from ppi_robotics.messages import Baseline, backward
+from ppi_robotics.linearize import taylor
+from ppi_robotics.recursion import Baseline, backward
 from ppi_robotics.sampling import proposal as proposals
 from ppi_robotics.sampling.steps import SamplingSteps
 

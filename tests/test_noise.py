@@ -7,8 +7,8 @@ import pytest
 
 import ppi_robotics as ppi
 from plants import CartPole
-from ppi_robotics.expansion import taylor
-from ppi_robotics.messages import backward
+from ppi_robotics.linearize import taylor
+from ppi_robotics.recursion import backward
 from tests.oracles import close, random_model
 
 CONTROL, STATE = np.array([0.6, 0.3]), np.array([[[0.1, 0.05], [0.0, 0.2]]])

@@ -7,8 +7,8 @@ import pytest
 
 import ppi_robotics as ppi
 from ppi_robotics import path_integrals
-from ppi_robotics.expansion import taylor
-from ppi_robotics.messages import Baseline, backward
+from ppi_robotics.linearize import taylor
+from ppi_robotics.recursion import Baseline, backward
 from tests.oracles import close
 
 T, WEIGHT, FAR = 5, 0.2, 4.0  # no z-value of the few dozen below is beyond 4 but once in a thousand seeds

@@ -13,7 +13,7 @@ import pytest
 
 import ppi_robotics as ppi
 from ppi_robotics import manifold
-from ppi_robotics.policy_file import FORMAT, FORMAT_VERSION
+from ppi_robotics.policy import FORMAT, FORMAT_VERSION
 
 NX, NU, T = 3, 2, 5
 

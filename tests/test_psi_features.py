@@ -19,7 +19,7 @@ from ppi_robotics.discrete import (
     quadratic_psi_step,
     sample_transitions,
 )
-from ppi_robotics.messages import Baseline, LocalModel, backward
+from ppi_robotics.recursion import Baseline, LocalModel, backward
 
 
 def one_hot(mdp):

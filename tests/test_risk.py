@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 import ppi_robotics as ppi
 from plants import CartPole, Pendulum
 from ppi_robotics import plotting, risk
-from ppi_robotics.profile import RiskPoint, RiskProfile
+from ppi_robotics.risk import RiskPoint, RiskProfile
 
 ETAS = [1, -0.1, 0.1, 0, -2, 0.3, -0.3, -3]
 ROW = ["eta", "mean", "mean_se", "variance", "variance_se", "cvar95", "entropic", "merit", "iterations", "status"]

@@ -12,11 +12,9 @@ from oracles import close, semidefinite_root, sigma_model
 import ppi_robotics as ppi
 from ppi_robotics.costs import project
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.expansion import taylor
 from ppi_robotics.kernels.algebra import semidefinite_roots
-from ppi_robotics.messages import backward
-from ppi_robotics.sigma_points import SigmaPoints
-from ppi_robotics.statistical import statistical
+from ppi_robotics.linearize import SigmaPoints, statistical, taylor
+from ppi_robotics.recursion import backward
 from ppi_robotics.steps.newton import swept_step
 
 RULES = {

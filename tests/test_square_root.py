@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from oracles import close, random_baseline, random_model
 
-from ppi_robotics import messages
-from ppi_robotics.messages import LocalModel, backward
+from ppi_robotics import recursion
+from ppi_robotics.recursion import LocalModel, backward
 
 T, NX, NU, NW = 20, 3, 2, 2
 FIELDS = ("K", "k", "H", "noise_price", "P_ahead", "p_ahead", "slope", "curvature")
@@ -26,7 +26,7 @@ def by_roots(monkeypatch):
     def sweep(*arguments, **options):
         with monkeypatch.context() as patch:
             broken = SimpleNamespace(backward=lambda *_: (2, 0, 0.0, 0.0))
-            patch.setattr(messages, "sweeps", lambda *_: broken)
+            patch.setattr(recursion, "sweeps", lambda *_: broken)
             return backward(*arguments, **options)
 
     return sweep
@@ -160,7 +160,7 @@ def test_steep_sums_of_squares_have_the_right_gains(by_roots, kind, effort, lamb
 
 def test_compiled_sweeps_need_the_other_here(monkeypatch):
     """Rounding alone makes the compiled sweep call steep sums of squares indefinite, or a seeking risk too averse."""
-    monkeypatch.setattr(messages, "sweep_squares", lambda *_: None)
+    monkeypatch.setattr(recursion, "sweep_squares", lambda *_: None)
     kinds = {
         getattr(backward(steep(seed, "dense", 1e-3), math.inf, weight).breakdown, "kind", None)
         for weight in (0.0, 1e-6)
@@ -218,7 +218,7 @@ def test_cross_terms_that_exceed_both_hessians_stay_indefinite():
 
 
 def test_an_averse_risk_and_a_baseline_have_the_compiled_sweep_alone(monkeypatch):
-    monkeypatch.setattr(messages, "sweep_squares", None)  # calling it would fail
+    monkeypatch.setattr(recursion, "sweep_squares", None)  # calling it would fail
     model = random_model(3)
     assert backward(model, math.inf, -5.0).breakdown.kind == "risk"
     indefinite = replace(model, Cuu=model.Cuu - 50.0 * np.eye(NU))

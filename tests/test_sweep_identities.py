@@ -28,10 +28,9 @@ from oracles import (
 )
 from scipy.stats import multivariate_normal
 
-from ppi_robotics.beliefs import marginals
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Gaussian
-from ppi_robotics.messages import Baseline, LocalModel, backward, forward
+from ppi_robotics.recursion import Baseline, LocalModel, backward, forward, marginals
 
 SEEDS = range(10)
 SCALAR, NOISELESS, LARGE, HUGE = (1, 1, 1), (3, 2, 0), (11, 5, 6), (93, 2, 3)

@@ -227,7 +227,7 @@ def solve_rows(solution):
 
 def gaps(results):
     """Lines about the intervals that a table leaves out, from `Evaluation`s by name."""
-    from ppi_robotics.distribution import missing_intervals
+    from ppi_robotics.statistics import missing_intervals
 
     return missing_intervals(results)
 

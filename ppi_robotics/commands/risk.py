@@ -112,8 +112,7 @@ def chosen_methods(eta, theta, expansion):
 
 def solve_all(problem, methods, seed, starts, solutions):
     """Append the `Solution`s of the methods to a list, with a live line of progress."""
-    from ppi_robotics.profile import expansion_name
-    from ppi_robotics.risk import sweep_methods
+    from ppi_robotics.risk import expansion_name, sweep_methods
 
     groups = {}
     for method in methods:
@@ -128,7 +127,7 @@ def solve_all(problem, methods, seed, starts, solutions):
 
 def evaluate_all(problem, solutions, ilqg, samples, seed):
     """`RiskProfile`, with a live line of progress."""
-    from ppi_robotics.profile import expansion_name
+    from ppi_robotics.risk import expansion_name
 
     eta, theta = {}, {}
     for solution in solutions:

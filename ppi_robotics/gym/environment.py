@@ -6,13 +6,13 @@ import gymnasium
 import numpy as np
 
 from ppi_robotics.checks import as_finite, check_function, check_instance, check_seed, shown
-from ppi_robotics.distribution import as_booleans
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import covariance_factor
 from ppi_robotics.gym.pictures import pictures_of
 from ppi_robotics.manifold import unit
 from ppi_robotics.problem import check_problem
 from ppi_robotics.scales import far
+from ppi_robotics.statistics import as_booleans
 
 
 class Environment(gymnasium.Env):

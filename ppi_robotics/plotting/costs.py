@@ -7,9 +7,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from ppi_robotics.checks import check_instance, check_names, check_number, shown
-from ppi_robotics.distribution import Evaluation
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.plotting.theme import OTHER_COLORS, Page, check_axes, color, legend_above, style
+from ppi_robotics.statistics import Evaluation
 from ppi_robotics.texts import with_interval
 
 # largest excess over the median, in interquartile ranges; of 1000 samples 2.4 if normal, 6 if exponential

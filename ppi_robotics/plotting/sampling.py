@@ -10,11 +10,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ppi_robotics import fans
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.plans import is_limited
 from ppi_robotics.plotting.theme import Page, color, legend_above, style
 from ppi_robotics.plotting.trajectories import LIMIT, check_axes, finish_panel, trajectory_axes
+from ppi_robotics.sampling import fans
 
 FAINT = 0.18  # share of the color in samples without weight
 DRAWN = 256  # samples

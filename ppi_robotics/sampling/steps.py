@@ -17,8 +17,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from ppi_robotics.expansion import taylor
-from ppi_robotics.messages import Baseline, backward
+from ppi_robotics.linearize import taylor
+from ppi_robotics.recursion import Baseline, backward
 from ppi_robotics.rollouts import shooting
 from ppi_robotics.sampling.feedback import regress
 from ppi_robotics.sampling.proposal import Proposal, feedback, mean_of

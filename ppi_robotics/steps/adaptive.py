@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ppi_robotics.beliefs import joint_spread
-from ppi_robotics.messages import backward
-from ppi_robotics.sigma_points import SigmaPoints
+from ppi_robotics.linearize import SigmaPoints
+from ppi_robotics.recursion import backward, joint_spread
 from ppi_robotics.steps.full import FullSteps
 from ppi_robotics.steps.phase import Iterate, Phase, broke_down
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppi_robotics.messages import Sweep
+from ppi_robotics.recursion import Sweep
 from ppi_robotics.scales import Scales
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ppi_robotics.expansion import taylor
 from ppi_robotics.kernels.trajectories import largest
-from ppi_robotics.messages import backward, forward
+from ppi_robotics.linearize import taylor
+from ppi_robotics.recursion import backward, forward
 from ppi_robotics.rollouts import no_limits, shooting
 from ppi_robotics.scales import FAR, along
 from ppi_robotics.solution import Iteration, Status

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ppi_robotics.expansion import taylor
 from ppi_robotics.kernels.trajectories import costates, largest
-from ppi_robotics.messages import Breakdown, backward
+from ppi_robotics.linearize import taylor
 from ppi_robotics.noise import beside
+from ppi_robotics.recursion import Breakdown, backward
 from ppi_robotics.rollouts import no_limits, shooting
 from ppi_robotics.scales import along
 from ppi_robotics.solution import Iteration, Status

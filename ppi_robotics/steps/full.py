@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ppi_robotics.beliefs import joint_spread
 from ppi_robotics.kernels.trajectories import largest
-from ppi_robotics.messages import Breakdown, backward, forward
+from ppi_robotics.linearize import SigmaPoints
+from ppi_robotics.recursion import Breakdown, backward, forward, joint_spread
 from ppi_robotics.scales import FAR
-from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps.newton import Newton, swept_step
 from ppi_robotics.steps.phase import Iterate, Phase, broke_down, objective, price, whole_step

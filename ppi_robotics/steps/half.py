@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ppi_robotics.beliefs import initial_value, joint_spread
 from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.kernels.trajectories import over_sizes
-from ppi_robotics.messages import Breakdown, backward, forward, model_cost
+from ppi_robotics.linearize import SigmaPoints
+from ppi_robotics.recursion import Breakdown, backward, forward, initial_value, joint_spread, model_cost
 from ppi_robotics.rollouts import no_limits, shooting
-from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps.phase import Iterate, Phase, broke_down, price
 

@@ -14,8 +14,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ppi_robotics.beliefs import joint_spread
-from ppi_robotics.expansion import taylor
 from ppi_robotics.kernels.trajectories import (
     add_barrier,
     complementarity,
@@ -26,9 +24,9 @@ from ppi_robotics.kernels.trajectories import (
     push_inside,
     stationarity,
 )
-from ppi_robotics.messages import backward, forward
+from ppi_robotics.linearize import SigmaPoints, taylor
+from ppi_robotics.recursion import backward, forward, joint_spread
 from ppi_robotics.scales import along
-from ppi_robotics.sigma_points import SigmaPoints
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps.barrier import Direction, Memory, Point
 from ppi_robotics.steps.phase import ROUGH, Iterate, Phase, beyond, broke_down, change_of, objective

@@ -1,7 +1,7 @@
 """An iteration in one compiled call, for symbolic plants with additive noise and costs whose Hessians need no repair.
 
-It computes what `expansion.taylor`, `messages.backward`, `messages.forward` and `Shooting.search` compute one after the
-other; handing their arrays over to Python and back would take longer than the work.
+It computes what `linearize.taylor`, `recursion.backward`, `recursion.forward` and `Shooting.search` compute one after
+the other; handing their arrays over to Python and back would take longer than the work.
 """
 
 import functools
@@ -9,9 +9,9 @@ import functools
 import numpy as np
 
 from ppi_robotics.costs import BoundCost
-from ppi_robotics.expansion import noise_factors
 from ppi_robotics.kernels.compiler import join
-from ppi_robotics.messages import sweeps
+from ppi_robotics.linearize import noise_factors
+from ppi_robotics.recursion import sweeps
 from ppi_robotics.symbolic import SymbolicPlant
 from ppi_robotics.symbolic_rollouts import shooting_kernels
 

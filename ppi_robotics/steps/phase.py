@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppi_robotics.expansion import taylor
 from ppi_robotics.kernels.trajectories import farthest, largest, moved
+from ppi_robotics.linearize import statistical, taylor
 from ppi_robotics.manifold import difference
-from ppi_robotics.messages import Breakdown, backward
+from ppi_robotics.recursion import Breakdown, backward
 from ppi_robotics.scales import FAR, along, tangent
 from ppi_robotics.solution import Status
-from ppi_robotics.statistical import statistical
 
 RATIO = 1e-4  # of the predicted decrease, which an accepted step must reach
 ROUGH = 1e-6  # relative changes of the cost that are not worth an iteration without second derivatives

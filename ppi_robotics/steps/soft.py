@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ppi_robotics.expansion import taylor
-from ppi_robotics.messages import Baseline, Sweep, backward
+from ppi_robotics.linearize import taylor
+from ppi_robotics.recursion import Baseline, Sweep, backward
 from ppi_robotics.rollouts import no_limits, shooting
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps.phase import RATIO, Iterate, Phase, beyond, broke_down, change_of
