@@ -10,20 +10,20 @@ import sys
 
 import typer
 
-from ppi_robotics.commands.arguments import check_plants
+from ppi_robotics.cli.arguments import check_plants
+from ppi_robotics.cli.central import central
+from ppi_robotics.cli.compare import compare
+from ppi_robotics.cli.evaluate import evaluate
+from ppi_robotics.cli.grid import grid
+from ppi_robotics.cli.mppi import mppi
+from ppi_robotics.cli.mujoco import mujoco
+from ppi_robotics.cli.plants import plants
+from ppi_robotics.cli.risk import risk
+from ppi_robotics.cli.solve import solve
+from ppi_robotics.cli.swingup import swingup
+from ppi_robotics.cli.work import Interrupted
 from ppi_robotics.commands.blocks import blocks
-from ppi_robotics.commands.central import central
-from ppi_robotics.commands.compare import compare
-from ppi_robotics.commands.evaluate import evaluate
-from ppi_robotics.commands.grid import grid
-from ppi_robotics.commands.mppi import mppi
-from ppi_robotics.commands.mujoco import mujoco
-from ppi_robotics.commands.plants import plants
-from ppi_robotics.commands.risk import risk
-from ppi_robotics.commands.solve import solve
 from ppi_robotics.commands.stag import stag
-from ppi_robotics.commands.swingup import swingup
-from ppi_robotics.commands.work import Interrupted
 from ppi_robotics.errors import PPIError, SimulationError, SolveError, one_line
 
 USAGE_ERROR = typer.BadParameter.__base__  # what typer raises about arguments that it cannot parse

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ppi_robotics.commands.arguments import (
+from ppi_robotics.cli.arguments import (
     MOST_INSTANCES,
     Json,
     Out,
@@ -15,6 +15,8 @@ from ppi_robotics.commands.arguments import (
     real,
     whole,
 )
+from ppi_robotics.cli.output import progress, remark, show_json
+from ppi_robotics.cli.work import Files
 from ppi_robotics.commands.blocks_fig5 import PLANNERS, draw_rates, planners_of, rates_of, show_rates
 from ppi_robotics.commands.blocks_tables import remark_differences, show_inference, show_plan
 from ppi_robotics.commands.blocks_work import (
@@ -33,8 +35,6 @@ from ppi_robotics.commands.blocks_work import (
     play_facts,
     setting,
 )
-from ppi_robotics.commands.output import progress, remark, show_json
-from ppi_robotics.commands.work import Files
 from ppi_robotics.errors import ProblemError
 
 METHODS = ("exact", *APPROXIMATE)

@@ -4,10 +4,10 @@ import time
 
 import numpy as np
 
-from ppi_robotics.commands.arguments import check_choice
+from ppi_robotics.cli.arguments import check_choice
+from ppi_robotics.cli.output import progress, show_rows
+from ppi_robotics.cli.work import write_figure
 from ppi_robotics.commands.blocks_work import LABELS, solve_exactly
-from ppi_robotics.commands.output import progress, show_rows
-from ppi_robotics.commands.work import write_figure
 from ppi_robotics.intervals import of_rate
 
 PLANNERS = {"bp": "bp", "merged": "merged bp", "cvm": "double loop"}  # names of plants.blocks_study

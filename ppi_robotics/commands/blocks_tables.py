@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
+from ppi_robotics.cli.output import remark, show_rows
+from ppi_robotics.cli.work import Files
 from ppi_robotics.commands.blocks_work import expectation_words, heading, in_words
-from ppi_robotics.commands.output import remark, show_rows
-from ppi_robotics.commands.work import Files
 
 ROWS = 20  # stages of a table, about
 LIKELY = 1e-3  # probability of actions of a table

@@ -5,9 +5,9 @@ import time
 
 import numpy as np
 
-from ppi_robotics.commands.arguments import check_choice, check_range
-from ppi_robotics.commands.output import progress
-from ppi_robotics.commands.work import write_figure
+from ppi_robotics.cli.arguments import check_choice, check_range
+from ppi_robotics.cli.output import progress
+from ppi_robotics.cli.work import write_figure
 from ppi_robotics.errors import ProblemError
 
 SEPARATE, CVM = "separate", "cvm"

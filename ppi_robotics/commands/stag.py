@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from ppi_robotics.checks import check_seed
-from ppi_robotics.commands.arguments import Json, Out, option, weights_of, whole
-from ppi_robotics.commands.output import progress, remark, show_json, show_rows
+from ppi_robotics.cli.arguments import Json, Out, option, weights_of, whole
+from ppi_robotics.cli.output import progress, remark, show_json, show_rows
+from ppi_robotics.cli.work import Files, write_figure
 from ppi_robotics.commands.stag_hunts import CASES, METHODS, made_at, make_hunts
 from ppi_robotics.commands.stag_phase import Damping, Sweeps, phase
-from ppi_robotics.commands.work import Files, write_figure
 from ppi_robotics.errors import ProblemError
 
 LAMBDAS = "10,0.1"

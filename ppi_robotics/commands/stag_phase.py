@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ppi_robotics.checks import check_seed
-from ppi_robotics.commands.arguments import (
+from ppi_robotics.cli.arguments import (
     MOST_INSTANCES,
     MOST_STAGES,
     Json,
@@ -16,9 +16,9 @@ from ppi_robotics.commands.arguments import (
     weights_of,
     whole,
 )
-from ppi_robotics.commands.output import progress, show_json, show_rows
+from ppi_robotics.cli.output import progress, show_json, show_rows
+from ppi_robotics.cli.work import Files, stop_if, write_figure
 from ppi_robotics.commands.stag_hunts import counts_of
-from ppi_robotics.commands.work import Files, stop_if, write_figure
 
 SWEPT = tuple(round(0.05 * k, 2) for k in range(2, 33)) + (1.8, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0)
 FIRST_SEED = 1000  # of the instances of phase

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import ppi_robotics as ppi
-from ppi_robotics.commands.arguments import (
+from ppi_robotics.cli.arguments import (
     Horizon,
     Json,
     NoiseLevel,
@@ -23,9 +23,9 @@ from ppi_robotics.commands.arguments import (
     weights_of,
     whole,
 )
-from ppi_robotics.commands.output import progress
-from ppi_robotics.commands.swingup import swing_up
-from ppi_robotics.commands.work import write_figure
+from ppi_robotics.cli.output import progress
+from ppi_robotics.cli.swingup import swing_up
+from ppi_robotics.cli.work import write_figure
 from ppi_robotics.errors import ProblemError
 
 # what the text of an option may be: a name and, behind a colon, numbers; and the record that it makes

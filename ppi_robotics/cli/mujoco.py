@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ppi_robotics.commands.arguments import (
+from ppi_robotics.cli.arguments import (
     METHODS,
     Eta,
     Json,
@@ -23,8 +23,8 @@ from ppi_robotics.commands.arguments import (
     real,
     whole,
 )
-from ppi_robotics.commands.mujoco_task import Wish, make_task
-from ppi_robotics.commands.output import (
+from ppi_robotics.cli.mujoco_task import Wish, make_task
+from ppi_robotics.cli.output import (
     evaluate_facts,
     evaluate_rows,
     gaps,
@@ -38,7 +38,7 @@ from ppi_robotics.commands.output import (
     solve_facts,
     solve_rows,
 )
-from ppi_robotics.commands.work import draw_figures, run_evaluate, run_solve, session, stop_if, write_figure
+from ppi_robotics.cli.work import draw_figures, run_evaluate, run_solve, session, stop_if, write_figure
 from ppi_robotics.errors import ProblemError
 
 Model = Annotated[
@@ -164,7 +164,7 @@ def solved_once(problem, method, seed, starts, samples, viewer, video, files, to
     if shown is not None:
         film(problem.plant, shown[0], video, files)
     if viewer:
-        from ppi_robotics.commands.mujoco_simulation import show
+        from ppi_robotics.cli.mujoco_simulation import show
 
         show(problem, solution.policy, seed)
     return solution.status.solved and met
@@ -173,7 +173,7 @@ def solved_once(problem, method, seed, starts, samples, viewer, video, files, to
 def replanned(problem, method, seed, starts, viewer, video, files, told):
     """Whether receding-horizon control meets the task."""
     from ppi_robotics import plotting
-    from ppi_robotics.commands.mujoco_simulation import run_mpc
+    from ppi_robotics.cli.mujoco_simulation import run_mpc
 
     loop = run_mpc(problem, method, seed, starts, viewer)
     told.add(loop_facts(loop), loop_rows(loop))

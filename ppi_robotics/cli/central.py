@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from ppi_robotics.commands.arguments import Json, Out, check_range, option, real, weights_of, whole
-from ppi_robotics.commands.central_descents import mm, ppi
-from ppi_robotics.commands.central_tables import Actions, Seed, Stages, States, about, tables
-from ppi_robotics.commands.output import progress, show_json, show_rows
-from ppi_robotics.commands.work import Files, write_figure
+from ppi_robotics.cli.arguments import Json, Out, check_range, option, real, weights_of, whole
+from ppi_robotics.cli.central_descents import mm, ppi
+from ppi_robotics.cli.central_tables import Actions, Seed, Stages, States, about, tables
+from ppi_robotics.cli.output import progress, show_json, show_rows
+from ppi_robotics.cli.work import Files, write_figure
 
 central = typer.Typer(
     add_completion=False, help="The recursion on random tables, for any weights of policy and transitions."

@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 
 import ppi_robotics as ppi
-from ppi_robotics.commands.arguments import (
+from ppi_robotics.cli.arguments import (
     Etas,
     Expansions,
     Horizon,
@@ -23,7 +23,7 @@ from ppi_robotics.commands.arguments import (
     make_problem,
     weights_of,
 )
-from ppi_robotics.commands.output import (
+from ppi_robotics.cli.output import (
     heading,
     label,
     progress,
@@ -35,7 +35,7 @@ from ppi_robotics.commands.output import (
     solve_facts,
     solve_rows,
 )
-from ppi_robotics.commands.work import (
+from ppi_robotics.cli.work import (
     count_iterations,
     count_rollouts,
     remark_unless_solved,

@@ -9,7 +9,7 @@ import warnings
 from contextlib import contextmanager, nullcontext
 
 import ppi_robotics as ppi
-from ppi_robotics.commands.output import CompileNotice, label, progress, remark
+from ppi_robotics.cli.output import CompileNotice, label, progress, remark
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.files import write_whole
 

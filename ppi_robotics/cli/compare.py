@@ -1,8 +1,8 @@
 """The command `compare`: policies side by side, on the same noise."""
 
 import ppi_robotics as ppi
-from ppi_robotics.commands.arguments import Json, NoiseLevel, Out, PlantName, PolicyFiles, Samples, Seed, load_policies
-from ppi_robotics.commands.output import (
+from ppi_robotics.cli.arguments import Json, NoiseLevel, Out, PlantName, PolicyFiles, Samples, Seed, load_policies
+from ppi_robotics.cli.output import (
     evaluate_facts,
     evaluate_rows,
     gaps,
@@ -12,7 +12,7 @@ from ppi_robotics.commands.output import (
     show_json,
     show_table,
 )
-from ppi_robotics.commands.work import count_rollouts, draw_costs, session, stop_if
+from ppi_robotics.cli.work import count_rollouts, draw_costs, session, stop_if
 from ppi_robotics.errors import ProblemError
 
 

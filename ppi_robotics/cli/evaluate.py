@@ -1,8 +1,8 @@
 """The command `evaluate`: the cost of a policy under noise."""
 
-from ppi_robotics.commands.arguments import Json, NoiseLevel, Out, PlantName, PolicyFile, Samples, Seed, load_policies
-from ppi_robotics.commands.output import evaluate_facts, evaluate_rows, gaps, heading, setting, show_json, show_table
-from ppi_robotics.commands.work import draw_figures, run_evaluate, session, stop_if
+from ppi_robotics.cli.arguments import Json, NoiseLevel, Out, PlantName, PolicyFile, Samples, Seed, load_policies
+from ppi_robotics.cli.output import evaluate_facts, evaluate_rows, gaps, heading, setting, show_json, show_table
+from ppi_robotics.cli.work import draw_figures, run_evaluate, session, stop_if
 
 
 def evaluate(

@@ -4,8 +4,8 @@ import textwrap
 
 from rich.table import Table
 
-from ppi_robotics.commands.arguments import Json, bodies, catalog, make_plant, tasks_of
-from ppi_robotics.commands.output import describe, describe_body, limits_of, names_of, print_table, show_json
+from ppi_robotics.cli.arguments import Json, bodies, catalog, make_plant, tasks_of
+from ppi_robotics.cli.output import describe, describe_body, limits_of, names_of, print_table, show_json
 
 
 def plants(as_json: Json = False):

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from ppi_robotics.commands.arguments import Json, Out, check_choice, check_counts, check_range, option, real, whole
-from ppi_robotics.commands.output import OUTPUT, progress, remark, show_json, show_rows
-from ppi_robotics.commands.work import Files, stop_if, write_figure
+from ppi_robotics.cli.arguments import Json, Out, check_choice, check_counts, check_range, option, real, whole
+from ppi_robotics.cli.output import OUTPUT, progress, remark, show_json, show_rows
+from ppi_robotics.cli.work import Files, stop_if, write_figure
 from ppi_robotics.files import check_path, read_text
 
 LEVELS = (0.1, 0.05, 0.02)  # errors that learning is to get below

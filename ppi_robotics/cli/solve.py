@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ppi_robotics.commands.arguments import (
+from ppi_robotics.cli.arguments import (
     Eta,
     Horizon,
     Json,
@@ -18,8 +18,8 @@ from ppi_robotics.commands.arguments import (
     make_plant,
     make_problem,
 )
-from ppi_robotics.commands.output import heading, label, setting, show_json, show_table, solve_facts, solve_rows
-from ppi_robotics.commands.work import exit_code, run_solve, session, stop_if
+from ppi_robotics.cli.output import heading, label, setting, show_json, show_table, solve_facts, solve_rows
+from ppi_robotics.cli.work import exit_code, run_solve, session, stop_if
 
 
 def solve(

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from ppi_robotics.commands.arguments import Json, Out, check_range, option, real, weights_of, whole
-from ppi_robotics.commands.central_tables import Actions, Seed, Stages, States, about, tables
-from ppi_robotics.commands.output import progress, show_json, show_rows
-from ppi_robotics.commands.work import Files, stop_if, write_figure
+from ppi_robotics.cli.arguments import Json, Out, check_range, option, real, weights_of, whole
+from ppi_robotics.cli.central_tables import Actions, Seed, Stages, States, about, tables
+from ppi_robotics.cli.output import progress, show_json, show_rows
+from ppi_robotics.cli.work import Files, stop_if, write_figure
 from ppi_robotics.errors import ProblemError
 
 PolicyWeights = Annotated[str, typer.Option("--lambda-policy", metavar="LP,...", help="Weights above 0.")]

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from ppi_robotics.checks import check_seed
-from ppi_robotics.commands.arguments import check_range, option, whole
+from ppi_robotics.cli.arguments import check_range, option, whole
 from ppi_robotics.errors import ProblemError
 
 States = Annotated[int, option("--states", "S", "Number of states.", whole)]

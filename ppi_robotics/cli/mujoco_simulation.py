@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 import ppi_robotics as ppi
-from ppi_robotics.commands.output import label, progress
-from ppi_robotics.commands.work import run_solve, stop_if
+from ppi_robotics.cli.output import label, progress
+from ppi_robotics.cli.work import run_solve, stop_if
 
 REPLAN_ITERATIONS = 3  # of a replan, which is warm-started: a real-time iteration
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ppi_robotics as ppi
-from ppi_robotics.commands.arguments import (
+from ppi_robotics.cli.arguments import (
     MOST_STAGES,
     bodies,
     check_choice,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import ppi_robotics as ppi
-from ppi_robotics.commands.arguments import (
+from ppi_robotics.cli.arguments import (
     Eta,
     Horizon,
     Json,
@@ -20,7 +20,7 @@ from ppi_robotics.commands.arguments import (
     make_plant,
     make_problem,
 )
-from ppi_robotics.commands.output import (
+from ppi_robotics.cli.output import (
     evaluate_facts,
     evaluate_rows,
     gaps,
@@ -32,7 +32,7 @@ from ppi_robotics.commands.output import (
     solve_facts,
     solve_rows,
 )
-from ppi_robotics.commands.work import draw_figures, exit_code, run_evaluate, run_solve, session, stop_if
+from ppi_robotics.cli.work import draw_figures, exit_code, run_evaluate, run_solve, session, stop_if
 
 
 def swingup(
