@@ -32,7 +32,7 @@ def setting():
 def exact(problem, policy, n):
     """Grid problem, its baseline, the state at the start, and value and mean first control there."""
     from ppi_robotics.discrete import Grid, discretize
-    from ppi_robotics.discrete.central import sweep
+    from ppi_robotics.discrete.bellman import sweep
 
     grid = Grid.regular((0.0, -RATE), (0.0, RATE), (n, n + 1), (2.0 * math.pi, None))
     found = discretize(problem, grid, np.linspace(*problem.plant.control_limits[0], CONTROLS)[:, None])

@@ -34,15 +34,15 @@ def problem(seed=0):
 
 def passes():
     """A backup of all states."""
-    from ppi_robotics.discrete import central
+    from ppi_robotics.discrete import bellman
 
     mdp = problem()
     V, Q = np.empty(STATES), np.empty((STATES, ACTIONS))
     ahead = np.array(mdp.terminal)
-    matrix, baseline = mdp.at(0)[0], central.as_baseline(mdp, None, 1)[0]
+    matrix, baseline = mdp.at(0)[0], bellman.as_baseline(mdp, None, 1)[0]
 
     def ours():
-        central.sweep(mdp, 0, baseline, (np.inf, 0.0), ahead, Q, V)
+        bellman.sweep(mdp, 0, baseline, (np.inf, 0.0), ahead, Q, V)
 
     ours()
     plain = mdp.cost + mdp.discount * (matrix @ ahead).reshape(STATES, ACTIONS)

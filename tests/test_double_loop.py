@@ -76,7 +76,7 @@ def test_regions_are_the_same_by_pairs_and_by_parts(seed, monkeypatch):
     graph = FactorGraph([2] * 9, [Table(scope, np.zeros([2] * len(scope))) for scope in scopes])
     by_pairs = minimal_regions(graph)
     for many in (0, 20):
-        monkeypatch.setattr("ppi_robotics.discrete.regions.MANY", many)
+        monkeypatch.setattr("ppi_robotics.discrete.cluster_variation.MANY", many)
         by_parts = minimal_regions(graph)
         assert dict(zip(by_parts.inner, by_parts.counts, strict=True)) == dict(
             zip(by_pairs.inner, by_pairs.counts, strict=True)

@@ -18,14 +18,13 @@ from ppi_robotics import guesses, interruption, rollouts, solver
 from ppi_robotics.__main__ import main
 from ppi_robotics.commands import stag
 from ppi_robotics.discrete import (
-    iterations,
     learn,
     learning,
-    majorization,
     majorize,
     policy_iteration,
     psi_iteration,
     random_problem,
+    soft_policy_iteration,
     sweep_temperatures,
 )
 from ppi_robotics.interruption import Handler, Held
@@ -339,7 +338,7 @@ def test_iterations_that_are_finished_are_kept(monkeypatch):
     mdp = GridWorld("cup").mdp
     for run in (lambda: psi_iteration(mdp, iterations=30), lambda: policy_iteration(mdp)):
         with monkeypatch.context() as patch:
-            press_at(patch, (iterations, "soft_step"), 2)
+            press_at(patch, (soft_policy_iteration, "soft_step"), 2)
             part = run()
         whole = run()
         assert part.interrupted
@@ -362,8 +361,8 @@ def test_majorization_keeps_its_last_policy():
         ("stag run --case 5x5 --lam 1,2,3", (StagHunt, "play"), 3),
         ("stag phase --side 4,5 --hunters 2,2 --instances 2 --moves 2 --lam 0.5,1", (StagHunt, "random"), 3),
         ("blocks fig5 --n 3 --m 2,3,4 --instances 1 --methods cvm", (blocks_study, "goal_rates"), 4),
-        ("grid psi --iterations 200", (iterations, "soft_step"), 210),
-        ("central mm --iterations 20", (majorization, "evaluate_policy"), 30),
+        ("grid psi --iterations 200", (soft_policy_iteration, "soft_step"), 210),
+        ("central mm --iterations 20", (soft_policy_iteration, "evaluate_policy"), 30),
         ("grid learn --map cup --transitions 400 --trials 2 --methods q,psi,dpp", (learning, "_log_policy"), 3),
     ],
 )

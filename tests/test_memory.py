@@ -9,7 +9,7 @@ from scipy import sparse
 
 import ppi_robotics as ppi
 from ppi_robotics import discrete
-from ppi_robotics.discrete import central, rendezvous
+from ppi_robotics.discrete import bellman, rendezvous
 
 S, A = 4, 2
 
@@ -106,9 +106,9 @@ def test_transitions_lead_to_states_that_exist(matrix):
 def test_transitions_are_tilted_by_values_of_the_same_problem():
     other = discrete.FiniteMDP(np.full((2, 1, 2), 0.5), np.ones((2, 1)), discount=0.9)
     with pytest.raises(ppi.ProblemError, match="that was solved"):
-        central.tilted(table(), discrete.iterate(other, 1.0, 1.0))
+        bellman.tilted(table(), discrete.iterate(other, 1.0, 1.0))
     with pytest.raises(ppi.ProblemError, match="that was solved"):
-        central.tilted(other, discrete.iterate(table(), 1.0, 1.0))
+        bellman.tilted(other, discrete.iterate(table(), 1.0, 1.0))
 
 
 @pytest.mark.parametrize(

@@ -1,39 +1,60 @@
 """Public names: type checkers and editors read them here, and `__init__.py`, which loads each on first use."""
 
+from .beliefs import GraphBeliefs, Inference
+from .bellman import TableSolution, evaluate_policy, mean_and_variance, solve, tilted
 from .capped_counts import CappedCounts, CountBeliefs
-from .central import TableSolution, evaluate_policy, solve, tilted
 from .chain_inference import ChainBeliefs, chain_beliefs
 from .chain_plays import play_chains, receding
 from .chain_sweeps import ChainMessages
+from .cluster_variation import RegionGraph, double_loop, minimal_regions, single_loop
 from .compositions import CompositionControl, Forecast, fits, size_of, solve_compositions
 from .coupled_chains import CoupledChains
 from .discretization import Grid, GridProblem, discretize
 from .elimination import TreeSize, tree_size
-from .examples import random_problem
 from .factor_graph import FactorGraph, IndexMap, Table
-from .features import Transitions, least_squares_psi, lstd_q, sample_transitions
-from .graph_beliefs import GraphBeliefs
 from .graph_files import read_fg, read_uai, write_fg, write_uai
-from .inference import Inference
-from .iterations import Iterations, policy_iteration, policy_value, psi_iteration, value_error, value_iteration
 from .joint_walks import JointMessages, joint_messages
-from .junction_trees import junction_tree, most_probable
+from .junction_trees import junction_tree, most_probable, sample_configurations
 from .kl_control import Play, on_graph, pick, play
 from .learning import Learning, learn, ratio
-from .linear import TableIntegral, compose_tables, sample_integral, soft_minimum, solve_linear
-from .lmdp import LMDP, LMDPSolution, embed, solve_average, solve_discounted, solve_finite, solve_first_exit
-from .loopy_propagation import belief_propagation
-from .majorization import Descent, entropic_cost, majorize, posterior_policy_iteration, weight_of_bound
-from .mdp import FiniteMDP
-from .moments import mean_and_variance
-from .quadratic_psi import QuadraticPsi, baseline_psi, quadratic_psi_step
-from .region_loops import double_loop, single_loop
-from .regions import RegionGraph, minimal_regions
+from .least_squares import (
+    QuadraticPsi,
+    Transitions,
+    baseline_psi,
+    least_squares_psi,
+    lstd_q,
+    quadratic_psi_step,
+    sample_transitions,
+)
+from .linear_bellman import TableIntegral, compose_tables, sample_integral, soft_minimum, solve_linear
+from .linearly_solvable import (
+    LMDP,
+    LMDPSolution,
+    embed,
+    solve_average,
+    solve_discounted,
+    solve_finite,
+    solve_first_exit,
+)
+from .loopy_belief_propagation import belief_propagation
+from .mdp import FiniteMDP, random_problem
 from .rendezvous import Rendezvous, RendezvousBeliefs
 from .ring import moves_between
+from .soft_policy_iteration import (
+    Descent,
+    Iterations,
+    entropic_cost,
+    majorize,
+    policy_iteration,
+    policy_value,
+    posterior_policy_iteration,
+    psi_iteration,
+    value_error,
+    value_iteration,
+    weight_of_bound,
+)
 from .stationary import iterate
 from .temperature_sweep import TemperatureSweep, sweep_temperatures
-from .tree_samples import sample_configurations
 
 __all__ = [
     "CappedCounts", "ChainBeliefs", "ChainMessages", "CompositionControl", "CountBeliefs", "CoupledChains",

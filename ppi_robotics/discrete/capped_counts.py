@@ -19,7 +19,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from ppi_robotics.checks import as_costs, as_finite, as_logs, check_count
-from ppi_robotics.discrete.inference import Inference, check_messages
+from ppi_robotics.discrete.beliefs import Inference, check_messages
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Record, frozen, log_sum
 from ppi_robotics.kernels import capped_counts as kernels

@@ -29,10 +29,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ppi_robotics.checks import check_choice, check_count, check_instance, check_number
+from ppi_robotics.discrete.beliefs import Inference, check_messages
 from ppi_robotics.discrete.chain_sweeps import ChainMessages, ChainSweeps
 from ppi_robotics.discrete.chain_symmetries import asymmetry
 from ppi_robotics.discrete.coupled_chains import CoupledChains
-from ppi_robotics.discrete.inference import Inference, check_messages
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.kernels.merged_actions import GROWN, NOTHING

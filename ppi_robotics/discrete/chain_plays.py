@@ -5,9 +5,9 @@ import time
 import numpy as np
 
 from ppi_robotics.checks import check_choice, check_function, check_instance, check_seed, check_sequence, check_threads
+from ppi_robotics.discrete.beliefs import Inference
 from ppi_robotics.discrete.chain_inference import METHODS, chain_beliefs
 from ppi_robotics.discrete.coupled_chains import CoupledChains
-from ppi_robotics.discrete.inference import Inference
 from ppi_robotics.discrete.kl_control import play
 from ppi_robotics.rollouts import in_threads
 from ppi_robotics.solution import Status

@@ -27,8 +27,8 @@ from ppi_robotics.checks import (
     check_room,
     shown,
 )
+from ppi_robotics.discrete.beliefs import Inference
 from ppi_robotics.discrete.composition_messages import History, backward, kept_in_full
-from ppi_robotics.discrete.inference import Inference
 from ppi_robotics.discrete.kl_control import play
 from ppi_robotics.discrete.reached import Reached, TooMany, share_reached
 from ppi_robotics.discrete.ring import KEY_BITS, PART, Space, count_orbits, symmetries

@@ -27,7 +27,7 @@ from ppi_robotics.checks import (
     check_number,
     check_sequence,
 )
-from ppi_robotics.discrete.central import as_baseline, check_weights, sweep
+from ppi_robotics.discrete.bellman import as_baseline, check_weights, sweep
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Record, frozen

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppi_robotics.checks import check_count, check_instance, check_seed
-from ppi_robotics.discrete.inference import Inference
+from ppi_robotics.discrete.beliefs import Inference
 from ppi_robotics.discrete.kl_control import TIES
 from ppi_robotics.discrete.rendezvous import Rendezvous
 from ppi_robotics.errors import ProblemError

@@ -19,9 +19,9 @@ from ppi_robotics.checks import (
     check_seed,
     shown,
 )
-from ppi_robotics.discrete import central, stationary
-from ppi_robotics.discrete.iterations import check_eta, log_softmax
+from ppi_robotics.discrete import bellman, stationary
 from ppi_robotics.discrete.mdp import FiniteMDP
+from ppi_robotics.discrete.soft_policy_iteration import check_eta, log_softmax
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import learning as kernels
 from ppi_robotics.rollouts import finished
@@ -155,15 +155,15 @@ def _model(mdp, start):
         raise ProblemError("an allowed action costs infinity, from which nothing is learned; forbid it by `allowed`")
     choice = np.concatenate(([0], np.cumsum(mdp.allowed.sum(axis=1))))
     actions = np.nonzero(mdp.allowed)[1]
-    given = *central.rows_of(matrix), cost, choice, actions, mdp.absorbing, mdp.terminal, start, mdp.discount
-    return tuple(map(central.plain, given))
+    given = *bellman.rows_of(matrix), cost, choice, actions, mdp.absorbing, mdp.terminal, start, mdp.discount
+    return tuple(map(bellman.plain, given))
 
 
 def _log_policy(mdp, method, table):
     """log pi (S, A) of a table."""
     if method == "q":
         Q = np.where(mdp.allowed, table, np.inf)
-        return central.soft_policy(Q, Q.min(axis=1), mdp.uniform, np.inf)
+        return bellman.soft_policy(Q, Q.min(axis=1), mdp.uniform, np.inf)
     return log_softmax(table)
 
 

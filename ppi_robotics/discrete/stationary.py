@@ -1,6 +1,6 @@
 """Stationary problems on tables, discounted or ending in absorbing states: passes over the states, and Newton's steps.
 
-The recursion T of `central` moves values no farther apart than the discount g lets it, so that after a pass
+The recursion T of `bellman` moves values no farther apart than the discount g lets it, so that after a pass
 
     |V - V*| <= g / (1 - g) |change of V in the pass|          at every state,
 
@@ -21,7 +21,7 @@ from scipy.sparse.csgraph import reverse_cuthill_mckee
 from scipy.sparse.linalg import bicgstab, splu
 
 from ppi_robotics.checks import as_costs, check_count, check_number
-from ppi_robotics.discrete.central import (
+from ppi_robotics.discrete.bellman import (
     TableSolution,
     as_baseline,
     check_stationary,

@@ -9,7 +9,7 @@
 | average cost c | exp(-c) z = exp(-q) P z: the principal eigenvector |
 | discounted | z = exp(-q) P z^gamma |
 
-On tables this is the recursion of `central` with one action: the risk over passive transitions, lambda_transition 1, is
+On tables this is the recursion of `bellman` with one action: the risk over passive transitions, lambda_transition 1, is
 the soft minimum over controls. With the discount g, lambda_transition is g as well.
 
 E. Todorov, *Linearly-solvable Markov decision problems* (NIPS 2006), *Efficient computation of optimal actions* (PNAS
@@ -24,7 +24,7 @@ from scipy import sparse
 from scipy.sparse import csgraph, linalg
 
 from ppi_robotics.checks import as_costs, as_finite, check_instance, check_number
-from ppi_robotics.discrete.central import plain, rows_of, solve
+from ppi_robotics.discrete.bellman import plain, rows_of, solve
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.discrete.stationary import approach, iterate
 from ppi_robotics.errors import ProblemError

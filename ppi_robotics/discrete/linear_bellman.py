@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppi_robotics.checks import as_costs, as_finite, check_count, check_sequence, check_threads
-from ppi_robotics.discrete.central import TableSolution, as_baseline, check_horizon, plain
+from ppi_robotics.discrete.bellman import TableSolution, as_baseline, check_horizon, plain
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen, log_sum
 from ppi_robotics.kernels import linear
