@@ -129,7 +129,7 @@ def against_pytorch():
     """The cart-pole written out in torch."""
     import ppi_robotics as ppi
     from plants import CartPole
-    from ppi_robotics.rollouts import processors
+    from ppi_robotics.parallel import processors
 
     plant = CartPole(sigma=0.0, cart_sigma=0.0)
     problem = ppi.Problem(plant, plant.swing_up_cost(), plant.hanging, HORIZON)
@@ -174,7 +174,7 @@ def spread(answer):
 def against_judo():
     """Judo's cart-pole, and the same model against bare MuJoCo."""
     import ppi_robotics as ppi
-    from ppi_robotics.rollouts import processors
+    from ppi_robotics.parallel import processors
 
     peer = functools.partial(ask, "JUDO_PYTHON", "judo-rai", "peer_judo")
     best, answer = fastest(peer, [("--threads", processors()), ("--threads", 0)])
@@ -198,7 +198,7 @@ def open_loops(plant):
     import mujoco
     import mujoco.batch
 
-    from ppi_robotics.rollouts import processors
+    from ppi_robotics.parallel import processors
 
     batch = mujoco.batch.Batch(plant.model, BARE_SAMPLES, processors())
     control = 0.1 * np.random.default_rng(0).normal(size=(BARE_SAMPLES, BARE_STEPS, plant.nu))

@@ -49,7 +49,7 @@ def still(plant, seed=0):
 def closed_loops(name, target):
     """Throughput of closed loops with noise, as a share of that of open loops."""
     import ppi_robotics as ppi
-    from ppi_robotics.rollouts import processors
+    from ppi_robotics.parallel import processors
 
     plant, threads = body(name, noisy=True), processors()
     problem = ppi.Problem(plant, ppi.Quadratic(np.ones(plant.ndx), np.ones(plant.nu)), plant.state(), HORIZON)

@@ -12,10 +12,10 @@ import reprlib
 import numpy as np
 
 from ppi_robotics.errors import PlantError, ProblemError, one_line
+from ppi_robotics.streams import LARGEST_STATE
 
 MOST_COUNT = 2**63 - 1  # what a 64-bit integer of compiled code holds
 MOST_SEED = 2**64 - 1
-LARGEST_STATE = 1e100
 FLOATS = np.dtype(float)
 ROUNDING = 1e-9  # of correlations
 

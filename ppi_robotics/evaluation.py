@@ -13,9 +13,10 @@ from ppi_robotics.checks import check_count, check_function, check_instance, che
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.interruption import Held
 from ppi_robotics.kernels.compiler import ROLLOUT_LANES
+from ppi_robotics.parallel import in_threads
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import check_problem
-from ppi_robotics.rollouts import closed_loop, in_threads
+from ppi_robotics.rollouts import closed_loop
 from ppi_robotics.statistics import INTERVALS, Evaluation, as_booleans, notes
 from ppi_robotics.texts import as_table, share, with_interval
 

@@ -10,6 +10,7 @@ from ppi_robotics.interruption import check
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.rollouts import nominal_rollout, shooting
 from ppi_robotics.scales import far
+from ppi_robotics.streams import USELESS
 
 CANDIDATES = 1024  # swings tried for a guess
 SMALL = 0.02  # scales of small random controls
@@ -18,7 +19,6 @@ AROUND, NEAR = 0.2, 0.2  # scales about the start where the way to a goal begins
 ALIKE = 0.75  # how often a goal is sought with all coordinates moved alike
 GOAL_STEPS = 100
 HOLDING = 3  # number of the guess that holds the start
-FAR = 1e4  # scales of a state beyond which a guess is of no use
 
 
 def cold_guess(problem, seed, index, free=True):
@@ -184,7 +184,7 @@ def rolled(problem, u):
     still = np.zeros((problem.horizon, plant.nx))
     u = np.clip(u, plant.control_limits[:, 0], plant.control_limits[:, 1])
     x, _, cost = shooting(problem, plant.control_limits).rollout(still, u)
-    if not math.isfinite(cost) or far(problem, x, FAR):
+    if not math.isfinite(cost) or far(problem, x, USELESS):
         x = np.tile(problem.initial.mean, (problem.horizon + 1, 1))
     return x, u, cost
 

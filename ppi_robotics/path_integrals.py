@@ -21,9 +21,10 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.interruption import Held
 from ppi_robotics.kernels.compiler import ROLLOUT_LANES
+from ppi_robotics.parallel import in_threads
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
-from ppi_robotics.rollouts import closed_loop, in_threads
+from ppi_robotics.rollouts import closed_loop
 from ppi_robotics.texts import with_error
 
 RELIABLE = 100.0  # effective samples; the bias of V is 1 / (2 sqrt(ESS)) of its standard error, here 5 %

@@ -7,11 +7,7 @@ Sample i meets the same noise under every policy, at any number of threads and i
 
 import functools
 import math
-import os
-import threading
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +15,10 @@ import numpy as np
 from ppi_robotics.checks import check_count, check_flag, check_instance, check_room, check_seed, check_threads
 from ppi_robotics.gaussian import Record, frozen
 from ppi_robotics.interruption import Held
+from ppi_robotics.parallel import in_threads
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import check_problem
 
-WORKER = "ppi_robotics worker"  # name of the threads
 CHUNK = 8192  # samples a task; a multiple of the lanes, so that chunks never share a block
 
 
@@ -148,85 +144,3 @@ def nominal_rollout(problem, policy):
 def no_limits(nu):
     """Limits (nu, 2) that never act."""
     return frozen(np.tile([-np.inf, np.inf], (nu, 1)))
-
-
-def processors():
-    """Number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
-def in_threads(function, items, threads=None):
-    """Results of a function over items in their order, computed by threads (the kernels release the GIL)."""
-    items = list(items)
-    # what runs in one of the threads must not wait for the others: a criterion of success may ask for rollouts itself
-    if len(items) == 1 or threading.current_thread().name.startswith(WORKER):
-        yield from map(function, items)
-        return
-    futures = [Future() for _ in items]
-    waiting = deque(zip(futures, items, strict=True))
-
-    def work():
-        """The next item; others may have their turn before the one after it."""
-        try:
-            future, item = waiting.popleft()
-        except IndexError:
-            return
-        try:
-            future.set_result(function(item))
-        except BaseException as error:
-            future.set_exception(error)
-        if waiting:
-            WORKERS.submit(work)
-
-    try:
-        WORKERS.submit(work, min(threads or processors(), len(items)))
-        for future in futures:
-            yield future.result()
-    finally:
-        begun = len(items)
-        while waiting:
-            with suppress(IndexError):
-                waiting.pop()
-                begun -= 1
-        wait(futures[:begun])
-
-
-def finished(function, items, least=1, follow=None):
-    """Results of a function over items, by threads, as far as they are there when Ctrl-C comes, and whether it came.
-
-    Args:
-      function, items: as for `in_threads`.
-      least: number of results that are waited for in any case.
-      follow: function of how many there are, called after each.
-    """
-    done = []
-    with Held() as hold, closing(in_threads(function, items)) as results:
-        for result in results:
-            done.append(result)
-            if follow is not None:
-                follow(len(done))
-            if hold.pressed and len(done) >= least:
-                break
-    return done, hold.pressed
-
-
-class Workers:
-    """Threads that stay, as many as were ever to run side by side: starting some takes as long as many rollouts."""
-
-    def __init__(self):
-        self.lock, self.pool, self.size = threading.Lock(), None, 0
-
-    def submit(self, function, times=1):
-        """Have a function called, several times side by side."""
-        with self.lock:
-            if times > self.size:
-                if self.pool is not None:
-                    self.pool.shutdown(wait=False)
-                self.pool, self.size = ThreadPoolExecutor(times, thread_name_prefix=WORKER), times
-            for _ in range(times):
-                self.pool.submit(function)
-
-
-WORKERS = Workers()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=WORKERS.__init__)  # threads do not survive a fork

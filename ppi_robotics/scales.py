@@ -10,8 +10,8 @@ import numpy as np
 
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.manifold import difference, origin
+from ppi_robotics.streams import DIVERGED, SHORT_OF_INFINITY
 
-FAR = 1e8  # scales, from which on a state counts as diverged
 MOVED = 1e-2  # of the way that constant controls of full scale would move a state over the horizon
 DAMPING = 10.0  # costs of a stage, the price of a move by one scale under a damping of 1
 
@@ -45,7 +45,7 @@ def along(problem, x, u, cost):
     return Scales(np.where(state > 0.0, state, 1.0), np.where(control > 0.0, control, 1.0), stage or 1.0)
 
 
-def far(problem, x, scales=FAR):
+def far(problem, x, scales=DIVERGED):
     """Whether any of the states x (N, nx) of a problem is beyond so many scales, or not a number."""
     state = problem.scales.state
     return not (np.abs(tangent(problem.plant, x)) <= np.where(state > 0.0, scales * state, np.inf)).all()
@@ -57,7 +57,7 @@ def nearness(problem, x):
     Where nothing tells of a state, that is at 1e300, short of infinity.
     """
     sizes = np.maximum(problem.scales.state, np.abs(x).max(axis=0))
-    return 1.0 / np.where(sizes > 0.0, FAR * sizes, 1e300)
+    return 1.0 / np.where(sizes > 0.0, DIVERGED * sizes, SHORT_OF_INFINITY)
 
 
 def tangent(plant, x):

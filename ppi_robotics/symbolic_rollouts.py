@@ -8,7 +8,9 @@ from ppi_robotics.gaussian import covariance_factor
 from ppi_robotics.kernels.compiler import ROLLOUT_LANES, build
 from ppi_robotics.policy import control_factors
 from ppi_robotics.scales import nearness
+from ppi_robotics.streams import literals
 
+STREAMS = "PROCESS", "INITIAL", "CONTROL", "ACTUATOR", "STATE"  # of the compiled loop
 NO_NOISE_PRICE = np.empty((0, 0, 0))
 
 
@@ -104,7 +106,7 @@ def closed_loop_kernels(plant, cost):
     """Compiled closed loop of a plant under a cost."""
     noise = plant.noise
     sizes = plant.model.sizes | {"NW": noise.factor.shape[1], "NA": len(noise.control), "NB": len(noise.state)}
-    functions = (*plant.model.functions[:1], *cost.functions[:2])
+    functions = (literals(*STREAMS), *plant.model.functions[:1], *cost.functions[:2])
     templates = ("integrate", "feedback", "closed_loop")
     return build(f"rollouts of {plant.name}", ROLLOUT_LANES, sizes, functions, templates, contract=False)
 

@@ -18,7 +18,7 @@ import pytest
 import ppi_robotics as ppi
 from plants import Acrobot, CartPole, DoubleCartPole, GridWorld, Pendulum, StagHunt
 from ppi_robotics import discrete
-from ppi_robotics.rollouts import in_threads
+from ppi_robotics.parallel import in_threads
 
 T = 12
 HOW = {"pickle": lambda value: pickle.loads(pickle.dumps(value)), "deepcopy": copy.deepcopy, "copy": copy.copy}

@@ -18,9 +18,20 @@ import ppi_robotics.plotting
 
 PACKAGE, PLANTS = Path(ppi.__file__).parent, Path(plants.__file__).parent
 LAYERS = [  # from the bottom; a module imports from its own layer and those above it in this list
-    {"errors"},
+    {"errors", "streams"},
     {"checks"},
-    {"gaussian", "files", "interruption", "kernels", "manifold", "equilibrium", "intervals", "symbols", "texts"},
+    {
+        "gaussian",
+        "files",
+        "interruption",
+        "kernels",
+        "manifold",
+        "equilibrium",
+        "intervals",
+        "symbols",
+        "texts",
+        "parallel",
+    },
     {"noise", "scales", "problem", "policy", "residuals", "costs", "violation"},
     {
         "symbolic",
@@ -186,7 +197,7 @@ def test_unknown_names_raise_attribute_errors():
         ppi.slove  # noqa: B018
 
 
-@pytest.mark.parametrize("module", ["errors", "checks", "files", "gaussian", "noise", "problem", "policy"])
+@pytest.mark.parametrize("module", ["errors", "streams", "checks", "files", "gaussian", "noise", "problem", "policy"])
 def test_light_modules_stand_alone(module):
     assert loaded(f"import ppi_robotics.{module}") == set()
 

@@ -10,7 +10,8 @@ import ppi_robotics as ppi
 from ppi_robotics import rollouts
 from ppi_robotics.gaussian import covariance_factor
 from ppi_robotics.kernels.lanes import normals
-from ppi_robotics.rollouts import in_threads, no_limits, nominal_rollout, shooting
+from ppi_robotics.parallel import in_threads
+from ppi_robotics.rollouts import no_limits, nominal_rollout, shooting
 
 T = 12
 PROCESS, INITIAL, CONTROL = 0, 1, 2  # streams

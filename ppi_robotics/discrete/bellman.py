@@ -33,7 +33,7 @@ from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Record
 from ppi_robotics.kernels import tabular
-from ppi_robotics.rollouts import in_threads, processors
+from ppi_robotics.parallel import in_threads, processors
 from ppi_robotics.solution import Status
 
 MOST_STAGES = 100_000_000

@@ -9,7 +9,7 @@ from ppi_robotics.discrete.beliefs import Inference
 from ppi_robotics.discrete.chain_inference import METHODS, chain_beliefs
 from ppi_robotics.discrete.coupled_chains import CoupledChains
 from ppi_robotics.discrete.kl_control import play
-from ppi_robotics.rollouts import in_threads
+from ppi_robotics.parallel import in_threads
 from ppi_robotics.solution import Status
 
 

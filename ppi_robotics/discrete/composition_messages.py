@@ -7,7 +7,7 @@ import numpy as np
 
 from ppi_robotics.discrete.ring import parts
 from ppi_robotics.kernels import compositions as kernels
-from ppi_robotics.rollouts import in_threads
+from ppi_robotics.parallel import in_threads
 
 WIDE_HISTORY = 2.5e8  # bytes; longer histories of messages are shortened to 32 bits a number
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ppi_robotics.kernels import compositions as kernels
-from ppi_robotics.rollouts import in_threads, processors
+from ppi_robotics.parallel import in_threads, processors
 
 KEY_BITS = 63
 PART = 1 << 15  # states that a thread takes at least

@@ -16,7 +16,7 @@ import numpy as np
 from ppi_robotics.checks import as_finite, as_floats, check_function, check_instance, check_seed, check_sequence, shown
 from ppi_robotics.discrete.rendezvous import Rendezvous
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.rollouts import finished
+from ppi_robotics.parallel import finished
 from ppi_robotics.solution import Status
 
 LEAST = 2  # instances that an interruption leaves, for standard errors

@@ -5,14 +5,13 @@ x_{t+1} = f(x_t, u_t + sum_i a_i C_i u_t) + sum_j b_j D_j x_t + G w_t          a
 """
 
 import numpy as np
-from numba import njit, uint64
+from numba import njit
 
 from ppi_robotics.kernels.feedback import clip, control
 from ppi_robotics.kernels.generated import LANES, NA, NB, NU, NW, NX, inlined, stage_value, terminal_value
 from ppi_robotics.kernels.integrate import advance
 from ppi_robotics.kernels.lanes import add_product, normals
-
-PROCESS, INITIAL, CONTROL, ACTUATOR, STATE = uint64(0), uint64(1), uint64(2), uint64(3), uint64(4)  # random streams
+from ppi_robotics.streams import ACTUATOR, CONTROL, INITIAL, PROCESS, STATE
 
 
 @njit

@@ -5,8 +5,7 @@ from numba import uint64
 
 from ppi_robotics.kernels.jit import njit
 from ppi_robotics.kernels.scalar import normal_pair, use_widest_vectors
-
-SEQUENCES = uint64(6)  # random stream, after those of rollouts and sensors
+from ppi_robotics.streams import SEQUENCES
 
 
 @njit(nogil=True, error_model="numpy")

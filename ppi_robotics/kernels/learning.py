@@ -14,9 +14,9 @@ from numba import uint64
 
 from ppi_robotics.kernels.jit import njit
 from ppi_robotics.kernels.scalar import float_of, threefry
+from ppi_robotics.streams import MOVES, RESETS
 
 OPTIONS = {"nogil": True, "error_model": "numpy"}
-MOVES, RESETS = uint64(16), uint64(17)  # random streams, after those of rollouts and sampled controls
 Q, PSI, DPP = 0, 1, 2
 
 

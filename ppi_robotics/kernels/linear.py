@@ -13,8 +13,8 @@ from numba import uint64
 from ppi_robotics.kernels.jit import njit
 from ppi_robotics.kernels.scalar import float_of, threefry
 from ppi_robotics.kernels.tabular import OPTIONS
+from ppi_robotics.streams import CHAINS
 
-CHAINS = uint64(7)  # random stream, after those of sampled control sequences
 ONE = uint64(0x3FF0000000000000)
 
 

@@ -10,9 +10,10 @@ import types
 
 import numpy as np
 
-from ppi_robotics.checks import LARGEST_STATE, as_finite, check_flag, check_number, shown
+from ppi_robotics.checks import as_finite, check_flag, check_number, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.policy import LinearGaussianPolicy
+from ppi_robotics.streams import LARGEST_STATE
 
 
 class Controller:

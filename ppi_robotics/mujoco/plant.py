@@ -31,9 +31,9 @@ from ppi_robotics.mujoco.simulation import EXECUTORS, Simulations
 from ppi_robotics.mujoco.surroundings import check_surroundings, keyframe_number, place
 from ppi_robotics.noise import Noise
 from ppi_robotics.problem import as_rows, as_states
+from ppi_robotics.streams import SENSOR
 
 MOST_SUBSTEPS = 1_000_000
-SENSOR = np.uint64(5)  # random stream, after those of rollouts
 
 
 class MujocoPlant(Record):

@@ -13,7 +13,7 @@ from ppi_robotics.checks import check_count, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import entries, writable
 from ppi_robotics.mujoco import engine, portable
-from ppi_robotics.rollouts import processors
+from ppi_robotics.parallel import processors
 
 EXECUTORS = ("auto", "compiled", "portable")
 

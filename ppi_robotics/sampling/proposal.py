@@ -13,7 +13,7 @@ from scipy import special
 
 from ppi_robotics.kernels.draws import draw
 from ppi_robotics.manifold import difference
-from ppi_robotics.rollouts import in_threads, processors
+from ppi_robotics.parallel import in_threads, processors
 
 DRAWS = ("normal", "antithetic", "sobol")
 MOST_SOBOL = 21201  # numbers a sample, for which SciPy has directions

@@ -8,7 +8,8 @@ import numpy as np
 
 from ppi_robotics.interruption import check
 from ppi_robotics.kernels.compiler import ROLLOUT_LANES
-from ppi_robotics.rollouts import CHUNK, in_threads
+from ppi_robotics.parallel import in_threads
+from ppi_robotics.rollouts import CHUNK
 from ppi_robotics.sampling.temperature import entropic
 
 TASKS = 8  # of a round, so that threads finish together

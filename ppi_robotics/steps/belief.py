@@ -15,9 +15,10 @@ from ppi_robotics.kernels.trajectories import largest
 from ppi_robotics.linearize import taylor
 from ppi_robotics.recursion import backward, forward
 from ppi_robotics.rollouts import no_limits, shooting
-from ppi_robotics.scales import FAR, along
+from ppi_robotics.scales import along
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps.phase import Iterate, Phase, broke_down, disturbance_gain, objective, whole_step
+from ppi_robotics.streams import DIVERGED
 
 FIRST_DAMPING = 1e-3
 BACKTRACKS = 10
@@ -80,7 +81,7 @@ class BeliefSteps(Phase):
         )
         if not cost <= iterate.cost * (1.0 + 1e-9):
             return self._restore(replace(iterate, memory=memory), row)
-        if not x_size + 0.0 * u_size < FAR:
+        if not x_size + 0.0 * u_size < DIVERGED:
             return replace(iterate, status=Status.DIVERGED), None
         status = Status.CONVERGED if change < self.tolerance else None
         if status is not None:

@@ -8,10 +8,10 @@ import numpy as np
 from ppi_robotics.kernels.trajectories import largest
 from ppi_robotics.linearize import SigmaPoints
 from ppi_robotics.recursion import Breakdown, backward, forward, joint_spread
-from ppi_robotics.scales import FAR
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps.newton import Newton, swept_step
 from ppi_robotics.steps.phase import Iterate, Phase, broke_down, objective, price, whole_step
+from ppi_robotics.streams import DIVERGED
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class FullSteps(Phase):
         if isinstance(step, Breakdown):
             return replace(iterate, status=broke_down(step), breakdown=step), None
         x, u, w, (cost, defect, dx_size, du_size, x_size, u_size), *spread = step
-        if not dx_size + du_size + u_size < math.inf or x_size > FAR:
+        if not dx_size + du_size + u_size < math.inf or x_size > DIVERGED:
             return replace(iterate, status=Status.DIVERGED), None
         change = max(dx_size, du_size)
         # the cost is that of the path that was expanded: the next one's comes with its own expansion

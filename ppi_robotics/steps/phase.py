@@ -9,8 +9,9 @@ from ppi_robotics.kernels.trajectories import farthest, largest, moved
 from ppi_robotics.linearize import statistical, taylor
 from ppi_robotics.manifold import difference
 from ppi_robotics.recursion import Breakdown, backward
-from ppi_robotics.scales import FAR, along, tangent
+from ppi_robotics.scales import along, tangent
 from ppi_robotics.solution import Status
+from ppi_robotics.streams import DIVERGED
 
 RATIO = 1e-4  # of the predicted decrease, which an accepted step must reach
 ROUGH = 1e-6  # relative changes of the cost that are not worth an iteration without second derivatives
@@ -116,7 +117,7 @@ def change_of(problem, before, after):
 
 def beyond(problem, x):
     """Whether any of the states x (N, nx), finite ones, is as far as only those that diverge."""
-    return largest(tangent(problem.plant, x) if problem.plant.quaternions else x, problem.scales.state) > FAR
+    return largest(tangent(problem.plant, x) if problem.plant.quaternions else x, problem.scales.state) > DIVERGED
 
 
 def broke_down(breakdown):
