@@ -46,7 +46,7 @@ def ours(problem, samples, sigma, temperature, knots=None):
         every stage by default.
     """
     import ppi_robotics as ppi
-    from ppi_robotics.sampling.steps import SamplingSteps
+    from ppi_robotics.sampling.rounds import SamplingSteps
 
     smoothing = ppi.White() if knots is None else ppi.Splines(knots, degree=0)
     method = ppi.MPPI(samples, temperature, np.min(sigma), smoothing, feedback="none")

@@ -33,10 +33,9 @@ from .policy import LinearGaussianPolicy
 from .problem import Cost, Plant, Problem
 from .risk import RiskPoint, RiskProfile, risk_profile, sweep
 from .rollouts import Rollouts, rollout
-from .sampling.fans import fan
-from .sampling.methods import CEM, MPPI, PredictiveSampling
-from .sampling.smoothing import AR1, Colored, Kernel, Splines, White
-from .sampling.temperature import LBPS, REPS, Elite, Fixed, TargetESS
+from .sampling.mppi import CEM, MPPI, PredictiveSampling, fan
+from .sampling.noise_shapes import AR1, Colored, Kernel, Splines, White
+from .sampling.weights import LBPS, REPS, Elite, Fixed, TargetESS
 from .soft_methods import KLControl, PsiIteration
 from .solution import Iteration, Solution, Status, WeightedSamples
 from .solver import solve

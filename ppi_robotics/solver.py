@@ -17,7 +17,7 @@ from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import check_problem
 from ppi_robotics.recursion import Breakdown, LocalModel, Sweep
 from ppi_robotics.rollouts import nominal_rollout
-from ppi_robotics.sampling.methods import MPPI
+from ppi_robotics.sampling.mppi import MPPI
 from ppi_robotics.soft_methods import KLControl, PsiIteration
 from ppi_robotics.solution import Gains, Solution, Start, Status, WeightedSamples, earned
 from ppi_robotics.stage_length import warn_of_long_stages

@@ -15,7 +15,7 @@ from ppi_robotics.kernels.lanes import normals
 from ppi_robotics.linearize import taylor
 from ppi_robotics.recursion import Baseline, backward
 from ppi_robotics.sampling import proposal as proposals
-from ppi_robotics.sampling.steps import SamplingSteps
+from ppi_robotics.sampling.rounds import SamplingSteps
 
 T, START, SPREAD = 4, np.array([1.0, -1.0]), np.array([0.6, 0.4])
 WEIGHTS, GOAL = ((1.0, 0.5), (0.1, 0.2), (2.0, 1.0)), (0.5, -0.3)

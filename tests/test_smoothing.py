@@ -6,7 +6,7 @@ from oracles import close
 from scipy.special import gamma, kv
 
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.sampling.smoothing import AR1, NUGGET, Colored, Kernel, Splines, White
+from ppi_robotics.sampling.noise_shapes import AR1, NUGGET, Colored, Kernel, Splines, White
 
 DT = 0.05
 KERNELS = {

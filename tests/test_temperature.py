@@ -7,7 +7,7 @@ import pytest
 from oracles import close
 
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.sampling.temperature import BOUNDS, LBPS, REPS, Elite, Fixed, TargetESS, entropic
+from ppi_robotics.sampling.weights import BOUNDS, LBPS, REPS, Elite, Fixed, TargetESS, entropic
 
 RULES = {
     "fixed": Fixed(0.7),

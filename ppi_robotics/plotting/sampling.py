@@ -14,7 +14,7 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.plans import is_limited
 from ppi_robotics.plotting.theme import Page, color, legend_above, style
 from ppi_robotics.plotting.trajectories import LIMIT, check_axes, finish_panel, trajectory_axes
-from ppi_robotics.sampling import fans
+from ppi_robotics.sampling import mppi
 
 FAINT = 0.18  # share of the color in samples without weight
 DRAWN = 256  # samples
@@ -43,7 +43,7 @@ def fan(problem, solution, drawn=None, seed=0, axes=None):
         with style():
             return fan(problem, solution, drawn, seed, trajectory_axes(plant))
     check_axes(plant, axes)
-    drawn = fans.fan(problem, solution, DRAWN, seed) if drawn is None else drawn
+    drawn = mppi.fan(problem, solution, DRAWN, seed) if drawn is None else drawn
     if not drawn.weights.any():
         raise ProblemError(f"none of the {len(drawn.cost)} samples has a finite cost; sample less far")
     time, shade = plant.dt * np.arange(problem.horizon + 1), color(solution.method.name)
