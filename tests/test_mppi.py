@@ -10,7 +10,7 @@ from oracles import Joint, close, entropic, tilt
 
 import ppi_robotics as ppi
 from plants import CartPole, mujoco_bodies
-from ppi_robotics import rollouts
+from ppi_robotics import parallel
 from ppi_robotics.kernels.lanes import normals
 from ppi_robotics.linearize import taylor
 from ppi_robotics.recursion import Baseline, backward
@@ -404,7 +404,7 @@ def numbers(seed=0, samples=500, **options):
 def test_numbers_do_not_depend_on_processors_but_on_the_seed(draws, monkeypatch):
     first = numbers(draws=draws)
     for count in (1, 3, 7):
-        for module in (rollouts, proposals):
+        for module in (parallel, proposals):
             monkeypatch.setattr(module, "processors", lambda count=count: count)
         for actual, expected in zip(numbers(draws=draws), first, strict=True):
             close(actual, expected, 0.0)
