@@ -29,7 +29,7 @@ def world():
 
 def sweeps():
     """Milliseconds a sweep of the double loop."""
-    from ppi_robotics.discrete import chain_beliefs
+    from plants.blocks import chain_beliefs
 
     chains, number = world().chains(), 100
     options = {"inner_sweeps": 50, "max_outer": number // 50, "tolerance": 0.0}
@@ -48,7 +48,7 @@ def sweeps():
 def fixed_points():
     """Worlds to a tolerance of 1e-6."""
     from plants import BlocksWorld
-    from ppi_robotics.discrete import chain_beliefs
+    from plants.blocks import chain_beliefs
 
     goal = BlocksWorld(*GOAL).chains()
     for method, times in FASTER.items():
@@ -66,7 +66,7 @@ def fixed_points():
 
 def playing():
     """The receding horizon of the large world, and what its path costs."""
-    from ppi_robotics.discrete import receding
+    from plants.blocks import receding
 
     large = world()
     began = time.perf_counter()
@@ -80,7 +80,7 @@ def playing():
 
 def study():
     """Random goals by every planner."""
-    from plants.blocks_study import goal_rates
+    from plants.blocks.study import goal_rates
 
     goal_rates((4,), (4,), instances=1)  # loads the kernels
     began = time.perf_counter()

@@ -57,7 +57,7 @@ def general():
 def sweep():
     """The phase transition."""
     from plants import StagHunt
-    from ppi_robotics.discrete import sweep_temperatures
+    from plants.stag_hunt import sweep_temperatures
 
     def run():
         for side, hunters in SIZES:

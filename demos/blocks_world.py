@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 from plants import BlocksWorld
-from ppi_robotics import animation, plotting
-from ppi_robotics.discrete import chain_beliefs, receding
+from plants.blocks import animation, chain_beliefs, figures, receding
 
 
 def main(folder, stages=24):
@@ -22,9 +21,9 @@ def main(folder, stages=24):
     play = tower.run(exact.infer, seed=2)
     print("one of the likeliest passes", *(tuple(map(int, x)) for x in play.states))
     expected = {"expected heights": exact.forecast.heights}
-    figure = plotting.blocks.plan(play.states, play.probabilities, expected, "a tower moves")
+    figure = figures.plan(play.states, play.probabilities, expected, "a tower moves")
     figure.savefig(folder / "tower.png")
-    animation.blocks.save(folder / "tower.gif", play.states, play.actions, play.probabilities, "a tower moves")
+    animation.save(folder / "tower.gif", play.states, play.actions, play.probabilities, "a tower moves")
 
     # entropy as cost: exact control, and control by the cluster variation method, which is cheap for any size
     world = BlocksWorld([3, 1, 2, 2, 1, 3], stages, strength=10.0)
@@ -38,7 +37,7 @@ def main(folder, stages=24):
         print(f"{name}: a plan of cost {world.path_cost(plan.states):.2f} ends at", *plan.states[-1])
     plan = plans["exact"]
     shown = {"expected heights": exact.forecast.heights, "by cluster variation": approximate.expected_levels}
-    figure = plotting.blocks.plan(plan.states, plan.probabilities, shown, "piles become few")
+    figure = figures.plan(plan.states, plan.probabilities, shown, "piles become few")
     figure.savefig(folder / "entropy.png")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from plants import StagHunt
-from ppi_robotics import animation, plotting
+from plants.stag_hunt import animation, figures
 
 
 def main(folder, side=20, hunters=10, seed=1):
@@ -27,8 +27,8 @@ def main(folder, side=20, hunters=10, seed=1):
             print(f"  {loop}: hunters at hares: {at_hares}, stags caught: {caught}, {cost}")
             hunts[f"λ = {temperature:g}, {loop}"] = hunt, np.array(played.states)
     folder.mkdir(parents=True, exist_ok=True)
-    plotting.hunt.hunt_paths(hunts)[0].figure.savefig(folder / "hunt.png")
-    animation.hunt.save(folder / "hunt.gif", hunts)
+    figures.hunt_paths(hunts)[0].figure.savefig(folder / "hunt.png")
+    animation.save(folder / "hunt.gif", hunts)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,8 @@
-"""Ready-made plants, written with the public names of ppi_robotics alone."""
+"""Ready-made plants, written with the public names of ppi_robotics.
 
-from plants import mujoco_bodies
-from plants.acrobot import Acrobot
-from plants.blocks_world import BlocksWorld
-from plants.cart_pole import CartPole
-from plants.double_cart_pole import DoubleCartPole
-from plants.gridworld import GridWorld
-from plants.pendulum import Pendulum
-from plants.stag_hunt import StagHunt
+`__init__.pyi` lists the public names. Each is loaded on first use.
+"""
 
-BY_NAME = {plant.name: plant for plant in (Pendulum, CartPole, Acrobot, DoubleCartPole)}
+import lazy_loader
 
-__all__ = [
-    "BY_NAME",
-    "Acrobot",
-    "BlocksWorld",
-    "CartPole",
-    "DoubleCartPole",
-    "GridWorld",
-    "Pendulum",
-    "StagHunt",
-    "mujoco_bodies",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -6,6 +6,8 @@ Exit codes: 0 solved, 1 not solved, 2 bad usage, 130 interrupted. Results go to 
 standard error. Libraries load inside the functions that use them, so that help and errors come at once.
 """
 
+import functools
+import importlib
 import sys
 
 import typer
@@ -22,10 +24,10 @@ from ppi_robotics.cli.risk import risk
 from ppi_robotics.cli.solve import solve
 from ppi_robotics.cli.swingup import swingup
 from ppi_robotics.cli.work import Interrupted
-from ppi_robotics.commands.blocks import blocks
-from ppi_robotics.commands.stag import stag
 from ppi_robotics.errors import PPIError, SimulationError, SolveError, one_line
 
+# groups of commands that plants bring along, and the modules that have them under this name
+GROUPS = {"stag": "plants.stag_hunt.commands", "blocks": "plants.blocks.commands"}
 USAGE_ERROR = typer.BadParameter.__base__  # what typer raises about arguments that it cannot parse
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Swing-ups by probabilistic inference.")
@@ -33,14 +35,13 @@ for command in (plants, solve, evaluate, compare, swingup, mppi, risk, mujoco):
     app.command()(command)
 app.add_typer(grid)
 app.add_typer(central, name="central")
-app.add_typer(stag)
-app.add_typer(blocks)
 
 
 def main(arguments=None):
     """Run the command line and return the exit code."""
     try:
         check_plants()
+        add_groups()
         code = app(args=arguments, prog_name="ppi-robotics", standalone_mode=False)
     except USAGE_ERROR as error:
         return fail(usage_message(error), 2)
@@ -55,6 +56,13 @@ def main(arguments=None):
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     return fail("interrupted; nothing is written", 130) if code == 130 else code or 0
+
+
+@functools.cache
+def add_groups():
+    """Add the groups of commands that plants bring along."""
+    for name, module in GROUPS.items():
+        app.add_typer(getattr(importlib.import_module(module), name))
 
 
 def fail(message, code):

@@ -7,7 +7,7 @@ import pytest
 
 import ppi_robotics as ppi
 from plants import BlocksWorld
-from plants.blocks_world import moves_between
+from plants.blocks import moves_between
 from ppi_robotics.discrete import Inference, pick, play
 from ppi_robotics.solution import Status
 

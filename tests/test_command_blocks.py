@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from test_command_line import DEMOS, only_json, run
 
+import plants.blocks
 import ppi_robotics as ppi
-from ppi_robotics import animation, discrete
+from plants.blocks import animation
 
 ENTROPY = ("--n", 4, "--m", 4, "--T", 6, "--x0", "1,2,1,0", "--lam", 10)
 GOAL = ("--x0", "2,1,1,0,0", "--goal", "0,0,0,2,2", "--T", 6)
@@ -79,14 +80,14 @@ def test_bp_reports_what_it_is(capsys):
 
 
 def test_contradictions_are_said(capsys, monkeypatch):
-    infer = discrete.chain_beliefs
+    infer = plants.blocks.chain_beliefs
 
     def contradict(*arguments, **options):
         found = infer(*arguments, **options)
         nothing = {"actions": found.actions * np.nan, "levels": found.levels * np.nan, "messages": None}
         return replace(found, log_partition=-math.inf, status=ppi.Status.CONTRADICTION, **nothing)
 
-    monkeypatch.setattr(discrete, "chain_beliefs", contradict)
+    monkeypatch.setattr(plants.blocks, "chain_beliefs", contradict)
     code, output, errors = run(capsys, "blocks", "bp", *GOAL, "--out", "a")
     assert code == 1
     assert "-inf" in output
@@ -199,5 +200,5 @@ def test_demo_prints_and_draws(capsys, tmp_path):
 
 def test_plans_without_moves_are_not_animated(tmp_path):
     with pytest.raises(ppi.ProblemError, match="1 states and 0 actions"):
-        animation.blocks.save(tmp_path / "a.gif", [[2, 1]], [], [])
+        animation.save(tmp_path / "a.gif", [[2, 1]], [], [])
     assert not (tmp_path / "a.gif").exists()

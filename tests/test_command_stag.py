@@ -13,7 +13,7 @@ from test_stag_hunt import FIVE, LARGE
 
 import ppi_robotics as ppi
 from plants import StagHunt
-from ppi_robotics import animation, plotting
+from plants.stag_hunt import animation, figures
 
 
 @pytest.fixture(autouse=True)
@@ -215,15 +215,15 @@ def test_figures_take_axes_and_animations_need_a_hunt():
     hunt = StagHunt.random(6, 2, seed=1, temperature=0.5)
     path = np.array(hunt.play().states)
     axes = Figure().subplots(1, 2)
-    assert plotting.hunt.hunt_paths({"a": (hunt, path), "b": (hunt, path)}, axes) is axes
+    assert figures.hunt_paths({"a": (hunt, path), "b": (hunt, path)}, axes) is axes
     (lines,) = (part for part in axes[0].collections if len(part.get_paths()) == 2 and part.get_zorder() == 2)
     for i, line in enumerate(lines.get_paths()):  # within the cell of every stage
         rows, columns = np.divmod(path[:, i], 6)
         assert abs(line.vertices - np.stack([columns, rows], axis=1)).max() < 0.5
-    scene = animation.hunt.HuntScene({"a": (hunt, path)})
+    scene = animation.HuntScene({"a": (hunt, path)})
     assert not np.array_equal(scene.frame(0).copy(), scene.frame(scene.frames - 1))
     with pytest.raises(ppi.PPIError, match="no hunt to animate"):
-        animation.hunt.save("none.gif", {})
+        animation.save("none.gif", {})
 
 
 def test_the_demo_runs(capsys):

@@ -8,10 +8,11 @@ import pytest
 
 import ppi_robotics as ppi
 from plants import BlocksWorld
-from plants.blocks_study import goal_rates, random_goal
-from ppi_robotics.discrete import CoupledChains, chain_beliefs, play, play_chains, receding
-from ppi_robotics.discrete.chain_symmetries import symmetries
-from ppi_robotics.kernels import chain_messages, chain_numbers
+from plants.blocks import CoupledChains, chain_beliefs, play_chains, receding
+from plants.blocks.chain_symmetries import symmetries
+from plants.blocks.kernels import chain_messages, chain_numbers
+from plants.blocks.study import goal_rates, random_goal
+from ppi_robotics.discrete import play
 from ppi_robotics.solution import Status
 
 METHODS = ("merged", "double_loop", "cvm", "separate")

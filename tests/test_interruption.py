@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 import ppi_robotics as ppi
-from plants import CartPole, GridWorld, StagHunt, blocks_study
+from plants import CartPole, GridWorld, StagHunt
+from plants.blocks import study
+from plants.stag_hunt import commands as stag
+from plants.stag_hunt import sweep_temperatures
 from ppi_robotics import guesses, interruption, rollouts, solver
 from ppi_robotics.__main__ import main
-from ppi_robotics.commands import stag
 from ppi_robotics.discrete import (
     learn,
     learning,
@@ -25,7 +27,6 @@ from ppi_robotics.discrete import (
     psi_iteration,
     random_problem,
     soft_policy_iteration,
-    sweep_temperatures,
 )
 from ppi_robotics.interruption import Handler, Held
 
@@ -360,7 +361,7 @@ def test_majorization_keeps_its_last_policy():
         ("stag exact --case 5x5 --lam 1,2,3", (stag, "inference_facts"), 3),
         ("stag run --case 5x5 --lam 1,2,3", (StagHunt, "play"), 3),
         ("stag phase --side 4,5 --hunters 2,2 --instances 2 --moves 2 --lam 0.5,1", (StagHunt, "random"), 3),
-        ("blocks fig5 --n 3 --m 2,3,4 --instances 1 --methods cvm", (blocks_study, "goal_rates"), 4),
+        ("blocks fig5 --n 3 --m 2,3,4 --instances 1 --methods cvm", (study, "goal_rates"), 4),
         ("grid psi --iterations 200", (soft_policy_iteration, "soft_step"), 210),
         ("central mm --iterations 20", (soft_policy_iteration, "evaluate_policy"), 30),
         ("grid learn --map cup --transitions 400 --trials 2 --methods q,psi,dpp", (learning, "_log_policy"), 3),

@@ -215,15 +215,15 @@ def test_the_stamp_of_a_module_changes_with_what_it_imports(tmp_path, monkeypatc
 
     def stamps():
         jit.stamp_of.cache_clear()
-        return {name: jit.stamp_of(f"ppi_robotics.kernels.{name}") for name in ("merged_actions", "walks")}
+        return {name: jit.stamp_of(f"ppi_robotics.kernels.{name}") for name in ("graph_beliefs", "linear")}
 
     before = stamps()
-    with open(tmp_path / "chain_numbers.py", "a") as file:  # which merged_actions imports, and walks does not
+    with open(tmp_path / "graph_messages.py", "a") as file:  # which graph_beliefs imports, and linear does not
         file.write("# changed\n")
     after = stamps()
     jit.stamp_of.cache_clear()
-    assert before["merged_actions"] != after["merged_actions"]
-    assert before["walks"] == after["walks"]
+    assert before["graph_beliefs"] != after["graph_beliefs"]
+    assert before["linear"] == after["linear"]
 
 
 # -- processes ---------------------------------------------------------------------------------------------------------

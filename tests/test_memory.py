@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+import plants.blocks
 import ppi_robotics as ppi
+from plants.stag_hunt import rendezvous
 from ppi_robotics import discrete
-from ppi_robotics.discrete import bellman, rendezvous
+from ppi_robotics.discrete import bellman
 
 S, A = 4, 2
 
@@ -56,7 +58,7 @@ def chains(**changes):
         "log_weights": np.zeros((3, 3)),
         "parts": (2, 2),
     }
-    return discrete.CoupledChains(**(given | changes))
+    return plants.blocks.CoupledChains(**(given | changes))
 
 
 VALUES = {
@@ -132,16 +134,16 @@ def test_chains_stay_within_their_levels(changes):
 
 @pytest.mark.parametrize("method", ["merged", "separate", "double_loop"])
 def test_messages_to_start_from_are_those_of_as_many_chains(method):
-    found = discrete.chain_beliefs(chains(), method).messages
+    found = plants.blocks.chain_beliefs(chains(), method).messages
     wrong = [{"to_chains": found.to_chains[:, :1]}, {"log_actions": found.log_actions[:1]}]
     if method == "separate":
         wrong += [{"to_parts": tuple(part[:, :, :1] for part in found.to_parts)}, {"to_parts": found.to_parts[:1]}]
     for changes in wrong:
         with pytest.raises(ppi.ProblemError):  # where they are made, or where they start
-            discrete.chain_beliefs(chains(), method, start=dataclasses.replace(found, **changes))
+            plants.blocks.chain_beliefs(chains(), method, start=dataclasses.replace(found, **changes))
     for start in (found.last(1), "messages"):
         with pytest.raises(ppi.ProblemError, match="start"):
-            discrete.chain_beliefs(chains(), method, start=start)
+            plants.blocks.chain_beliefs(chains(), method, start=start)
 
 
 def test_messages_to_start_from_are_those_of_as_many_factors():
@@ -164,7 +166,7 @@ def test_walkers_are_at_cells_that_exist(cells):
 
 def test_blocks_that_add_up_by_overflow_are_refused():
     with pytest.raises(ppi.ProblemError, match="start"):
-        discrete.solve_compositions([2**62, 2**62, 2**62, 2**62 + 1], 2, np.zeros(2))
+        plants.blocks.solve_compositions([2**62, 2**62, 2**62, 2**62 + 1], 2, np.zeros(2))
 
 
 WRONG_ROWS = {

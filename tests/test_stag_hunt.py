@@ -7,16 +7,8 @@ import pytest
 
 import ppi_robotics as ppi
 from plants import StagHunt
-from ppi_robotics.discrete import (
-    CappedCounts,
-    Rendezvous,
-    belief_propagation,
-    double_loop,
-    joint_messages,
-    junction_tree,
-    sweep_temperatures,
-    tree_size,
-)
+from plants.stag_hunt import CappedCounts, Rendezvous, joint_messages, sweep_temperatures
+from ppi_robotics.discrete import belief_propagation, double_loop, junction_tree, tree_size
 from ppi_robotics.solution import Status
 
 CORNERS = [(0, 0), (0, 4), (4, 0), (4, 4)]

@@ -2,18 +2,11 @@
 
 from .beliefs import GraphBeliefs, Inference
 from .bellman import TableSolution, evaluate_policy, mean_and_variance, solve, tilted
-from .capped_counts import CappedCounts, CountBeliefs
-from .chain_inference import ChainBeliefs, chain_beliefs
-from .chain_plays import play_chains, receding
-from .chain_sweeps import ChainMessages
 from .cluster_variation import RegionGraph, double_loop, minimal_regions, single_loop
-from .compositions import CompositionControl, Forecast, fits, size_of, solve_compositions
-from .coupled_chains import CoupledChains
 from .discretization import Grid, GridProblem, discretize
 from .elimination import TreeSize, tree_size
 from .factor_graph import FactorGraph, IndexMap, Table
 from .graph_files import read_fg, read_uai, write_fg, write_uai
-from .joint_walks import JointMessages, joint_messages
 from .junction_trees import junction_tree, most_probable, sample_configurations
 from .kl_control import Play, on_graph, pick, play
 from .learning import Learning, learn, ratio
@@ -38,8 +31,6 @@ from .linearly_solvable import (
 )
 from .loopy_belief_propagation import belief_propagation
 from .mdp import FiniteMDP, random_problem
-from .rendezvous import Rendezvous, RendezvousBeliefs
-from .ring import moves_between
 from .soft_policy_iteration import (
     Descent,
     Iterations,
@@ -54,20 +45,16 @@ from .soft_policy_iteration import (
     weight_of_bound,
 )
 from .stationary import iterate
-from .temperature_sweep import TemperatureSweep, sweep_temperatures
 
 __all__ = [
-    "CappedCounts", "ChainBeliefs", "ChainMessages", "CompositionControl", "CountBeliefs", "CoupledChains",
-    "Descent", "FactorGraph", "FiniteMDP", "Forecast", "GraphBeliefs", "Grid", "GridProblem", "IndexMap",
-    "Inference", "Iterations", "JointMessages", "LMDP", "LMDPSolution", "Learning", "Play", "QuadraticPsi",
-    "RegionGraph", "Rendezvous", "RendezvousBeliefs", "Table", "TableIntegral", "TableSolution", "TemperatureSweep",
-    "Transitions", "TreeSize", "baseline_psi", "belief_propagation", "chain_beliefs", "compose_tables",
-    "discretize", "double_loop", "embed", "entropic_cost", "evaluate_policy", "fits", "iterate", "joint_messages",
+    "Descent", "FactorGraph", "FiniteMDP", "GraphBeliefs", "Grid", "GridProblem", "IndexMap", "Inference",
+    "Iterations", "LMDP", "LMDPSolution", "Learning", "Play", "QuadraticPsi", "RegionGraph", "Table",
+    "TableIntegral", "TableSolution", "Transitions", "TreeSize", "baseline_psi", "belief_propagation",
+    "compose_tables", "discretize", "double_loop", "embed", "entropic_cost", "evaluate_policy", "iterate",
     "junction_tree", "learn", "least_squares_psi", "lstd_q", "majorize", "mean_and_variance", "minimal_regions",
-    "most_probable", "moves_between", "on_graph", "pick", "play", "play_chains", "policy_iteration", "policy_value",
-    "posterior_policy_iteration", "psi_iteration", "quadratic_psi_step", "random_problem", "ratio", "read_fg",
-    "read_uai", "receding", "sample_configurations", "sample_integral", "sample_transitions", "single_loop",
-    "size_of", "soft_minimum", "solve", "solve_average", "solve_compositions", "solve_discounted", "solve_finite",
-    "solve_first_exit", "solve_linear", "sweep_temperatures", "tilted", "tree_size", "value_error",
-    "value_iteration", "weight_of_bound", "write_fg", "write_uai",
+    "most_probable", "on_graph", "pick", "play", "policy_iteration", "policy_value", "posterior_policy_iteration",
+    "psi_iteration", "quadratic_psi_step", "random_problem", "ratio", "read_fg", "read_uai",
+    "sample_configurations", "sample_integral", "sample_transitions", "single_loop", "soft_minimum", "solve",
+    "solve_average", "solve_discounted", "solve_finite", "solve_first_exit", "solve_linear", "tilted",
+    "tree_size", "value_error", "value_iteration", "weight_of_bound", "write_fg", "write_uai",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ Each name is loaded on first use. Animations are in `ppi_robotics.animation`, vi
 import importlib
 
 _WHERE = {"color": "theme", "cost_distribution": "costs", "style": "theme", "trajectory": "trajectories"}
-_MODULES = ("blocks", "central", "costs", "goals", "hunt", "risk", "sampling", "tables", "theme", "trajectories")
+_MODULES = ("central", "costs", "goals", "risk", "sampling", "tables", "theme", "trajectories")
 
 __all__ = ["color", "cost_distribution", "style", "trajectory"]
 

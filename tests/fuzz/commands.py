@@ -62,6 +62,7 @@ def commands():
         else:
             found[words] = command.params
 
+    program.add_groups()
     walk(typer.main.get_command(program.app), ())
     return found
 

@@ -4,6 +4,8 @@ import functools
 
 import numpy as np
 
+import plants.blocks as b
+import plants.stag_hunt as s
 import ppi_robotics.discrete as d
 from plants import BlocksWorld, GridWorld, StagHunt
 from tests.fuzz.door import Door
@@ -26,7 +28,7 @@ MADE = {
     "graph": lambda: d.FactorGraph((2, 3), (d.Table((0, 1), np.arange(6.0).reshape(2, 3)),), ("a", "b")),
     "beliefs": lambda: d.belief_propagation(made("graph")),
     "chains": lambda: BlocksWorld([2, 1, 1], 3, strength=1.0).chains(),
-    "messages": lambda: d.chain_beliefs(made("chains")).messages,
+    "messages": lambda: b.chain_beliefs(made("chains")).messages,
     "world": lambda: BlocksWorld([2, 1, 1], 3, strength=1.0),
     "exact": lambda: made("world").exact(),
     "hunt": lambda: StagHunt(3, [0, 1], [4], [5], stages=2),
@@ -46,7 +48,7 @@ def doors():
     counts, beliefs, learned = rendezvous.counts, made("beliefs"), made("learned")
     soft = {"lambda_policy": 1.0, "lambda_transition": 0.0, "baseline": None}
     points = made("points")
-    joint = d.joint_messages(rendezvous)
+    joint = s.joint_messages(rendezvous)
     return {
         "FiniteMDP": Door(
             d.FiniteMDP,
@@ -261,7 +263,7 @@ def doors():
             plain=False,
         ),
         "solve_compositions": Door(
-            d.solve_compositions,
+            b.solve_compositions,
             {
                 "start": [2, 1],
                 "stages": 3,
@@ -274,12 +276,12 @@ def doors():
             },
             long=("stages",),
         ),
-        "size_of": Door(d.size_of, {"locations": 3, "blocks": 3, "stages": 3, "goal": None}),
+        "size_of": Door(b.size_of, {"locations": 3, "blocks": 3, "stages": 3, "goal": None}),
         "log_value": Door(made("exact").log_value, {"heights": [2, 1, 1], "t": 0}),
         "probabilities": Door(made("exact").probabilities, {"heights": [2, 1, 1], "t": 0}),
         "control.sample": Door(made("exact").sample, {"count": 2, "seed": 0}),
         "CoupledChains": Door(
-            d.CoupledChains,
+            b.CoupledChains,
             {
                 "start": chains.start,
                 "shifts": chains.shifts,
@@ -291,11 +293,11 @@ def doors():
         ),
         "chains.after": Door(chains.after, {"start": chains.start, "stages": 2}),
         "ChainMessages": Door(
-            lambda **o: d.chain_beliefs(chains, start=d.ChainMessages(**o), max_sweeps=20, max_outer=5),
+            lambda **o: b.chain_beliefs(chains, start=b.ChainMessages(**o), max_sweeps=20, max_outer=5),
             {"to_chains": made("messages").to_chains, "log_actions": made("messages").log_actions, "to_parts": None},
         ),
         "chain_beliefs": Door(
-            d.chain_beliefs,
+            b.chain_beliefs,
             {
                 "chains": chains,
                 "method": "cvm",
@@ -309,13 +311,13 @@ def doors():
             },
             long=("max_sweeps", "inner_sweeps", "max_outer"),
         ),
-        "receding": Door(d.receding, {"chains": chains, "method": "cvm", "first": None}),
+        "receding": Door(b.receding, {"chains": chains, "method": "cvm", "first": None}),
         "play_chains": Door(
-            lambda **o: list(d.play_chains(**o)),
+            lambda **o: list(b.play_chains(**o)),
             {"problems": [chains], "method": "cvm", "seed": 0, "threads": None, "reachable": None},
         ),
         "CappedCounts": Door(
-            d.CappedCounts,
+            s.CappedCounts,
             {
                 "weights": counts.weights,
                 "gains": counts.gains,
@@ -330,7 +332,7 @@ def doors():
             long=("max_sweeps",),
         ),
         "Rendezvous": Door(
-            d.Rendezvous,
+            s.Rendezvous,
             {
                 "moves": rendezvous.moves,
                 "start": rendezvous.start,
@@ -347,9 +349,9 @@ def doors():
         "Rendezvous.cost": Door(rendezvous.cost, {"cells": [0, 1]}),
         "actions": Door(rendezvous.infer().actions, {"t": 0, "cells": None}),
         "sweep_temperatures": Door(
-            d.sweep_temperatures, {"problems": [rendezvous], "temperatures": [1.0, 2.0], "progress": None}
+            s.sweep_temperatures, {"problems": [rendezvous], "temperatures": [1.0, 2.0], "progress": None}
         ),
-        "joint_messages": Door(d.joint_messages, {"problem": rendezvous}),
+        "joint_messages": Door(s.joint_messages, {"problem": rendezvous}),
         "joint.step": Door(joint.step, {"t": 0, "cells": [0, 1]}),
         "joint.most_likely": Door(joint.most_likely, {"seed": 0}),
         "mean_and_variance": Door(
