@@ -45,9 +45,10 @@ def random_guess(problem, rng):
     nothing leads away from.
     """
     T, plant = problem.horizon, problem.plant
-    x, u, cost = rolled(problem, held_controls(problem))
+    line = shooting(problem, plant.control_limits)
+    x, u, cost = rolled(problem, held_controls(problem), line)
     small = SMALL * problem.scales.control * rng.standard_normal((T, plant.nu))
-    moved_x, moved_u, moved_cost = rolled(problem, u + small)
+    moved_x, moved_u, moved_cost = rolled(problem, u + small, line)
     return (x, u) if math.isfinite(cost) and cost <= HELD * moved_cost else (moved_x, moved_u)
 
 
@@ -178,12 +179,17 @@ def from_controls(problem, u):
     return rolled(problem, u)[:2]
 
 
-def rolled(problem, u):
-    """Rollout of controls u (T, nu), clipped to the limits, and its cost; where it diverges, it stays at the start."""
-    plant = problem.plant
+def rolled(problem, u, line=None):
+    """Rollout of controls u (T, nu), clipped to the limits, and its cost; where it diverges, it stays at the start.
+
+    Args:
+      problem, u: see above.
+      line: `shooting` of the problem within its limits, if there is one already.
+    """
+    plant, line = problem.plant, line or shooting(problem, problem.plant.control_limits)
     still = np.zeros((problem.horizon, plant.nx))
     u = np.clip(u, plant.control_limits[:, 0], plant.control_limits[:, 1])
-    x, _, cost = shooting(problem, plant.control_limits).rollout(still, u)
+    x, _, cost = line.rollout(still, u)
     if not math.isfinite(cost) or far(problem, x, USELESS):
         x = np.tile(problem.initial.mean, (problem.horizon + 1, 1))
     return x, u, cost

@@ -62,6 +62,8 @@ def nearness(problem, x):
 
 def tangent(plant, x):
     """States x (N, nx) as tangents (N, ndx) from the origin."""
+    if not plant.quaternions:
+        return x
     return difference(x, origin(plant.nx, plant.quaternions), plant.quaternions)
 
 

@@ -305,7 +305,7 @@ class Run:
         return outcome
 
     def _report(self, row):
-        row = replace(row, start=self.index)
+        row = replace(row, start=self.index) if self.index else row
         self.trace.append(row)
         self.stopped = self.callback is not None and self.callback(row) is True
         return self.stopped

@@ -23,6 +23,7 @@ class Memory:
       gaps: what a search that restores feasibility remembers.
       damping: the last one that was above 0; 0 before the first.
       stalled: whether the last step has hardly changed the cost, and better ones are not to be had.
+      here: `Point` of the path, or of another one where that has been replaced.
     """
 
     y: np.ndarray
@@ -36,13 +37,14 @@ class Memory:
     damping: float = 0.0
     gaps: object = None
     stalled: bool = False
+    here: "Point | None" = None
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A candidate: trajectory, gaps c of the dynamics, infeasibility theta, barrier objective phi.
+    """A candidate: trajectory, gaps c of the dynamics, infeasibility theta, objective, sum of the slacks' logarithms.
 
-    theta is sum |c| over the scales of the state, phi counts the costs of a stage.
+    theta is sum |c| over the scales of the state.
     """
 
     x: np.ndarray
@@ -50,7 +52,12 @@ class Point:
     w: np.ndarray
     c: np.ndarray
     theta: float
-    phi: float
+    cost: float
+    logs: float
+
+    def phi(self, memory):
+        """Barrier objective for the weight that a `Memory` has, in costs of a stage."""
+        return (self.cost - memory.mu * self.logs) / memory.scales.cost
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,9 +89,8 @@ class DampedShooting(Phase):
         """Expand about the rollout, sweep, and search along the closed loop."""
         newton, step = iterate.memory.newton, None
         if newton is not None:
-            limits = no_limits(problem.plant.nu)
             damping = iterate.damping * iterate.memory.weights
-            step = newton.damped_step(iterate.x, iterate.u, iterate.cost, damping, STEPS, RATIO, limits)
+            step = newton.damped_step(iterate.x, iterate.u, iterate.cost, damping, STEPS, RATIO)
         if step is None:
             iterate, step = self._step(problem, iterate)
         if isinstance(step, Breakdown):
@@ -107,7 +106,9 @@ class DampedShooting(Phase):
         settled = before - merit <= tolerance * abs(before) and iterate.damping < 1e-5
         status = Status.CONVERGED if settled else None
         growth, damping = less_damping(iterate)
-        memory = Memory(newton, iterate.memory.line, iterate.memory.weights, tuple(swept) or None)
+        memory = iterate.memory
+        if swept or memory.swept is not None:
+            memory = replace(memory, swept=tuple(swept) or None)
         after = Iterate(x, u, iterate.w if w is None else w, merit, status, True, None, damping, growth, memory)
         return after, self._row(index, merit, change, STEPS[n], iterate)
 

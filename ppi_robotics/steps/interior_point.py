@@ -80,17 +80,17 @@ class InteriorPoint(Phase):
         settled = iterate.memory.stalled and iterate.memory.mu * iterate.u.size <= ROUGH * abs(iterate.cost)
         error = self._errors(problem, model, gaps, iterate)
         if iterate.swept and (settled or error(0.0) <= self._tolerance(problem, iterate)):
-            cost = objective(problem, iterate.x, iterate.u, iterate.w, self.lambda_transition)
-            return replace(iterate, cost=cost, status=Status.CONVERGED), None
+            here = self._here(problem, iterate)
+            return replace(iterate, cost=here.cost, status=Status.CONVERGED), None
         iterate = self._lower_mu(problem, error, iterate)
         self._add_barriers(problem, model, iterate)
         memory = iterate.memory
         sweep, damping = self._sweep(model, iterate)
         if sweep.breakdown is not None:
             return replace(iterate, status=broke_down(sweep.breakdown), breakdown=sweep.breakdown), None
-        memory = replace(memory, sweep=sweep, damping=damping or memory.damping)
+        here = self._here(problem, iterate)
+        memory = replace(memory, sweep=sweep, damping=damping or memory.damping, here=here)
         iterate = replace(iterate, swept=True, damping=damping, memory=memory)
-        here = self._point(problem, iterate.x, iterate.u, iterate.w, memory)
         direction = self._direction(problem, model, sweep, iterate)
         if self.lambda_transition < 0.0:
             return self._newton(problem, iterate, here, direction, index)
@@ -145,9 +145,9 @@ class InteriorPoint(Phase):
         pairs = [(mu / (v - limits[:, 0]), mu / (limits[:, 1] - v)) for v, limits in self._limited(problem, x, u)]
         memory = Memory(y, *zip(*pairs, strict=True), scales, mu)
         here = self._point(problem, x, u, w, memory)
-        if not math.isfinite(here.phi + here.theta):
+        if not math.isfinite(here.phi(memory) + here.theta):
             return Iterate(x, u, w, status=Status.DIVERGED)
-        return Iterate(x, u, w, cost, memory=memory)
+        return Iterate(x, u, w, cost, memory=replace(memory, here=here))
 
     @staticmethod
     def _units(scales):
@@ -170,12 +170,19 @@ class InteriorPoint(Phase):
         ):
             add_barrier(v, limits, lower, upper, memory.mu, H, g)
 
+    def _here(self, problem, iterate):
+        """The iterate's `Point`, evaluated anew only where the path has been replaced."""
+        here, path = iterate.memory.here, (iterate.x, iterate.u, iterate.w)
+        if here is not None and here.x is path[0] and here.u is path[1] and here.w is path[2]:
+            return here
+        return self._point(problem, *path, iterate.memory)
+
     def _point(self, problem, x, u, w, memory):
         scales, limited = memory.scales, self._limited(problem, x, u)
         c = problem.plant.difference(problem.plant.step(x[:-1], u), x[1:]) + w @ problem.plant.noise.factor.T
         logs = sum(log_slacks(*pair, scale) for pair, scale in zip(limited, self._units(scales), strict=True))
-        phi = objective(problem, x, u, w, self.lambda_transition) - memory.mu * logs
-        return Point(x, u, w, c, float((np.abs(c) @ (1.0 / scales.state)).sum()), phi / scales.cost)
+        cost = objective(problem, x, u, w, self.lambda_transition)
+        return Point(x, u, w, c, float((np.abs(c) @ (1.0 / scales.state)).sum()), cost, logs)
 
     def _errors(self, problem, model, gaps, iterate):
         """Scaled optimality error E(mu) of the barrier problem, a function of the weight mu (IPOPT, equation 5)."""
@@ -282,7 +289,7 @@ class InteriorPoint(Phase):
     def _newton(self, problem, iterate, here, direction, index):
         """The longest step inside the limits: the averse objective is a saddle, along which nothing falls."""
         found = self._move(problem, iterate, direction, direction.primal)
-        if not math.isfinite(found.theta + found.phi) or beyond(problem, found.x):
+        if not math.isfinite(found.theta + found.phi(iterate.memory)) or beyond(problem, found.x):
             return replace(iterate, status=Status.DIVERGED), None
         return self._accept(problem, iterate, here, direction, found, direction.primal, True, index)
 
@@ -294,16 +301,17 @@ class InteriorPoint(Phase):
     @staticmethod
     def _verdict(problem, memory, here, point, slope, step, theta_small):
         """None if the filter refuses the point; otherwise whether phi falls as Armijo's rule asks (IPOPT, A-5)."""
-        if not math.isfinite(point.theta + point.phi) or beyond(problem, point.x):
+        before, after = here.phi(memory), point.phi(memory)
+        if not math.isfinite(point.theta + after) or beyond(problem, point.x):
             return None
-        rounding = 10 * np.finfo(float).eps * abs(here.phi)
+        after -= 10 * np.finfo(float).eps * abs(before)  # rounding
         for theta, phi in memory.filter:
-            if point.theta > (1 - 1e-5) * theta and point.phi - rounding > phi - 1e-8 * theta:
+            if point.theta > (1 - 1e-5) * theta and after > phi - 1e-8 * theta:
                 return None
         switching = slope < 0 and step * (-slope) ** 2.3 > here.theta**1.1
         if switching and here.theta <= theta_small:
-            return True if point.phi - rounding <= here.phi + 1e-8 * step * slope else None
-        better = point.theta <= (1 - 1e-5) * here.theta or point.phi - rounding <= here.phi - 1e-8 * here.theta
+            return True if after <= before + 1e-8 * step * slope else None
+        better = point.theta <= (1 - 1e-5) * here.theta or after <= before - 1e-8 * here.theta
         return False if better else None
 
     def _correct(self, problem, model, iterate, here, point, direction, theta_small):
@@ -343,13 +351,13 @@ class InteriorPoint(Phase):
         y = memory.y + step * (direction.y - memory.y)
         entries = memory.filter
         if not armijo:
-            entries = (*entries, ((1 - 1e-5) * here.theta, here.phi - 1e-8 * here.theta))
-        cost = objective(problem, point.x, point.u, point.w, self.lambda_transition)
+            entries = (*entries, ((1 - 1e-5) * here.theta, here.phi(memory) - 1e-8 * here.theta))
+        cost = point.cost
         change = change_of(problem, (iterate.x, iterate.u), (point.x, point.u))
         defect = self._defect(point, memory)
         still = abs(cost - iterate.cost) <= ROUGH * abs(cost) and defect < self._tolerance(problem, iterate)
         stalled = still and not problem.plant.second_derivatives
-        memory = replace(memory, y=y, filter=entries, failures=0, stalled=stalled)
+        memory = replace(memory, y=y, filter=entries, failures=0, stalled=stalled, here=point)
         row = Iteration(index, self.name, cost, defect, change, step, iterate.damping, memory.mu)
         return replace(iterate, x=point.x, u=point.u, w=point.w, cost=cost, memory=memory), row
 
@@ -360,7 +368,7 @@ class InteriorPoint(Phase):
     def _recover(self, problem, iterate, here, direction, index):  # noqa: ARG002
         """No step was accepted: raise the damping."""
         memory = iterate.memory
-        defect, value = self._defect(here, memory), memory.scales.cost * here.phi
+        defect, value = self._defect(here, memory), memory.scales.cost * here.phi(memory)
         row = Iteration(index, self.name, value, defect, 0.0, 0.0, iterate.damping, memory.mu)
         failures = memory.failures + 1
         status = Status.NO_DESCENT if failures > 12 else None

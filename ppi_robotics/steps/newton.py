@@ -12,6 +12,7 @@ from ppi_robotics.costs import BoundCost
 from ppi_robotics.kernels.compiler import join
 from ppi_robotics.linearize import noise_factors
 from ppi_robotics.recursion import sweeps
+from ppi_robotics.rollouts import no_limits
 from ppi_robotics.symbolic import SymbolicPlant
 from ppi_robotics.symbolic_rollouts import shooting_kernels
 
@@ -27,7 +28,7 @@ class Newton:
         plant, cost = problem.plant, problem.cost
         self.kernels = newton_kernels(plant, cost)
         self.x0, self.G = problem.initial.mean, noise_factors(plant.noise, problem.horizon)
-        self.scales = problem.scales.state, problem.scales.control
+        self.scales, self.free = (problem.scales.state, problem.scales.control), no_limits(plant.nu)
         self.constants = (plant.model.dt, plant.model.constants, cost.stage_constants, cost.terminal_constants)
 
     @staticmethod
@@ -51,7 +52,7 @@ class Newton:
         )
         return None if how else (x_out, u_out, w_out, facts)
 
-    def damped_step(self, x, u, merit, damping, steps, ratio, limits):
+    def damped_step(self, x, u, merit, damping, steps, ratio):
         """Single shooting: sweep with a damping (nu,), and line search.
 
         Returns:
@@ -60,7 +61,7 @@ class Newton:
         """
         x_out, u_out = np.empty_like(x), np.empty_like(u)
         how, n, after, slope, change = self.kernels.damped_step(
-            x, u, merit, damping, steps, ratio, self.scales, self.x0, self.G, limits, self.constants, x_out, u_out
+            x, u, merit, damping, steps, ratio, self.scales, self.x0, self.G, self.free, self.constants, x_out, u_out
         )
         return None if how else (n, after, merit, x_out, u_out, None, slope, change)
 

@@ -225,7 +225,8 @@ class RestoringInteriorPoint(InteriorPoint):
         """Whether the filter of the search takes a path."""
         point = self._point(problem, inner.x, inner.u, np.zeros_like(left.w), left.memory)
         return all(
-            point.theta <= (1 - 1e-5) * theta or point.phi <= phi - 1e-8 * theta for theta, phi in left.memory.filter
+            point.theta <= (1 - 1e-5) * theta or point.phi(left.memory) <= phi - 1e-8 * theta
+            for theta, phi in left.memory.filter
         )
 
     def _come_back(self, problem, inner, left, closed):
