@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppi_robotics.checks import as_finite, check_count, check_instance, check_seed
+from ppi_robotics.entropic import log_sum
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import Record, covariance_factor, frozen, log_sum
+from ppi_robotics.gaussian import Record, covariance_factor, frozen
 from ppi_robotics.path_integrals import Forward, PathIntegral, check_weight
 from ppi_robotics.problem import Problem, check_problem
 from ppi_robotics.rollouts import Rollouts, rollout

@@ -50,14 +50,6 @@ def entries(array):
     return np.column_stack((where, array[tuple(where.T)]))
 
 
-def log_sum(terms, axis=-1):
-    """log sum exp(terms) over an axis or several; -inf where all terms are."""
-    top = terms.max(axis=axis, keepdims=True)
-    top = np.where(top > -np.inf, top, 0.0)
-    with np.errstate(divide="ignore"):
-        return np.log(np.exp(terms - top).sum(axis=axis)) + top.squeeze(axis=axis)
-
-
 def covariance_factor(cov):
     """Factor G (n, rank) with G G' = cov, of full column rank; singular covariances give fewer columns."""
     if np.count_nonzero(cov - np.diag(np.diag(cov))) == 0:

@@ -26,6 +26,7 @@ from ppi_robotics.checks import (
     check_seed,
     shown,
 )
+from ppi_robotics.entropic import log_mean_exp
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Record, frozen
 from ppi_robotics.policy import LinearGaussianPolicy
@@ -217,8 +218,7 @@ class Evaluation(Record):
         with np.errstate(over="ignore"):
             exponent = -eta * (self.cost - extreme)
         relative = np.expm1(exponent)  # keeps the digits of weights near 1, that is of small eta
-        near = relative.min() > -0.5
-        log_mean = np.log1p(relative.mean()) if near else np.log(np.exp(exponent).mean())
+        log_mean = log_mean_exp(exponent)
         error = relative.std(ddof=1) / np.exp(log_mean) / math.sqrt(self.samples)
         return float(extreme - log_mean / eta), float(error / abs(eta))
 

@@ -23,6 +23,7 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
     {"errors", "streams"},
     {"checks"},
     {
+        "entropic",
         "gaussian",
         "files",
         "interruption",

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from oracles import close
 
+from ppi_robotics.entropic import entropic
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.sampling.weights import BOUNDS, LBPS, REPS, Elite, Fixed, TargetESS, entropic
+from ppi_robotics.sampling.weights import BOUNDS, LBPS, REPS, Elite, Fixed, TargetESS
 
 RULES = {
     "fixed": Fixed(0.7),

@@ -21,8 +21,9 @@ from scipy.sparse.csgraph import connected_components
 from plants.stag_hunt.kernels import capped_counts as kernels
 from ppi_robotics.checks import as_costs, as_finite, as_logs, check_count
 from ppi_robotics.discrete.beliefs import Inference, check_messages
+from ppi_robotics.entropic import log_sum
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import Record, frozen, log_sum
+from ppi_robotics.gaussian import Record, frozen
 from ppi_robotics.solution import Status
 
 MOST_NUMBERS = 30_000_000  # of the exact program's table, of 8 bytes: 12 places for 55 agents

@@ -21,7 +21,8 @@ from ppi_robotics.checks import (
 )
 from ppi_robotics.discrete import bellman, stationary
 from ppi_robotics.discrete.mdp import FiniteMDP
-from ppi_robotics.discrete.soft_policy_iteration import check_eta, log_softmax
+from ppi_robotics.discrete.soft_policy_iteration import check_eta
+from ppi_robotics.entropic import log_softmax
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels import learning as kernels
 from ppi_robotics.parallel import finished

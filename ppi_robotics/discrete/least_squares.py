@@ -20,7 +20,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from scipy.special import logsumexp
 
 from ppi_robotics.checks import (
     as_covariance,
@@ -37,7 +36,8 @@ from ppi_robotics.checks import (
     check_seed,
 )
 from ppi_robotics.discrete.mdp import FiniteMDP
-from ppi_robotics.discrete.soft_policy_iteration import check_eta, log_softmax
+from ppi_robotics.discrete.soft_policy_iteration import check_eta
+from ppi_robotics.entropic import log_softmax, log_sum
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Record, frozen
 
@@ -202,7 +202,7 @@ def _regression(phi, ridge):
 
 def _bar(psi, transitions):
     """bar Psi (S,), 0 where everything ends."""
-    bar = logsumexp(np.where(transitions.allowed, psi, -np.inf), axis=1)
+    bar = log_sum(np.where(transitions.allowed, psi, -np.inf))
     return np.where(transitions.absorbing, 0.0, bar)
 
 

@@ -40,7 +40,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp
 
 from ppi_robotics.checks import (
     as_finite,
@@ -62,6 +61,7 @@ from ppi_robotics.discrete.bellman import (
     solve,
 )
 from ppi_robotics.discrete.mdp import FiniteMDP
+from ppi_robotics.entropic import log_softmax, log_sum
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.interruption import Held
@@ -189,13 +189,7 @@ def _split(mdp, psi, eta, T):
     if not np.isfinite(psi[:, there]).all():
         raise ProblemError("psi is infinite or nan at an allowed action; expected finite numbers")
     psi = np.where(there, psi, -np.inf)
-    return np.where(mdp.absorbing, mdp.terminal, -logsumexp(psi, axis=2) / eta), log_softmax(psi)
-
-
-def log_softmax(psi):
-    """Psi - bar Psi over the last axis; rows of -inf stay as they are."""
-    bar = logsumexp(psi, axis=-1, keepdims=True)
-    return psi - np.where(np.isfinite(bar), bar, 0.0)
+    return np.where(mdp.absorbing, mdp.terminal, -log_sum(psi) / eta), log_softmax(psi)
 
 
 def soft_step(mdp, eta, log_pi, V, average="log_sum_exp"):

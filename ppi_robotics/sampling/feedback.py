@@ -10,8 +10,8 @@ W. James and C. Stein (1961) take out of the gains what chance explains; both va
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp
 
+from ppi_robotics.entropic import log_softmax
 from ppi_robotics.manifold import difference
 
 LEAST = 3  # effective samples a state and control that gains take
@@ -46,7 +46,7 @@ def regress(x, u, log_weights, x_ref, before, quaternions=()):
       quaternions: where they start in the state.
     """
     K_before, cov_before = before
-    log_weights = log_weights - logsumexp(np.where(np.isfinite(log_weights), log_weights, -np.inf), axis=0)
+    log_weights = log_softmax(np.where(np.isfinite(log_weights), log_weights, -np.inf), axis=0)
     w = np.where(np.isfinite(log_weights), np.exp(np.minimum(log_weights, 0.0)), 0.0)
     ess = 1.0 / np.maximum((w**2).sum(axis=0), 1e-300)
     sound = w.any(axis=1)

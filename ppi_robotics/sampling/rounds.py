@@ -18,6 +18,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from ppi_robotics.entropic import entropic
 from ppi_robotics.interruption import check
 from ppi_robotics.kernels.compiler import ROLLOUT_LANES
 from ppi_robotics.linearize import taylor
@@ -26,7 +27,6 @@ from ppi_robotics.recursion import Baseline, backward
 from ppi_robotics.rollouts import CHUNK, shooting
 from ppi_robotics.sampling.feedback import regress
 from ppi_robotics.sampling.proposal import Proposal, feedback, mean_of
-from ppi_robotics.sampling.weights import entropic
 from ppi_robotics.solution import Gains, Iteration, Status, WeightedSamples
 from ppi_robotics.steps.damped import box_about
 from ppi_robotics.steps.phase import Iterate, Phase, change_of

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppi_robotics.checks import as_finite, as_floats, check_number, is_count, shown
+from ppi_robotics.entropic import entropic, log_softmax
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 
@@ -126,7 +127,7 @@ class TargetESS(_Adaptive):
         target = max(_number_of(self.samples, len(normalized)), 1.0)
 
         def shortfall(alpha):
-            return target - _effective(_normalized(-alpha * normalized + log_ratio))
+            return target - _effective(log_softmax(-alpha * normalized + log_ratio))
 
         return _crossing(shortfall)
 
@@ -163,7 +164,7 @@ class LBPS(_Adaptive):
         penalty = math.sqrt((1.0 - self.delta) / self.delta)
 
         def bound(log_alpha):
-            log_weights = _normalized(-math.exp(log_alpha) * normalized + log_ratio)
+            log_weights = log_softmax(-math.exp(log_alpha) * normalized + log_ratio)
             return np.exp(log_weights) @ normalized + penalty / math.sqrt(_effective(log_weights))
 
         grid = np.linspace(*np.log(BOUNDS), GRID)
@@ -195,10 +196,10 @@ class REPS(_Adaptive):
         _set_positive(self, "epsilon", "of nats")
 
     def _alpha(self, normalized, log_ratio):
-        base = _normalized(log_ratio)
+        base = log_softmax(log_ratio)
 
         def excess(alpha):
-            log_weights = _normalized(-alpha * normalized + log_ratio)
+            log_weights = log_softmax(-alpha * normalized + log_ratio)
             return np.exp(log_weights) @ (log_weights - base) - self.epsilon
 
         return _crossing(excess)
@@ -233,29 +234,6 @@ class Elite:
         return Weighting(frozen(log_weights), math.nan, math.nan, valid)
 
 
-def entropic(costs, weight, axis=-1):
-    """R_weight[C] = -(1 / weight) log mean exp(-weight C) along an axis; the mean for a weight of 0.
-
-    Positive weights are optimistic, negative ones pessimistic. Costs that are not finite count as inf: they make the
-    result inf for a weight of 0 or below, and add nothing to the mean of exponentials for one above.
-
-    Raises:
-      ProblemError: if the weight is not finite.
-    """
-    weight = check_number(weight, "weight")
-    costs = np.asarray(costs, dtype=float)
-    costs = np.where(np.isfinite(costs), costs, np.inf)
-    if weight == 0.0:
-        return costs.mean(axis)
-    extreme = (np.min if weight > 0.0 else np.max)(costs, axis, keepdims=True)  # of largest weight: exponents are <= 0
-    finite = np.isfinite(extreme)
-    with np.errstate(over="ignore"):
-        exponent = -weight * (costs - np.where(finite, extreme, 0.0))
-    # log1p and expm1 keep the digits of small weights
-    log_mean = np.log1p(np.expm1(np.where(finite, exponent, 0.0)).mean(axis, keepdims=True))
-    return np.squeeze(np.where(finite, extreme - log_mean / weight, np.inf), axis)[()]
-
-
 def _tilted(costs, log_ratio, lambda_policy):
     """`Weighting` at an inverse temperature."""
     good = np.isfinite(costs)
@@ -265,13 +243,8 @@ def _tilted(costs, log_ratio, lambda_policy):
     with np.errstate(over="ignore"):
         exponent = -lambda_policy * (costs[good] - costs[good].min())
         free_energy = entropic(costs - log_ratio / lambda_policy, lambda_policy)
-    log_weights[good] = _normalized(exponent + log_ratio[good])
+    log_weights[good] = log_softmax(exponent + log_ratio[good])
     return Weighting(frozen(log_weights), lambda_policy, float(free_energy), int(good.sum()))
-
-
-def _normalized(log_weights):
-    top = log_weights.max()
-    return log_weights - (top + math.log(np.exp(log_weights - top).sum()))
 
 
 def _effective(log_weights):
