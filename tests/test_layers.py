@@ -145,6 +145,7 @@ def test_the_library_does_not_know_its_plants():
 TOOLS = [
     "checks",
     "discrete",
+    "entropic",
     "errors",
     "files",
     "gaussian",
