@@ -58,7 +58,7 @@ def kernel_loop(model):
     kernel = model.kernels.backward
     T, nx, nu = model.B.shape
     damping = np.zeros(nx), np.zeros(nu)
-    arguments = (model.arrays(), 0.0, 0.0, recursion._flat(T, nx, nu, 0.0), damping, recursion._no_box(nu))
+    arguments = (model.arrays(), 0.0, 0.0, recursion._flat(T, nx, nu, np.inf), damping, recursion._no_box(nu))
     P, p = np.empty((T + 1, nx, nx)), np.empty((T + 1, nx))
     out = (P, p, np.empty(T + 1)), (P[1:], p[1:]), (np.empty((T, nu, nx)), np.empty((T, nu)), np.empty((T, nu, nu)))
 

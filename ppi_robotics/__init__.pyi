@@ -3,7 +3,6 @@
 from . import gym as gym
 from .composition import MixtureEstimate, MixturePolicy, SampledMixture, compose
 from .costs import LeastSquares, Quadratic, SymbolicCost
-from .critical import critical_theta
 from .errors import Diverged, PlantError, PPIError, ProblemError, RiskBreakdown, SimulationError, SolveError
 from .evaluation import Comparison, compare, evaluate
 from .gaussian import Gaussian
@@ -42,6 +41,7 @@ from .solver import solve
 from .statistics import Evaluation
 from .symbolic import SymbolicPlant
 from .symbols import atan2, cos, dot, exp, fabs, if_else, log, sin, sqrt, sumsqr, tan, tanh, vertcat
+from .values import critical_theta
 
 __version__: str
 

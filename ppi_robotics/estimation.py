@@ -133,7 +133,7 @@ def _root(S, message):
 
 
 def _lost(t):
-    return f"the state of stage {t} has a direction without spread; give the model noise, or use messages.backward"
+    return f"the state of stage {t} has a direction without spread; give the model noise, or use recursion.backward"
 
 
 def _stack(beliefs):

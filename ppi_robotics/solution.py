@@ -11,7 +11,9 @@ from ppi_robotics.errors import Diverged, RiskBreakdown, SolveError
 from ppi_robotics.gaussian import Gaussian, Record
 from ppi_robotics.manifold import difference, retract
 from ppi_robotics.policy import LinearGaussianPolicy
-from ppi_robotics.recursion import Breakdown, LocalModel, Sweep, marginals
+from ppi_robotics.recursion import BackwardPass, LocalModel
+from ppi_robotics.status import Breakdown
+from ppi_robotics.values import marginals
 from ppi_robotics.violation import Violation
 
 
@@ -174,7 +176,7 @@ class Solution(Record):
     policy: LinearGaussianPolicy
     initial: Gaussian
     model: LocalModel | None
-    sweep: Sweep | None
+    sweep: BackwardPass | None
     x: np.ndarray
     u: np.ndarray
     cost: float

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ppi_robotics.checks import check_count, check_function, check_seed, shown
-from ppi_robotics.critical import largest_theta
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.guesses import cold_guess, cold_kind, still_guess, warm_guess
@@ -15,13 +14,15 @@ from ppi_robotics.interruption import Held
 from ppi_robotics.methods import AICO, ILQG, LEQG, PPI
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import check_problem
-from ppi_robotics.recursion import Breakdown, LocalModel, Sweep
+from ppi_robotics.recursion import BackwardPass, LocalModel
 from ppi_robotics.rollouts import nominal_rollout
 from ppi_robotics.sampling.mppi import MPPI
 from ppi_robotics.soft_methods import KLControl, PsiIteration
 from ppi_robotics.solution import Gains, Solution, Start, Status, WeightedSamples, earned
 from ppi_robotics.stage_length import warn_of_long_stages
+from ppi_robotics.status import Breakdown
 from ppi_robotics.steps.interior_point import InteriorPoint
+from ppi_robotics.values import largest_theta
 from ppi_robotics.violation import Violation, worst_violation
 
 METHODS = (PPI, ILQG, LEQG, AICO, KLControl, PsiIteration, MPPI)
@@ -193,7 +194,7 @@ class Outcome:
     breakdown: Breakdown | None
     policy: LinearGaussianPolicy | None = None
     model: LocalModel | None = None
-    sweep: Sweep | None = None
+    sweep: BackwardPass | None = None
     x: np.ndarray | None = None
     u: np.ndarray | None = None
     nominal: float = math.inf

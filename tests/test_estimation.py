@@ -21,7 +21,8 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.estimation import smooth
 from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.linearize import SigmaPoints, statistical, taylor
-from ppi_robotics.recursion import Baseline, LocalModel, backward, forward, marginals
+from ppi_robotics.recursion import Baseline, LocalModel, backward, forward
+from ppi_robotics.values import marginals
 
 SEEDS = range(10)
 INITIAL = Gaussian(np.array([0.5, -1.0, 0.3]), np.diag([0.4, 0.1, 0.7]))

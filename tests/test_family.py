@@ -10,9 +10,11 @@ import ppi_robotics as ppi
 from plants import Acrobot, CartPole, DoubleCartPole, Pendulum
 from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.guesses import cold_guess
-from ppi_robotics.recursion import Breakdown, backward, initial_value
+from ppi_robotics.recursion import backward
 from ppi_robotics.solver import solve_briefly
+from ppi_robotics.status import Breakdown
 from ppi_robotics.steps.soft import SoftSteps
+from ppi_robotics.values import initial_value
 from tests.oracles import close, random_baseline, random_model
 
 T = 20

@@ -20,7 +20,7 @@ import ppi_robotics.plotting
 
 PACKAGE, PLANTS = Path(ppi.__file__).parent, Path(plants.__file__).parent
 LAYERS = [  # from the bottom; a module imports from its own layer and those above it in this list
-    {"errors", "streams"},
+    {"errors", "status", "streams"},
     {"checks"},
     {
         "entropic",
@@ -41,13 +41,14 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
         "symbolic_rollouts",
         "stage_length",
         "recursion",
+        "values",
         "linearize",
         "rollouts",
         "estimation",
         "solution",
     },
     {"steps"},
-    {"methods", "soft_methods", "plans", "guesses", "critical", "sampling"},
+    {"methods", "soft_methods", "plans", "guesses", "sampling"},
     {"solver"},
     {
         "statistics",

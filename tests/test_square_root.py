@@ -26,7 +26,7 @@ def by_roots(monkeypatch):
     def sweep(*arguments, **options):
         with monkeypatch.context() as patch:
             broken = SimpleNamespace(backward=lambda *_: (2, 0, 0.0, 0.0))
-            patch.setattr(recursion, "sweeps", lambda *_: broken)
+            patch.setattr(recursion, "compiled", lambda *_: broken)
             return backward(*arguments, **options)
 
     return sweep

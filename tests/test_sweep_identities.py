@@ -30,7 +30,8 @@ from scipy.stats import multivariate_normal
 
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Gaussian
-from ppi_robotics.recursion import Baseline, LocalModel, backward, forward, marginals
+from ppi_robotics.recursion import Baseline, LocalModel, backward, forward
+from ppi_robotics.values import marginals
 
 SEEDS = range(10)
 SCALAR, NOISELESS, LARGE, HUGE = (1, 1, 1), (3, 2, 0), (11, 5, 6), (93, 2, 3)

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ppi_robotics.linearize import SigmaPoints
-from ppi_robotics.recursion import backward, joint_spread
+from ppi_robotics.recursion import backward
 from ppi_robotics.steps.full import FullSteps
 from ppi_robotics.steps.phase import Iterate, Phase, broke_down
+from ppi_robotics.values import joint_covariances
 
 SLOWEST, FASTEST = 0.9, 1.1  # factors of eta in one iteration
 
@@ -54,7 +55,7 @@ class AdaptiveSteps(Phase):
         sweep = backward(model, eta, eta)
         if sweep.breakdown is not None:
             return replace(after, status=broke_down(sweep.breakdown), breakdown=sweep.breakdown, memory=eta), row
-        spread = joint_spread(model, sweep, problem.initial.cov, True, own_noise=True)
+        spread = joint_covariances(model, sweep, problem.initial.cov, True, own_noise=True)
         expected = float(model.c0.sum()) + 0.5 * _trace(model, *spread)
         fitted = eta * min(max(problem.cost.residuals(problem.horizon) / (2.0 * expected * eta), SLOWEST), FASTEST)
         settled = after.status is not None and abs(fitted - eta) <= self.tolerance * eta

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppi_robotics.recursion import Sweep
+from ppi_robotics.recursion import BackwardPass
 from ppi_robotics.scales import Scales
 
 
@@ -33,7 +33,7 @@ class Memory:
     mu: float
     filter: tuple = ()
     failures: int = 0
-    sweep: Sweep | None = None
+    sweep: BackwardPass | None = None
     damping: float = 0.0
     gaps: object = None
     stalled: bool = False

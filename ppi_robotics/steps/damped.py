@@ -8,10 +8,11 @@ import numpy as np
 from ppi_robotics.kernels.trajectories import costates, largest
 from ppi_robotics.linearize import taylor
 from ppi_robotics.noise import beside
-from ppi_robotics.recursion import Breakdown, backward
+from ppi_robotics.recursion import backward
 from ppi_robotics.rollouts import no_limits, shooting
 from ppi_robotics.scales import along
 from ppi_robotics.solution import Iteration, Status
+from ppi_robotics.status import Breakdown
 from ppi_robotics.steps.newton import Newton
 from ppi_robotics.steps.phase import RATIO, ROUGH, Iterate, Phase, broke_down, change_of, disturbance_gain, objective
 

@@ -7,11 +7,13 @@ import numpy as np
 
 from ppi_robotics.kernels.trajectories import largest
 from ppi_robotics.linearize import SigmaPoints
-from ppi_robotics.recursion import Breakdown, backward, forward, joint_spread
+from ppi_robotics.recursion import backward, forward
 from ppi_robotics.solution import Iteration, Status
+from ppi_robotics.status import Breakdown
 from ppi_robotics.steps.newton import Newton, swept_step
 from ppi_robotics.steps.phase import Iterate, Phase, broke_down, objective, price, whole_step
 from ppi_robotics.streams import DIVERGED
+from ppi_robotics.values import joint_covariances
 
 
 @dataclass(frozen=True)
@@ -78,5 +80,5 @@ class FullSteps(Phase):
         dx, du, w, _ = forward(model, sweep)
         x, u, *sizes = whole_step(problem, iterate, dx, du)
         cost = float(model.c0.sum()) + price(iterate.w, self.lambda_transition)
-        spread = None if self.points is None else joint_spread(model, sweep, problem.initial.cov, True)
+        spread = None if self.points is None else joint_covariances(model, sweep, problem.initial.cov, True)
         return x, u, w, (cost, largest(model.d, problem.scales.state), *sizes), spread

@@ -8,10 +8,12 @@ import numpy as np
 from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.kernels.trajectories import over_sizes
 from ppi_robotics.linearize import SigmaPoints
-from ppi_robotics.recursion import Breakdown, backward, forward, initial_value, joint_spread, model_cost
+from ppi_robotics.recursion import backward, forward
 from ppi_robotics.rollouts import no_limits, shooting
 from ppi_robotics.solution import Iteration, Status
+from ppi_robotics.status import Breakdown
 from ppi_robotics.steps.phase import Iterate, Phase, broke_down, price
+from ppi_robotics.values import initial_value, joint_covariances, model_cost
 
 
 @dataclass(frozen=True)
@@ -60,5 +62,5 @@ class HalfSteps(Phase):
         merit = model_cost(model, dx, du) + price(w, self.lambda_transition)
         status = Status.CONVERGED if change < self.tolerance else None
         row = Iteration(index, self.name, merit, 0.0, change, self.step, 0.0, 0.0)
-        spread = None if self.points is None else joint_spread(model, sweep, problem.initial.cov, False)
+        spread = None if self.points is None else joint_covariances(model, sweep, problem.initial.cov, False)
         return replace(iterate, x=x, u=u, cost=merit, swept=True, status=status, spread=spread), row

@@ -25,11 +25,12 @@ from ppi_robotics.kernels.trajectories import (
     stationarity,
 )
 from ppi_robotics.linearize import SigmaPoints, taylor
-from ppi_robotics.recursion import backward, forward, joint_spread
+from ppi_robotics.recursion import backward, forward
 from ppi_robotics.scales import along
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps.barrier import Direction, Memory, Point
 from ppi_robotics.steps.phase import ROUGH, Iterate, Phase, beyond, broke_down, change_of, objective
+from ppi_robotics.values import joint_covariances
 
 DAMPING_FIRST, DAMPING_MAX = 1e-4, 1e12
 SETTLINGS, SETTLED = 20, 1e-6
@@ -112,7 +113,7 @@ class InteriorPoint(Phase):
         for _ in range(SETTLINGS if self.points is not None else 0):
             if sweep.breakdown is not None:
                 break
-            iterate = replace(iterate, spread=joint_spread(model, sweep, problem.initial.cov, self.tilted))
+            iterate = replace(iterate, spread=joint_covariances(model, sweep, problem.initial.cov, self.tilted))
             model, gains = self.local_model(problem, iterate), sweep.K
             self._add_barriers(problem, model, iterate)
             sweep = backward(model, method.lambda_policy, sweep.lambda_transition)

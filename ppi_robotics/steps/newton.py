@@ -11,7 +11,7 @@ import numpy as np
 from ppi_robotics.costs import BoundCost
 from ppi_robotics.kernels.compiler import join
 from ppi_robotics.linearize import noise_factors
-from ppi_robotics.recursion import sweeps
+from ppi_robotics.recursion import compiled
 from ppi_robotics.rollouts import no_limits
 from ppi_robotics.symbolic import SymbolicPlant
 from ppi_robotics.symbolic_rollouts import shooting_kernels
@@ -73,7 +73,7 @@ def newton_kernels(plant, cost):
     sources = {
         plant.model.kernels: ("linearize",),
         cost.kernels: ("quadratize",),
-        sweeps(nx, nu, nw): ("DONE",),
+        compiled(nx, nu, nw): ("DONE",),
         swept_kernels(nx, nu, nw, 0): ("follow", "sweep_back"),
         shooting_kernels(plant, cost): ("search",),
     }
@@ -98,5 +98,5 @@ def swept_step(model, x, u, w, lambda_transition, scales, spread):
 def swept_kernels(nx, nu, nw, nm):
     """Compiled whole steps on local models of given sizes."""
     sizes = {"NX": nx, "NU": nu, "NZ": nx + nu, "NW": nw, "NM": nm}
-    sources = {sweeps(nx, nu, nw, nm): ("DONE", "backward", "forward", "spread")}
+    sources = {compiled(nx, nu, nw, nm): ("DONE", "backward", "forward", "spread")}
     return join(f"steps for {nx} states, {nu} controls", sizes, sources, "swept")

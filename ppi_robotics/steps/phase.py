@@ -8,9 +8,10 @@ import numpy as np
 from ppi_robotics.kernels.trajectories import farthest, largest, moved
 from ppi_robotics.linearize import statistical, taylor
 from ppi_robotics.manifold import difference
-from ppi_robotics.recursion import Breakdown, backward
+from ppi_robotics.recursion import backward
 from ppi_robotics.scales import along, tangent
 from ppi_robotics.solution import Status
+from ppi_robotics.status import Breakdown
 from ppi_robotics.streams import DIVERGED
 
 RATIO = 1e-4  # of the predicted decrease, which an accepted step must reach

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ppi_robotics.linearize import taylor
-from ppi_robotics.recursion import Baseline, Sweep, backward
+from ppi_robotics.recursion import BackwardPass, Baseline, backward
 from ppi_robotics.rollouts import no_limits, shooting
 from ppi_robotics.solution import Iteration, Status
 from ppi_robotics.steps.phase import RATIO, Iterate, Phase, beyond, broke_down, change_of
@@ -31,12 +31,12 @@ class Stand:
     Attributes:
       baseline: the policy in deviations from the path; its feedforward is zero.
       model: local model about the path.
-      evaluation: `Sweep` of the policy itself (lambda_policy = 0).
+      evaluation: `BackwardPass` of the policy itself (lambda_policy = 0).
     """
 
     baseline: Baseline
     model: object
-    evaluation: Sweep
+    evaluation: BackwardPass
 
     @property
     def cost(self):

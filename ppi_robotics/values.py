@@ -1,4 +1,8 @@
-"""How risk-averse a policy can be before no finite expected cost exists: Whittle's breakdown."""
+"""What follows from a backward pass: values and beliefs under its policy, and how averse its weight may be.
+
+The belief is that of the tilted dynamics, N(m - lS W~ (P m + p), W~) in place of the transition N(m, G G'). At the
+critical theta = -lS no finite value is left: Whittle's breakdown. P. Whittle, *Risk-sensitive optimal control*, 1990.
+"""
 
 import math
 from dataclasses import fields, replace
@@ -8,12 +12,96 @@ import numpy as np
 from ppi_robotics.checks import shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Gaussian, covariance_factor
-from ppi_robotics.recursion import Breakdown, LocalModel, backward, initial_value
-from ppi_robotics.solution import Solution, Status
+from ppi_robotics.recursion import BackwardPass, LocalModel, backward, forward
+from ppi_robotics.status import Breakdown
 
 HALVINGS = 60
 LARGEST = 1e12  # over the bound that the risk-neutral value gives
 SOLVES, PRECISION = 12, 5e-3  # of the search among solves: at most as many, and to this relative error
+
+
+def model_cost(model: LocalModel, x: np.ndarray, u: np.ndarray) -> float:
+    """Cost of deviations x (T + 1, nx), u (T, nu) by the quadratic model."""
+    curved = np.einsum("ti,tij,tj->", x, model.Cxx, x) + np.einsum("ti,tij,tj->", u, model.Cuu, u)
+    crossed = np.einsum("ti,tij,tj->", u, model.Cux, x[:-1])
+    return float(model.c0.sum() + np.vdot(model.cx, x) + np.vdot(model.cu, u) + 0.5 * curved + crossed)
+
+
+def initial_value(sweep: BackwardPass, initial: Gaussian) -> float | Breakdown:
+    """Risk-weighted value of a belief over the deviation of the initial state, by one more risk step.
+
+    Args:
+      sweep: `BackwardPass`.
+      initial: `Gaussian` over the deviation of the initial state.
+
+    Returns:
+      R_lS[V_0] (float), or the `Breakdown` where it is infinite.
+    """
+    lS, P, p, m = sweep.lambda_transition, sweep.value.P[0], sweep.value.p[0], initial.mean
+    L = covariance_factor(initial.cov)
+    value, slope, curvature = 0.5 * m @ P @ m + p @ m + sweep.value.p0[0], L.T @ (P @ m + p), L.T @ P @ L
+    if lS == 0.0 or not L.size:
+        return float(value + 0.5 * np.trace(curvature))
+    eigenvalues, vectors = np.linalg.eigh(curvature)
+    M = 1.0 + lS * eigenvalues
+    if M.min() <= 0.0:
+        return Breakdown("risk", -1, float(eigenvalues[-1] if lS < 0 else eigenvalues[0]))
+    return float(value - 0.5 * lS * np.sum((vectors.T @ slope) ** 2 / M) + 0.5 * np.sum(np.log(M)) / lS)
+
+
+def marginals(model: LocalModel, sweep: BackwardPass, initial: Gaussian) -> Gaussian:
+    """Belief over the states under the policy and the tilted dynamics: means and covariances of every stage.
+
+    For lambda_policy = lambda_transition these are the smoothed marginals given that every cost was "observed".
+
+    Args:
+      model: `LocalModel`.
+      sweep: `BackwardPass` of the same model.
+      initial: `Gaussian` over the deviation of the initial state.
+
+    Returns:
+      `Gaussian` with mean (T + 1, nx) and cov (T + 1, nx, nx).
+    """
+    T, nx, _ = model.B.shape
+    lS, P, p = sweep.lambda_transition, sweep.value.P[0], sweep.value.p[0]
+    S = np.empty((T + 1, nx, nx))
+    # the initial belief is tilted like every transition
+    S[0] = tilt(initial.cov, lS, P)
+    x, _, _, _ = forward(model, sweep, initial.mean - lS * S[0] @ (P @ initial.mean + p))
+    model.kernels.spread(model.arrays(), lS, sweep.P_ahead, sweep.K, sweep.cov, S, np.empty((0, 0, 0)))
+    return Gaussian(x, S)
+
+
+def joint_covariances(
+    model: LocalModel, sweep: BackwardPass, initial_cov: np.ndarray, tilted: bool, own_noise: bool = False
+) -> tuple:
+    """Covariances of state and control under a policy.
+
+    Args:
+      model: `LocalModel`.
+      sweep: `BackwardPass` of the same model.
+      initial_cov: (nx, nx), of the initial state.
+      tilted: under the tilted dynamics, which is the belief; otherwise under the noise itself, which is what rollouts
+        of the policy show.
+      own_noise: whether the policy draws its controls; otherwise its mean acts.
+
+    Returns:
+      covariances of (x_t, u_t), (T, nx + nu, nx + nu), and of x_T, (nx, nx).
+    """
+    T, nx, nu = model.B.shape
+    lS, S, Z = sweep.lambda_transition if tilted else 0.0, np.empty((T + 1, nx, nx)), np.empty((T, nx + nu, nx + nu))
+    S[0] = tilt(initial_cov, lS, sweep.value.P[0])
+    cov = sweep.cov if own_noise else np.empty((0, nu, nu))
+    model.kernels.spread(model.arrays(), lS, sweep.P_ahead, sweep.K, cov, S, Z)
+    return Z, S[T]
+
+
+def tilt(cov: np.ndarray, lS: float, P: np.ndarray) -> np.ndarray:
+    """Covariance of N(., cov) times exp(-lS x'Px / 2)."""
+    return np.linalg.inv(np.eye(len(cov)) + lS * cov @ P) @ cov if cov.any() else cov
+
+
+# -- breakdown ---------------------------------------------------------------------------------------------------------
 
 
 def critical_theta(solution):
@@ -33,12 +121,10 @@ def critical_theta(solution):
     Raises:
       ProblemError: if there is no local model, or the risk-neutral sweep fails already.
     """
-    if isinstance(solution, LocalModel):
-        model, spread = solution, np.zeros((solution.A.shape[1],) * 2)
-    elif isinstance(solution, Solution) and solution.model is not None:
-        model, spread = solution.model, solution.initial.cov
-    else:
+    model = solution if isinstance(solution, LocalModel) else getattr(solution, "model", None)
+    if not isinstance(model, LocalModel):
         raise ProblemError(f"solution is {shown(solution)}; expected a Solution with feedback, or a LocalModel")
+    spread = np.zeros((model.A.shape[1],) * 2) if model is solution else solution.initial.cov
     return _along(model, spread)
 
 
@@ -87,7 +173,7 @@ def _survives(problem, method, path, stopped):
         if iterate.status is not None or stopped():
             break
         iterate, _ = phase.advance(problem, iterate, 1)
-    return iterate.status in (None, Status.CONVERGED, Status.NO_DESCENT)
+    return iterate.status is None or not iterate.status.lost
 
 
 def _along(model, spread):
