@@ -25,22 +25,8 @@ def in_threads(function, items, threads=None):
         return
     futures = [Future() for _ in items]
     waiting = deque(zip(futures, items, strict=True))
-
-    def work():
-        """The next item; others may have their turn before the one after it."""
-        try:
-            future, item = waiting.popleft()
-        except IndexError:
-            return
-        try:
-            future.set_result(function(item))
-        except BaseException as error:
-            future.set_exception(error)
-        if waiting:
-            WORKERS.submit(work)
-
     try:
-        WORKERS.submit(work, min(threads or processors(), len(items)))
+        WORKERS.submit(_work, function, waiting, times=min(threads or processors(), len(items)))
         for future in futures:
             yield future.result()
     finally:
@@ -50,6 +36,24 @@ def in_threads(function, items, threads=None):
                 waiting.pop()
                 begun -= 1
         wait(futures[:begun])
+
+
+def _work(function, waiting):
+    """The next of the waiting items; work of others may have its turn before the one after it.
+
+    Not a closure that submits itself: such a cycle would keep the function, and arrays it writes to, until the garbage
+    collector comes by, and every round would begin with pages of memory that are not mapped.
+    """
+    try:
+        future, item = waiting.popleft()
+    except IndexError:
+        return
+    try:
+        future.set_result(function(item))
+    except BaseException as error:
+        future.set_exception(error)
+    if waiting:
+        WORKERS.submit(_work, function, waiting)
 
 
 def finished(function, items, least=1, follow=None):
@@ -77,15 +81,15 @@ class Workers:
     def __init__(self):
         self.lock, self.pool, self.size = threading.Lock(), None, 0
 
-    def submit(self, function, times=1):
-        """Have a function called, several times side by side."""
+    def submit(self, function, *arguments, times=1):
+        """Have a function called with arguments, several times side by side."""
         with self.lock:
             if times > self.size:
                 if self.pool is not None:
                     self.pool.shutdown(wait=False)
                 self.pool, self.size = ThreadPoolExecutor(times, thread_name_prefix=WORKER), times
             for _ in range(times):
-                self.pool.submit(function)
+                self.pool.submit(function, *arguments)
 
 
 WORKERS = Workers()

@@ -1,6 +1,10 @@
 """Closed-loop rollouts against plain loops with the same noise, and what holds for indices, threads and chunks."""
 
+import functools
+import gc
 import math
+import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -240,6 +244,19 @@ def test_divergence_is_a_cost_that_is_not_finite():
 
 def test_threads_keep_the_order_of_the_results():
     assert list(in_threads(lambda i: i * i, range(100), 4)) == [i * i for i in range(100)]
+
+
+def test_threads_let_go_of_what_they_ran():
+    """Arrays that a function writes to are free as soon as it is done, not when the garbage collector comes by."""
+    function, gone = functools.partial(pow, 2), threading.Event()
+    weakref.finalize(function, gone.set)
+    gc.disable()
+    try:
+        assert list(in_threads(function, range(20), 4)) == [2**i for i in range(20)]
+        del function
+        assert gone.wait(10.0)  # a thread may be returning from its last item
+    finally:
+        gc.enable()
 
 
 def test_an_error_in_a_thread_reaches_the_caller():
