@@ -1,4 +1,4 @@
-"""Shapes that a plant is drawn with: plain data in metres, which an animation turns into pixels.
+"""Shapes that a plant is drawn with: plain data in meters, which an animation turns into pixels.
 
     def draw(self, x):
         tip = x[0] + np.sin(x[1]), np.cos(x[1])

@@ -14,7 +14,7 @@ from plants import CartPole
 from plants.drawing import Box, Disk, Line
 from ppi_robotics import animation, plotting
 from ppi_robotics.plotting import animations, canvas
-from ppi_robotics.plotting.camera import Camera
+from ppi_robotics.plotting.animations import Camera
 from ppi_robotics.rollouts import Rollouts
 
 

@@ -84,7 +84,7 @@ def test_between_states_rotations_take_the_short_way_on_the_sphere(monkeypatch):
         def close(self):
             pass
 
-    monkeypatch.setattr(film_module, "_artist", lambda *_: Recorder())
+    monkeypatch.setattr(film_module, "Offscreen", lambda *_: Recorder())
     list(rendering.frames(model, np.array([start, end]), [0.0, 1.0], fps=4))
     for share, pose in zip([0, 0.25, 0.5, 0.75, 1], poses, strict=True):
         np.testing.assert_allclose(pose, [share, 0, 1, np.cos(share), 0, 0, np.sin(share)], rtol=0, atol=1e-12)
@@ -215,7 +215,7 @@ def test_the_fallback_says_why(model, monkeypatch, caplog):
     def missing():
         raise ImportError("no libEGL\non this machine")
 
-    monkeypatch.setattr(offscreen, "_ways", lambda: iter([("egl", missing)]))
+    monkeypatch.setattr(offscreen, "_contexts", lambda: iter([("egl", missing)]))
     with caplog.at_level(logging.WARNING, logger="ppi_robotics"):
         picture = next(rendering.frames(model, model.qpos0[None], **SIZE))
     assert "no OpenGL (egl: no libEGL on this machine): drawing a stick figure" in caplog.text

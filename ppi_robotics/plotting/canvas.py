@@ -1,4 +1,4 @@
-"""Drawing in pixels, the colors and sizes that animations share, and GIFs of what is drawn."""
+"""Drawing in pixels with the sizes and colors that animations share, and GIFs of what is drawn."""
 
 import functools
 import io
@@ -13,14 +13,14 @@ from matplotlib.transforms import IdentityTransform
 from PIL import Image, ImageFont
 
 from ppi_robotics.files import write_whole
+from ppi_robotics.plotting.theme import BLUE, GREEN, VERMILION
 
 WIDTH, HEIGHT = 480, 320  # pixels
 MARGIN, HEADER, BAR = 14, 26, 24  # pixels
 SMALL, LARGE = 11, 14  # pixels of text
 HOLD_MS = 1000  # the last frame stays that long
-IN_PIXELS = IdentityTransform()
 BACKGROUND, INK, FAINT, GRID, EMPTY = "#FCFCFA", "#2E3440", "#6B7280", "#E3E5E8", "#ECEDEE"
-LINK, TIP, CONTROL, SCENERY = "#0072B2", "#D55E00", "#009E73", "#9AA0A8"
+LINK, TIP, CONTROL, SCENERY = BLUE, VERMILION, GREEN, "#9AA0A8"
 
 
 def write_gif(path, images, count, delay):
@@ -36,27 +36,20 @@ def write_gif(path, images, count, delay):
 
 
 class Palette:
-    """Colors shared by all frames, and a table from 5 bits a channel to the nearest of them.
+    """Up to 255 colors that all frames of a GIF share, so that what stands still does not flicker.
 
     Args:
-      sample: some frames (n, height, width, 4) as bytes.
+      sample: some frames (n, height, width, 3 or 4) as bytes.
     """
 
     def __init__(self, sample):
         pool = Image.fromarray(np.ascontiguousarray(sample[..., :3]).reshape(-1, sample.shape[2], 3))
-        colors = pool.quantize(255, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-        levels = np.arange(32) * 255 // 31
-        cube = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(1, -1, 3)
-        indexed = Image.fromarray(cube.astype(np.uint8)).quantize(palette=colors, dither=Image.Dither.NONE)
-        self.table, self.colors = np.asarray(indexed).ravel(), colors.getpalette()
+        self.colors = pool.quantize(255, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
 
     def image(self, frame):
-        """The indexed image of a frame (height, width, 4)."""
-        pixels = frame.view("<u4")[..., 0]  # red in the lowest byte
-        index = (pixels & 0xF8) << 7 | (pixels & 0xF800) >> 6 | (pixels & 0xF80000) >> 19
-        image = Image.fromarray(np.take(self.table, index, mode="clip"))
-        image.putpalette(self.colors)
-        return image
+        """The indexed image of a frame (height, width, 3 or 4)."""
+        rgb = Image.fromarray(np.ascontiguousarray(frame[..., :3]))
+        return rgb.quantize(palette=self.colors, dither=Image.Dither.NONE)
 
 
 class Canvas:
@@ -70,11 +63,13 @@ class Canvas:
 
     def line(self, points, shade, width):
         """Stroke a polyline (n, 2) with round ends."""
-        self.renderer.draw_path(self.pen(shade, width), Curve(points), IN_PIXELS)
+        self.renderer.draw_path(self.pen(shade, width), Curve(points), IdentityTransform())
 
     def fill(self, points, shade, edge=None, width=0.0):
         """Fill a closed polygon (n, 2), and stroke its edge."""
-        self.renderer.draw_path(self.pen(edge or shade, width), Curve(points, closed=True), IN_PIXELS, to_rgb(shade))
+        self.renderer.draw_path(
+            self.pen(edge or shade, width), Curve(points, closed=True), IdentityTransform(), to_rgb(shade)
+        )
 
     def bar(self, x, y, width, height, shade):
         """Fill a rectangle given by its lower left corner."""
@@ -84,7 +79,7 @@ class Canvas:
         """Write in one line whose baseline starts at (x, y), or ends there."""
         ink, (dx, dy) = _letters(words, size)
         height, width = ink.shape
-        top, left = self.height - y + dy, int(x + dx - (_width(words, size) if right else 0))
+        top, left = self.height - y + dy, int(x + dx - (_font(size).getlength(words) if right else 0))
         area = self.pixels[top : top + height, left : left + width, :3]
         ink = ink[: area.shape[0], : area.shape[1], None]
         area[:] = (1 - ink) * area + ink * 255 * np.array(to_rgb(shade))
@@ -109,7 +104,3 @@ def _letters(words, size):
     """Coverage (height, width) from 0 to 1 of a text, and where its upper left corner is from its baseline's start."""
     mask, offset = _font(size).getmask2(words or " ", mode="L", anchor="ls")
     return np.asarray(mask, dtype=float).reshape(mask.size[::-1]) / 255, offset
-
-
-def _width(words, size):
-    return _font(size).getlength(words)

@@ -1,7 +1,8 @@
-"""A motion of a MuJoCo model as a sequence of pictures at equal distances in time."""
+"""A motion of a MuJoCo model as a sequence of pictures at equal distances in time, and the camera that takes them."""
 
 import copy
 import logging
+import math
 
 import mujoco
 import numpy as np
@@ -9,21 +10,35 @@ import numpy as np
 from ppi_robotics.checks import as_finite, check_count, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.plotting import video
-from ppi_robotics.plotting.appearance import for_a_light_page
-from ppi_robotics.plotting.framing import View
+from ppi_robotics.plotting.animations import CAMERA_SECONDS, smooth
 from ppi_robotics.plotting.offscreen import NoOpenGL, Offscreen
+from ppi_robotics.plotting.stick_figure import SHOWN_GROUPS, StickFigure
 
 WIDTH, HEIGHT = 640, 480  # pixels
 FPS = 30.0
+FOLLOWED = 3.0  # motions so many times as large as the model
+MAX_LAG = 0.5  # of the camera behind a model, relative to the model's radius
+MARGIN = 1.08  # of the pictures
+DEFAULT_VIEW = (90.0, -45.0)  # azimuth and elevation [degrees] of models that choose none
 INSTALL = "for shaded pictures install EGL (Debian, Ubuntu: apt install libegl1 libgl1-mesa-dri) or set MUJOCO_GL"
 
 
-def save(path, model, states, time, fps=FPS, width=WIDTH, height=HEIGHT, camera=None, data=None):
+def save(
+    path,
+    model: mujoco.MjModel,
+    states,
+    time,
+    fps: float = FPS,
+    width: int = WIDTH,
+    height: int = HEIGHT,
+    camera=None,
+    data=None,
+) -> int:
     """Write a video of a motion at real-time speed, all of it or nothing.
 
     Args:
-      path: of the video; its suffix, .mp4 or .gif, says which kind. GIFs know frame times of 20 ms, 30 ms, ... alone,
-        so that theirs is the next of these.
+      path: of the video; its suffix, .mp4 or .gif, says which kind. Frames of GIFs last 20 ms, 30 ms, ... alone, so
+        that their rate is the nearest of these.
       Others as in `frames`.
 
     Returns:
@@ -39,7 +54,16 @@ def save(path, model, states, time, fps=FPS, width=WIDTH, height=HEIGHT, camera=
         return len(film)
 
 
-def frames(model, states, time=None, fps=FPS, width=WIDTH, height=HEIGHT, camera=None, data=None):
+def frames(
+    model: mujoco.MjModel,
+    states,
+    time=None,
+    fps: float = FPS,
+    width: int = WIDTH,
+    height: int = HEIGHT,
+    camera=None,
+    data=None,
+):
     """Pictures of a motion, drawn one at a time as they are asked for.
 
     Args:
@@ -82,8 +106,12 @@ class Film:
         some = np.unique(np.linspace(0, len(self) - 1, 100).astype(int))
         seconds = (self.moments[-1] - self.moments[0]) / max(len(some) - 1, 1)
         self.view = View(model, (self._pose(i) for i in some), some, max(seconds, 1e-6), width / height)
-        model = for_a_light_page(model, width, height, self.view)
-        self.artist = _artist(model, width, height, _camera(model, camera))
+        camera = _camera(model, camera)
+        try:
+            self.artist = Offscreen(model, width, height, self.view, camera)
+        except NoOpenGL as error:
+            logging.getLogger("ppi_robotics").warning("no OpenGL (%s): drawing a stick figure; %s", error, INSTALL)
+            self.artist = StickFigure(model, width, height, self.view)
 
     def __len__(self):
         return len(self.moments)
@@ -91,7 +119,7 @@ class Film:
     def __getitem__(self, index):
         if not 0 <= index < len(self):
             raise IndexError(f"frame {index} of {len(self)}")
-        return self.artist.draw(self._pose(index), self.view, index, self.moments[index])
+        return self.artist.draw(self._pose(index), index, self.moments[index])
 
     def __enter__(self):
         return self
@@ -115,6 +143,82 @@ class Film:
         mujoco.mj_comPos(self.model, self.data)  # tracking cameras look at centers of mass
         mujoco.mj_tendon(self.model, self.data)
         return self.data
+
+
+class View:
+    """A camera that frames what moves: fixed, or following a model that travels farther than it is large.
+
+    Args:
+      model: `MjModel`.
+      poses: an iterable of `MjData`, kinematics computed, that may all be the same object.
+      numbers: (n,) frames that the poses belong to.
+      seconds: from pose to pose.
+      aspect: width by height of the pictures.
+
+    Attributes:
+      radius: of a ball about the center that holds what is to be seen [m].
+      distance: of the camera from the center [m].
+      azimuth, elevation: direction of view as MuJoCo has it [degrees].
+      side: azimuth of a view from the side, at which most of the motion is seen.
+    """
+
+    def __init__(self, model, poses, numbers, seconds, aspect):
+        self.numbers = numbers
+        geoms = _framed(model)
+        reach = model.geom_rbound[geoms][:, None] if len(geoms) else 0.0
+        places = np.array([data.geom_xpos[geoms] if len(geoms) else data.xpos.copy() for data in poses])
+        lows, highs = (places - reach).min(axis=1), (places + reach).max(axis=1)
+        middle = (highs + lows) / 2
+        fixed = np.broadcast_to((highs.max(axis=0) + lows.min(axis=0)) / 2, middle.shape)
+        own, whole = _ball(places, reach, middle), _ball(places, reach, fixed)
+        self.centers = fixed
+        if whole > FOLLOWED * own:
+            lag = smooth(middle, CAMERA_SECONDS / seconds) - middle
+            far = np.linalg.norm(lag, axis=1, keepdims=True)
+            self.centers = middle + lag * np.minimum(1.0, MAX_LAG * own / np.maximum(far, 1e-300))
+        self.radius = max(MARGIN * _ball(places, reach, self.centers), 1e-3)
+        half = math.radians(model.vis.global_.fovy) / 2
+        self.distance = self.radius / math.sin(min(half, math.atan(aspect * math.tan(half))))
+        self._choose_direction(model, np.ptp(places, axis=0).max(axis=0))
+
+    def center(self, index):
+        """Point (3,) at the middle of a frame."""
+        return np.array([np.interp(index, self.numbers, column) for column in self.centers.T])
+
+    def camera(self, index):
+        """A free `MjvCamera` for a frame."""
+        camera = mujoco.MjvCamera()
+        camera.type = mujoco.mjtCamera.mjCAMERA_FREE
+        camera.lookat[:] = self.center(index)
+        camera.distance = self.distance
+        camera.azimuth, camera.elevation = self.azimuth, self.elevation
+        return camera
+
+    def _choose_direction(self, model, travel):
+        """The model's own view if it has one; a motion in a plane from the side, others obliquely."""
+        across, along = travel[:2]
+        self.side = 90.0 if across >= along else 180.0
+        own = model.vis.global_.azimuth, model.vis.global_.elevation
+        if own != DEFAULT_VIEW:
+            self.azimuth, self.elevation = own
+        elif min(across, along) < 1e-3 * max(across, along):
+            self.azimuth, self.elevation = self.side, -8.0
+        else:
+            self.azimuth, self.elevation = 125.0, -18.0
+
+
+def _framed(model):
+    """Geoms that a picture must hold: those that move, and small ones beside them."""
+    visible = (model.geom_group < SHOWN_GROUPS) & (model.geom_rbound > 0)  # planes have no bound
+    moves = visible & (model.body_weldid[model.geom_bodyid] != 0)
+    if not moves.any():
+        return np.flatnonzero(visible)
+    return np.flatnonzero(visible & (moves | (model.geom_rbound <= model.geom_rbound[moves].max())))
+
+
+def _ball(places, reach, centers):
+    """Radius about centers (n, 3) that holds balls at places (n, k, 3)."""
+    return (np.linalg.norm(places - centers[:, None], axis=2) + np.reshape(reach, -1)).max()
 
 
 def _positions(states, model):
@@ -156,13 +260,3 @@ def _camera(model, camera):
     chosen = mujoco.MjvCamera()
     chosen.type, chosen.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, number
     return chosen
-
-
-def _artist(model, width, height, camera):
-    try:
-        return Offscreen(model, width, height, camera)
-    except NoOpenGL as error:
-        from ppi_robotics.plotting.stick_figure import StickFigure
-
-        logging.getLogger("ppi_robotics").warning("no OpenGL (%s): drawing a stick figure; %s", error, INSTALL)
-        return StickFigure(model, width, height)

@@ -1,20 +1,24 @@
-"""MuJoCo's renderer without a window.
+"""Pictures of poses by mujoco.Renderer, without a window.
 
-MuJoCo's own `Renderer` takes the OpenGL that the environment named when mujoco was first imported, which on a machine
-without a display is one that cannot work. Here the way to OpenGL is chosen when it is needed.
+Models that leave their look open appear on white, in one color, lit by a lamp, over a floor with lines on it. The look
+is set on a copy of the compiled model, and in the scene what no compiled model has room for.
 """
 
+import copy
 import importlib
 import os
 import sys
+from unittest.mock import patch
 
 import mujoco
 import numpy as np
 
-from ppi_robotics.plotting.appearance import WHITE
-
-MAX_GEOMS = 10_000
-MAX_LINES, PIECES = 33, 11  # in each direction of a floor, and of a line, which fades with distance
+SHADOW_PIXELS = 2048  # more takes much time where a processor draws
+WHITE, FLOOR, BODY = (1, 1, 1, 1), (0.74, 0.77, 0.81, 1), (0.33, 0.50, 0.68, 1)
+UNCOLORED = (0.5, 0.5, 0.5, 1.0)  # MuJoCo's default of geoms
+HEADLIGHT = ((0.1, 0.4, 0.5), (0.4, 0.5, 0.15))  # ambient, diffuse, specular: MuJoCo's default and ours
+BESIDE_LAMPS = (0.35, 0.3, 0.1)  # ours for models with lights of their own
+LINES = 33  # on a floor, in each direction
 LAMP = np.array([0.25, 0.35, -0.9])  # direction of our light
 
 
@@ -23,59 +27,59 @@ class NoOpenGL(Exception):
 
 
 class Offscreen:
-    """Draws poses of a model into arrays, on white where it has no sky, with lines on floors that have no texture.
+    """Draws poses of a model into arrays.
 
     Args:
-      model: `MjModel` with room for the pictures in its offscreen buffer.
+      model: `MjModel`.
       width, height: pixels.
+      view: `View` of the motion.
       camera: `MjvCamera`, or None to frame what moves.
 
     Raises:
       NoOpenGL: if there is no OpenGL.
     """
 
-    def __init__(self, model, width, height, camera=None):
-        self.model, self.given = model, camera
-        self.context, self.resources = _open(model)
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self.resources)
-        self.scene, self.option = mujoco.MjvScene(model, maxgeom=MAX_GEOMS), mujoco.MjvOption()
-        self.area = mujoco.MjrRect(0, 0, width, height)
-        skyboxes = model.tex_type == mujoco.mjtTexture.mjTEXTURE_SKYBOX.value if model.ntex else np.zeros(0, bool)
-        self.plain = not skyboxes.any()
+    def __init__(self, model, width, height, view, camera=None):
+        self.model, self.view, self.given = _for_a_light_page(model, width, height, view), view, camera
+        self.renderer = _open(self.model, width, height)
+        self.scene = self.renderer.scene
+        self.plain = not np.any(model.tex_type == mujoco.mjtTexture.mjTEXTURE_SKYBOX.value)
+        self.scene.flags[mujoco.mjtRndFlag.mjRND_FOG] = self.plain and camera is None  # floors end in white
+        ruled = (model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE.value) & (model.geom_matid < 0)
+        self.floors = np.flatnonzero(ruled & (mujoco.MjvOption().geomgroup[model.geom_group] > 0))
 
-    def draw(self, data, view, index, _moment):
+    def draw(self, data, index, _moment):
         """Picture (height, width, 3) of a pose."""
-        camera = self.given or view.camera(index)
-        everything = mujoco.mjtCatBit.mjCAT_ALL.value
-        mujoco.mjv_updateScene(self.model, data, self.option, None, camera, everything, self.scene)
-        self._rule_floors(data, view, view.center(index))
+        self.renderer.update_scene(data, self.given or self.view.camera(index))
+        center = self.view.center(index)
+        for floor in self.floors:
+            self._rule(
+                data.geom_xpos[floor], data.geom_xmat[floor].reshape(3, 3), self.model.geom_size[floor, :2], center
+            )
         if not self.model.nlight:
-            self._hang_lamp(view, view.center(index))
+            self._hang_lamp(center)
         if self.plain:
             self._hang_background()
-        pixels = np.empty((self.area.height, self.area.width, 3), dtype=np.uint8)
-        self.context.make_current()
-        mujoco.mjr_render(self.area, self.scene, self.resources)
-        mujoco.mjr_readPixels(pixels, None, self.area, self.resources)
-        return np.ascontiguousarray(pixels[::-1])
+        return self.renderer.render()
 
     def close(self):
         """Give back what OpenGL holds."""
-        self.context.make_current()
-        self.resources.free()
-        self.context.free()
+        self.renderer.close()
 
-    def _decor(self, kind, size, place, rotation, color, emission=0.0):
-        """One more geom in the scene, of no shine and no shadow."""
-        scene = self.scene
-        if scene.ngeom == scene.maxgeom:
-            return None
-        geom = scene.geoms[scene.ngeom]
-        mujoco.mjv_initGeom(geom, kind, np.array(size, float), place, rotation.ravel(), np.array(color, np.float32))
-        geom.category, geom.segid = mujoco.mjtCatBit.mjCAT_DECOR, -1
-        geom.emission, geom.specular, geom.reflectance = emission, 0.0, 0.0
-        scene.ngeom += 1
-        return geom
+    def _rule(self, place, axes, size, center):
+        """White lines on a floor, round distances apart, so that motion is seen."""
+        spacing = _round_down(self.view.radius)
+        middle = (axes.T @ (center - place))[:2]
+        half = np.where(size > 0, size, np.inf)  # 0 is endless
+        low, high = np.maximum(middle - LINES * spacing / 2, -half), np.minimum(middle + LINES * spacing / 2, half)
+        for axis in (0, 1):
+            for at in spacing * np.arange(np.ceil(low[axis] / spacing), np.floor(high[axis] / spacing) + 1):
+                ends = np.stack([low, high])
+                ends[:, axis] = at
+                ends = place + np.hstack([ends, np.full((2, 1), 0.006 * self.view.radius)]) @ axes.T
+                line = self._decor(mujoco.mjtGeom.mjGEOM_LINE, np.zeros(3), np.zeros(3), np.eye(3))
+                if line is not None:
+                    mujoco.mjv_connector(line, mujoco.mjtGeom.mjGEOM_LINE.value, 1.0, *ends)
 
     def _hang_background(self):
         """A shining plane far behind everything, as MuJoCo's background is black."""
@@ -83,48 +87,53 @@ class Offscreen:
         place, forward, up = (np.array(part, dtype=float) for part in (eye.pos, eye.forward, eye.up))
         far = 0.95 * eye.frustum_far
         rotation = np.stack([np.cross(forward, up), up, -forward], axis=1)
-        plane = mujoco.mjtGeom.mjGEOM_PLANE.value
-        self._decor(plane, (2 * far, 2 * far, 1.0), place + far * forward, rotation, WHITE, emission=1.0)
+        self._decor(mujoco.mjtGeom.mjGEOM_PLANE, np.array([2 * far, 2 * far, 1.0]), place + far * forward, rotation)
 
-    def _rule_floors(self, data, view, center):
-        """Lines on floors of no texture, so that motion is seen; round distances apart."""
-        model, spacing = self.model, _round_down(view.radius)
-        reach = 0.5 * MAX_LINES * spacing
-        for floor in np.flatnonzero(model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE.value):
-            if model.geom_matid[floor] >= 0 or not self.option.geomgroup[model.geom_group[floor]]:
-                continue
-            axes, place = data.geom_xmat[floor].reshape(3, 3), data.geom_xpos[floor]
-            middle = (axes.T @ (center - place))[:2]
-            half = np.where(model.geom_size[floor, :2] > 0, model.geom_size[floor, :2], np.inf)  # 0 is endless
-            low, high = np.maximum(middle - reach, -half), np.minimum(middle + reach, half)
-            for axis in (0, 1):
-                for at in spacing * np.arange(np.ceil(low[axis] / spacing), np.floor(high[axis] / spacing) + 1):
-                    cuts = np.linspace(low, high, PIECES + 1)
-                    cuts[:, axis] = at
-                    fade = 1 - (np.linalg.norm((cuts[1:] + cuts[:-1]) / 2 - middle, axis=1) / reach) ** 2
-                    cuts = place + np.hstack([cuts, np.full((len(cuts), 1), 0.006 * view.radius)]) @ axes.T
-                    for start, end, alpha in zip(cuts[:-1], cuts[1:], fade, strict=True):
-                        self._line(start, end, alpha)
-
-    def _line(self, start, end, alpha):
-        """A white line, unless it is too faint or has no length."""
-        if alpha > 0.02 and (start != end).any():
-            line = mujoco.mjtGeom.mjGEOM_LINE.value
-            geom = self._decor(line, np.zeros(3), np.zeros(3), np.eye(3), (1, 1, 1, alpha), emission=1.0)
-            if geom is not None:
-                mujoco.mjv_connector(geom, line, 1.0, start, end)
-
-    def _hang_lamp(self, view, center):
+    def _hang_lamp(self, center):
         """A light from above, whose shadows show how high things are."""
         scene = self.scene
         if scene.nlight == len(scene.lights):
             return
         lamp = scene.lights[scene.nlight]
-        lamp.pos[:], lamp.dir[:] = center - 10 * view.radius * LAMP, LAMP
+        lamp.pos[:], lamp.dir[:] = center - 10 * self.view.radius * LAMP, LAMP
         lamp.ambient[:], lamp.diffuse[:], lamp.specular[:] = 0.0, 0.45, 0.1
         lamp.attenuation[:], lamp.cutoff, lamp.exponent = (1, 0, 0), 180.0, 0.0
         lamp.type, lamp.headlight, lamp.castshadow = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL.value, 0, 1
         scene.nlight += 1
+
+    def _decor(self, kind, size, place, rotation):
+        """One more white geom in the scene, which shines and throws no shadow; None where there is no room."""
+        scene = self.scene
+        if scene.ngeom == scene.maxgeom:
+            return None
+        geom = scene.geoms[scene.ngeom]
+        mujoco.mjv_initGeom(geom, kind.value, size, place, rotation.ravel(), np.array(WHITE, np.float32))
+        geom.category, geom.segid = mujoco.mjtCatBit.mjCAT_DECOR, -1
+        geom.emission, geom.specular, geom.reflectance = 1.0, 0.0, 0.0
+        scene.ngeom += 1
+        return geom
+
+
+def _for_a_light_page(model, width, height, view):
+    """A copy of a model with room for pictures of a size and a `View` in range, colors and light included."""
+    model = copy.copy(model)
+    vis, light = model.vis, model.vis.headlight
+    vis.global_.offwidth, vis.global_.offheight = max(width, vis.global_.offwidth), max(height, vis.global_.offheight)
+    vis.quality.shadowsize = min(vis.quality.shadowsize, SHADOW_PIXELS)
+    vis.quality.numslices, vis.quality.numstacks = 48, 32  # balls look round
+    vis.map.znear = min(vis.map.znear, 0.3 * view.radius / model.stat.extent)
+    vis.map.zfar = max(vis.map.zfar, 1.2 * (view.distance + 10 * view.radius) / model.stat.extent)
+    vis.map.fogstart = (view.distance + 2.0 * view.radius) / model.stat.extent
+    vis.map.fogend = (view.distance + 9.0 * view.radius) / model.stat.extent
+    vis.rgba.fog[:] = WHITE
+    vis.map.shadowclip = max(vis.map.shadowclip, 4.0 * view.radius / model.stat.extent)
+    default, ours = HEADLIGHT
+    if np.allclose([light.ambient, light.diffuse, light.specular], np.array(default)[:, None]):
+        light.ambient[:], light.diffuse[:], light.specular[:] = BESIDE_LAMPS if model.nlight else ours
+    bare = (model.geom_matid < 0) & (np.abs(model.geom_rgba - UNCOLORED) < 1e-6).all(axis=1)
+    floor = model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE.value
+    model.geom_rgba[bare & floor], model.geom_rgba[bare & ~floor] = FLOOR, BODY
+    return model
 
 
 def _round_down(length):
@@ -133,20 +142,24 @@ def _round_down(length):
     return decade * max(digit for digit in (1, 2, 5) if digit * decade <= length * (1 + 1e-9))
 
 
-def _open(model):
-    """An OpenGL context and the model's resources in it, by the first way that works."""
+def _open(model, width, height):
+    """A renderer with the first OpenGL context that works.
+
+    Renderer takes the kind of context that the environment named when mujoco was first imported, which on a machine
+    without a display is one that cannot work; the kind is chosen here, when it is needed.
+    """
     reasons = []
-    for name, make in _ways():
+    for name, context in _contexts():
         try:
-            context = make()(model.vis.global_.offwidth, model.vis.global_.offheight)
-            context.make_current()
-            return context, mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+            module = sys.modules[mujoco.Renderer.__module__]
+            with patch.object(module.gl_context, "GLContext", context()):
+                return mujoco.Renderer(model, height, width)
         except Exception as error:  # missing libraries show in many ways
             reasons.append(f"{name}: {' '.join(str(error).split()) or type(error).__name__}")
     raise NoOpenGL("; ".join(reasons) or "MUJOCO_GL turns it off")
 
 
-def _ways():
+def _contexts():
     """Names and sources of context classes: the one that MUJOCO_GL names, else EGL on Linux, then MuJoCo's default."""
     chosen = os.environ.get("MUJOCO_GL", "").strip().lower()
     if chosen in ("disable", "disabled", "off", "false", "0"):

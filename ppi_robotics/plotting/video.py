@@ -8,25 +8,26 @@ import numpy as np
 from ppi_robotics import files
 from ppi_robotics.checks import check_number
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.plotting.canvas import Palette, write_gif
 
-KINDS = (".mp4", ".gif")
 PALETTE_FRAMES = 8  # that a GIF's common colors are taken from
+# a constant rate factor of 18 is visually lossless; the index in front lets browsers start at once
+ENCODING = ["-crf", "18", "-preset", "medium", "-movflags", "+faststart"]
 
 
-def check_path(path, fps=30.0):
-    """Frames a second that a video at this path will have: those asked for or, for a GIF, what it can say.
+def check_path(path, fps: float = 30.0) -> float:
+    """Frames a second that a video at this path will have: those asked for or, for a GIF, the nearest that it can have.
 
     Raises:
       ProblemError: if no video of this name can be written.
     """
     check_rate(fps)
     path = files.check_path(path, "video")
-    kind = path.suffix.lower()
-    if kind not in KINDS:
+    if path.suffix.lower() not in (".mp4", ".gif"):
         raise ProblemError(f"video '{path}' is neither .mp4 nor .gif; end its name in one of them")
     if not path.parent.is_dir():
         raise ProblemError(f"cannot write '{path}': no folder '{path.parent}'; make it, or choose another")
-    if kind == ".mp4":
+    if path.suffix.lower() == ".mp4":
         _ffmpeg()
         return fps
     return 1000 / _delay(fps)
@@ -43,27 +44,17 @@ def write(path, film, fps):
     Raises:
       ProblemError: if it cannot be written.
     """
-    if Path(path).suffix.lower() == ".gif":
-        _write_gif(path, film, _delay(fps))
-    else:
+    if Path(path).suffix.lower() == ".mp4":
         _write_mp4(path, film, fps)
+        return
+    some = np.unique(np.linspace(0, len(film) - 1, PALETTE_FRAMES).astype(int))
+    palette = Palette(np.stack([film[int(i)][::2, ::2] for i in some]))
+    write_gif(path, (palette.image(film[i]) for i in range(len(film))), len(film), _delay(fps))
 
 
 def _delay(fps):
     """Milliseconds from frame to frame: GIFs know multiples of 10, and viewers honor 20 or more."""
     return max(10 * round(100 / fps), 20)
-
-
-def _write_gif(path, film, delay):
-    from ppi_robotics.plotting.canvas import Palette, write_gif
-
-    def four_channels(picture):
-        return np.dstack([picture, np.zeros_like(picture[..., :1])])
-
-    some = np.unique(np.linspace(0, len(film) - 1, PALETTE_FRAMES).astype(int))
-    palette = Palette(np.stack([four_channels(film[int(i)])[::2, ::2] for i in some]))
-    images = (palette.image(four_channels(film[i])) for i in range(len(film)))
-    write_gif(path, images, len(film), delay)
 
 
 def _write_mp4(path, film, fps):
@@ -73,11 +64,8 @@ def _write_mp4(path, film, fps):
         raise ProblemError(f"an MP4 of {width} x {height} pixels; give an even width and height, or write a .gif")
     with tempfile.TemporaryDirectory() as folder:
         partial = Path(folder, "video.mp4")
-        # a constant rate factor of 18 is visually lossless; the index in front lets browsers start at once
-        options = ["-crf", "18", "-preset", "medium", "-movflags", "+faststart"]
-        writer = ffmpeg.write_frames(
-            str(partial), (width, height), fps=fps, quality=None, macro_block_size=2, output_params=options
-        )
+        size = {"fps": fps, "quality": None, "macro_block_size": 2}
+        writer = ffmpeg.write_frames(str(partial), (width, height), output_params=ENCODING, **size)
         writer.send(None)
         try:
             for i in range(len(film)):
