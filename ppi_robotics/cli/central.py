@@ -67,7 +67,7 @@ def solve_tables(
         with progress("drawing the picture"):
             from ppi_robotics import plotting
 
-            write_figure(plotting.central.plane(mdp, log_rho)[0].figure, "plane.png", files)
+            write_figure(plotting.tables.plane(mdp, log_rho)[0].figure, "plane.png", files)
     if as_json:
         return show_json(facts | {"modes": found, "files": files.written})
     rows = [["problem", "lambda P", "lambda S", *(f"V({x})" for x in range(states))]]
@@ -206,7 +206,7 @@ def path_integral(
         with progress("drawing the picture"):
             from ppi_robotics import plotting
 
-            axes = plotting.central.estimates(mdp, log_rho, weight, state, samples, min(repeats, 20))
+            axes = plotting.tables.estimates(mdp, log_rho, weight, state, samples, min(repeats, 20))
             write_figure(axes[0].figure, "estimate.png", files)
     if as_json:
         return show_json(facts | {"files": files.written})

@@ -104,7 +104,7 @@ def show_descents(title, facts, found, files, as_json):
         with progress("drawing the picture"):
             from ppi_robotics import plotting
 
-            write_figure(plotting.central.descents(found)[0].figure, "descent.png", files)
+            write_figure(plotting.tables.descents(found)[0].figure, "descent.png", files)
     code = 0 if all(descent.status.solved for descent, _ in found.values()) else 1
     if as_json:
         show_json(facts | {"rows": rows} | files.facts())

@@ -13,7 +13,8 @@ Each name is loaded on first use. Animations are in `ppi_robotics.animation`, vi
 import importlib
 
 _WHERE = {"color": "theme", "cost_distribution": "costs", "style": "theme", "trajectory": "trajectories"}
-_MODULES = ("central", "costs", "goals", "risk", "sampling", "tables", "theme", "trajectories")
+_MODULES = ("costs", "goals", "risk", "sampling", "tables", "theme", "trajectories")
+_RENAMED = {"central": "tables"}
 
 __all__ = ["color", "cost_distribution", "style", "trajectory"]
 
@@ -21,8 +22,8 @@ __all__ = ["color", "cost_distribution", "style", "trajectory"]
 def __getattr__(name):
     if name in _WHERE:
         value = getattr(importlib.import_module(f"ppi_robotics.plotting.{_WHERE[name]}"), name)
-    elif name in _MODULES:
-        value = importlib.import_module(f"ppi_robotics.plotting.{name}")
+    elif name in _MODULES or name in _RENAMED:
+        value = importlib.import_module(f"ppi_robotics.plotting.{_RENAMED.get(name, name)}")
     else:
         raise AttributeError(
             f"module 'ppi_robotics.plotting' has no attribute '{name}'; see dir(ppi_robotics.plotting)"

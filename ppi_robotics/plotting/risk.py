@@ -5,22 +5,18 @@ axes[0].figure.savefig("risk.png")
 """
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.plotting.costs import cost_distribution
-from ppi_robotics.plotting.theme import OTHER_COLORS, color, style
+from ppi_robotics.plotting.costs import histograms
+from ppi_robotics.plotting.theme import ON_LINES, OTHER_COLORS, Page, check_axes, color, is_wide, number, style
 
-WIDE = 20.0  # ratio of largest to smallest value from which an axis is logarithmic
-TICKS_APART = 0.075  # of the width of an axis
+TICKS_APART = 0.1  # of the width of an axis
 UNSOLVED = "x"
 DECADES = 300.0  # ratio up to which a logarithmic axis marks 1, 2 and 5 of every decade
 MOST_HANDLES = 4  # of a legend within a panel; a larger one stands above it
 DASHES = ("-", "--", "-.", ":")  # of expansions
-LEGEND = {"frameon": True, "framealpha": 0.85, "edgecolor": "none"}  # lines may run behind it
 
 
 def risk_dial(profile, axes=None):
@@ -41,14 +37,8 @@ def risk_dial(profile, axes=None):
     """
     if axes is None:
         with style():
-            figure = Figure(figsize=(9.6, 7.2), dpi=120)
-            FigureCanvasAgg(figure)
-            axes = figure.subplots(2, 2, gridspec_kw={"wspace": 0.2, "hspace": 0.27}).ravel()
-            top = 0.96 if len(by_method(profile)) + 2 <= MOST_HANDLES else 0.9
-            figure.subplots_adjust(left=0.075, right=0.985, bottom=0.07, top=top)
-            return risk_dial(profile, axes)
-    if len(axes) != 4:
-        raise ProblemError(f"{len(axes)} axes for four panels; give 4 axes")
+            return risk_dial(profile, Page(9.6, 7.2).subplots(2, 2).ravel())
+    check_axes(axes, 4, "four panels")
     eta = np.array([point.eta for point in profile.points])
     for ax in axes[:3]:
         scale_weights(ax, eta)
@@ -57,10 +47,10 @@ def risk_dial(profile, axes=None):
     _panel(axes[1], profile, *variance)
     _risk_measures(axes[2], profile)
     evaluations = chosen(profile)
-    handles = cost_distribution(evaluations, axes[3]).get_legend().legend_handles
+    handles = histograms(axes[3], evaluations, 0.95)
     for name, handle in zip((*evaluations, "mean", "CVaR 95 %"), handles, strict=True):  # their numbers stand beside
         handle.set_label(name)
-    axes[3].legend(handles=handles, loc="best", **LEGEND)
+    axes[3].legend(handles=handles, loc="best", **ON_LINES)
     of_first = f", {profile.expansions[0]}" if len(profile.expansions) > 1 else ""
     axes[2].set_title(axes[2].get_title() + of_first)
     axes[3].set_title(f"cost of {profile.ilqg.evaluation.samples} noisy rollouts{of_first}")
@@ -90,7 +80,7 @@ def scale_weights(ax, eta):
     ax.set_xlim(*ax.xaxis.get_transform().inverted().transform([low, high]))
     ax.xaxis.set_major_locator(FixedLocator(tick_weights(eta, position)))
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _number(value)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     ax.set_xlabel("η [1/cost]")
 
 
@@ -184,12 +174,12 @@ def _line(ax, points, measure, shade, marker=".", dash="-", size=7):
 
 def _finish(ax, title, values, handles):
     """Title, scale and legend of a panel; values that span decades make the axis logarithmic."""
-    wide = len(values) > 0 and min(values) > 0 and max(values) > WIDE * min(values)
+    wide = is_wide(values)
     if wide:
         ax.set_yscale("log")
         if max(values) < DECADES * min(values):
             ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _number(value)))
+            ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
             ax.yaxis.set_minor_locator(NullLocator())
     crowded = len(handles) > MOST_HANDLES
     ax.set_title(title + (", logarithmic" if wide else ""), pad=36.0 if crowded else None)
@@ -197,15 +187,11 @@ def _finish(ax, title, values, handles):
     if values and crowded:
         ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
     elif values:
-        ax.legend(handles=handles, loc="best", **LEGEND)
+        ax.legend(handles=handles, loc="best", **ON_LINES)
     else:
         ax.text(0.5, 0.5, "no finite value", transform=ax.transAxes, ha="center", va="center")
 
 
 def _name(eta):
     kind = "neutral" if eta == 0 else "seeking" if eta > 0 else "averse"
-    return f"{kind}, η = {_number(eta)}"
-
-
-def _number(value):
-    return f"{value:g}".replace("-", "\N{MINUS SIGN}")
+    return f"{kind}, η = {number(eta)}"

@@ -11,18 +11,16 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.plans import is_limited
-from ppi_robotics.plotting.theme import Page, color, legend_above, style
-from ppi_robotics.plotting.trajectories import LIMIT, check_axes, finish_panel, trajectory_axes
+from ppi_robotics.plotting.theme import Page, check_axes, color, is_wide, style
+from ppi_robotics.plotting.trajectories import check_panels, explain, finish_panel, trajectory_axes
 from ppi_robotics.sampling import mppi
 
 FAINT = 0.18  # share of the color in samples without weight
 DRAWN = 256  # samples
-WIDE = 20.0  # ratio of largest to smallest value from which an axis is logarithmic
-MEAN = {"color": "0.1", "linewidth": 1.3}
+ANSWER = {"color": "0.1", "linewidth": 1.3}
 
 
-def fan(problem, solution, drawn=None, seed=0, axes=None):
+def fan(problem, solution, drawn=None, seed: int = 0, axes=None):
     """Sampled trajectories of a method that samples, the darker the more weight they have, and the answer on top.
 
     Args:
@@ -42,7 +40,7 @@ def fan(problem, solution, drawn=None, seed=0, axes=None):
     if axes is None:
         with style():
             return fan(problem, solution, drawn, seed, trajectory_axes(plant))
-    check_axes(plant, axes)
+    check_panels(plant, axes)
     drawn = mppi.fan(problem, solution, DRAWN, seed) if drawn is None else drawn
     if not drawn.weights.any():
         raise ProblemError(f"none of the {len(drawn.cost)} samples has a finite cost; sample less far")
@@ -51,16 +49,21 @@ def fan(problem, solution, drawn=None, seed=0, axes=None):
     order = order[np.isfinite(drawn.x[order]).all(axis=(1, 2))]
     strength = drawn.weights[order] / drawn.weights.max()
     shades = [tint(shade, FAINT + (1.0 - FAINT) * share) for share in strength]
-    low, high = plant.control_limits.T
-    u = np.clip(drawn.u[order], low, high)
+    u = np.clip(drawn.u[order], *plant.control_limits.T)
     for i, ax in enumerate(axes):
         held = i >= plant.nx
         values = u[:, :, i - plant.nx] if held else drawn.x[order, :, i]
         line = solution.u[:, i - plant.nx] if held else solution.x[:, i]
         _lines(ax, time, values, shades, held)
-        ax.plot(time[: len(line)], line, zorder=3, drawstyle="steps-post" if held else "default", **MEAN)
+        ax.plot(time[: len(line)], line, zorder=3, drawstyle="steps-post" if held else "default", **ANSWER)
         finish_panel(ax, plant, i, time)
-    _explain_fan(axes, len(order), shade, 1.0 / np.sum(drawn.weights**2), is_limited(plant))
+    ess = 1.0 / np.sum(drawn.weights**2)
+    handles = [
+        Line2D([], [], color=tint(shade, FAINT), linewidth=2, label=f"{len(order)} samples"),
+        Line2D([], [], color=shade, linewidth=2, label=f"of more weight ({ess:.3g} effective samples)"),
+        Line2D([], [], label="answer, without noise", **ANSWER),
+    ]
+    explain(axes, plant, handles)
     return axes
 
 
@@ -81,11 +84,8 @@ def samples(solution, axes=None):
     """
     if axes is None:
         with style():
-            figure = Page(7.0, 6.0, header=0.35)
-            grid = figure.add_gridspec(3, 1, **figure.margins, hspace=0.3)
-            return samples(solution, [figure.add_subplot(grid[row]) for row in range(3)])
-    if len(axes) != 3:
-        raise ProblemError(f"{len(axes)} axes for three panels; give 3 axes")
+            return samples(solution, Page(7.0, 5.6).subplots(3, 1))
+    check_axes(axes, 3, "three panels")
     rows = solution.trace
     if not any(np.isfinite(row.ess) for row in rows):
         raise ProblemError("no round of the solution has sampled; give one of MPPI, CEM or PredictiveSampling")
@@ -103,7 +103,7 @@ def samples(solution, axes=None):
             ax.set_yticks([])
             continue
         ax.plot(np.flatnonzero(good) + 1, values[good], color=shade, marker=".", markersize=3.5, linewidth=1.1)
-        if values[good].min() > 0.0 and values[good].max() > WIDE * values[good].min():
+        if is_wide(values[good]):
             ax.set_yscale("log")
         elif name == "ess":
             ax.set_ylim(0.0, 1.1 * values[good].max())
@@ -123,14 +123,3 @@ def _lines(ax, time, values, shades, held):
     segments = np.stack([np.broadcast_to(time, values.shape), values], axis=-1)
     ax.add_collection(LineCollection(segments, colors=shades, linewidths=0.7, zorder=2))
     ax.autoscale_view()
-
-
-def _explain_fan(axes, count, shade, ess, limits):
-    handles = [
-        Line2D([], [], color=tint(shade, FAINT), linewidth=2, label=f"{count} samples"),
-        Line2D([], [], color=shade, linewidth=2, label=f"of more weight ({ess:.3g} effective samples)"),
-        Line2D([], [], label="answer, without noise", **MEAN),
-    ]
-    if limits:
-        handles.append(Line2D([], [], label="limit", **LIMIT))
-    legend_above(axes[0], handles, len(handles))

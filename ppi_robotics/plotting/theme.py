@@ -61,6 +61,7 @@ class Page(Figure):
 
     def __init__(self, width: float, height: float):
         super().__init__(figsize=(width, height), dpi=120, layout="constrained")
+        self.get_layout_engine().set(w_pad=0.1, h_pad=0.1, wspace=0.03, hspace=0.03)
         FigureCanvasAgg(self)
 
 

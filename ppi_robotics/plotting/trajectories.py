@@ -7,15 +7,15 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 from ppi_robotics.checks import as_floats, check_instance, check_sequence, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.plans import is_limited
-from ppi_robotics.plotting import theme
-from ppi_robotics.plotting.theme import Page, color, legend_above, style
+from ppi_robotics.plotting.theme import Page, check_axes, color, legend_above, style
 from ppi_robotics.problem import Plant
 from ppi_robotics.rollouts import Rollouts
 
+NOMINAL = {"color": "0.1", "linewidth": 1.0, "linestyle": ":"}
 LIMIT = {"color": "0.55", "linestyle": (0, (4, 3)), "linewidth": 1.0}
 
 
-def trajectory(plant, rollouts, nominal=None, name="PPI", axes=None):
+def trajectory(plant: Plant, rollouts: Rollouts, nominal=None, name: str = "PPI", axes=None):
     """Every state and control over time: median and 5-95 % band of rollouts, nominal trajectory, limits.
 
     Args:
@@ -42,7 +42,7 @@ def trajectory(plant, rollouts, nominal=None, name="PPI", axes=None):
     if axes is None:
         with style():
             return trajectory(plant, rollouts, nominal, name, trajectory_axes(plant))
-    check_axes(plant, axes)
+    check_panels(plant, axes)
     finite = np.isfinite(rollouts.x).all(axis=(1, 2)) & np.isfinite(rollouts.u).all(axis=(1, 2))
     if not finite.any():
         raise ProblemError(f"none of the {len(finite)} rollouts is finite; draw those of a policy that stays finite")
@@ -52,7 +52,15 @@ def trajectory(plant, rollouts, nominal=None, name="PPI", axes=None):
         line = None if nominal is None else nominal[held][:, entry]
         _band(ax, time, source[finite, :, entry], line, color(name), held)
         finish_panel(ax, plant, i, time)
-    _explain_band(axes, finite, nominal is not None, color(name), is_limited(plant))
+    lost = len(finite) - finite.sum()
+    count = f"{finite.sum()} noisy rollouts" + (f" ({lost} more diverged)" if lost else "")
+    handles = [
+        Line2D([], [], color=color(name), label="median"),
+        Line2D([], [], color=color(name), alpha=0.22, linewidth=7, label=f"5 to 95 % of {count}"),
+    ]
+    if nominal is not None:
+        handles.append(Line2D([], [], label="without noise", **NOMINAL))
+    explain(axes, plant, handles)
     return axes
 
 
@@ -61,8 +69,8 @@ def trajectory_axes(plant):
     state_rows, across = -(-plant.nx // 2), plant.nu == 1
     control_rows = plant.nu if across else -(-plant.nu // 2)
     rows = state_rows + control_rows
-    figure = Page(9.0, 1.0 + 1.65 * rows, header=0.6)
-    grid = figure.add_gridspec(rows, 2, **figure.margins, hspace=0.42, wspace=0.16)
+    figure = Page(9.0, 1.0 + 1.5 * rows)
+    grid = figure.add_gridspec(rows, 2)
     axes = []
     for count, first, height in ((plant.nx, 0, state_rows), (plant.nu, state_rows, control_rows)):
         for i in range(count):
@@ -75,14 +83,9 @@ def trajectory_axes(plant):
     return axes
 
 
-def check_axes(plant, axes):
-    """Raise `ProblemError` unless there is one for every state and control."""
-    count = plant.nx + plant.nu
-    axes = check_sequence(axes, "axes", "axes")
-    if len(axes) != count:
-        raise ProblemError(f"{len(axes)} axes for {plant.nx} states and {plant.nu} controls; give {count} axes")
-    for i, ax in enumerate(axes):
-        theme.check_axes(ax, f"axes[{i}]")
+def check_panels(plant, axes):
+    """Raise `ProblemError` unless there is one of the axes for every state and control."""
+    check_axes(axes, plant.nx + plant.nu, f"{plant.nx} states and {plant.nu} controls")
 
 
 def finish_panel(ax, plant, i, time):
@@ -96,6 +99,13 @@ def finish_panel(ax, plant, i, time):
         _count_in_pi(ax)
 
 
+def explain(axes, plant, handles):
+    """The legend of all panels: what is drawn and, where the plant has limits, their line."""
+    if is_limited(plant):
+        handles = [*handles, Line2D([], [], label="limit", **LIMIT)]
+    legend_above(axes[0], handles, len(handles))
+
+
 def _band(ax, time, samples, nominal, shade, held):
     """Quantiles of samples (N, n) over time; controls are held over their stage, and the last one to the end."""
     low, median, high = np.quantile(samples, (0.05, 0.5, 0.95), axis=0)
@@ -106,7 +116,7 @@ def _band(ax, time, samples, nominal, shade, held):
     drawing = "steps-post" if held else "default"
     ax.plot(time, median, color=shade, drawstyle=drawing)
     if nominal is not None:
-        ax.plot(time, nominal, color="0.1", linewidth=1.0, linestyle=":", drawstyle=drawing)
+        ax.plot(time, nominal, drawstyle=drawing, **NOMINAL)
 
 
 def _mark_limits(ax, limits):
@@ -134,17 +144,3 @@ def _multiple_of_pi(value, _position):
     count, unit = (abs(halves), "π/2") if halves % 2 else (abs(halves) // 2, "π")
     sign = "\N{MINUS SIGN}" if halves < 0 else ""
     return f"{sign}{count if count > 1 else ''}{unit}"
-
-
-def _explain_band(axes, finite, nominal, shade, limits):
-    lost = len(finite) - finite.sum()
-    count = f"{finite.sum()} noisy rollouts" + (f" ({lost} more diverged)" if lost else "")
-    handles = [
-        Line2D([], [], color=shade, label="median"),
-        Line2D([], [], color=shade, alpha=0.22, linewidth=7, label=f"5 to 95 % of {count}"),
-    ]
-    if nominal:
-        handles.append(Line2D([], [], color="0.1", linewidth=1.0, linestyle=":", label="without noise"))
-    if limits:
-        handles.append(Line2D([], [], label="limit", **LIMIT))
-    legend_above(axes[0], handles, len(handles))
