@@ -260,6 +260,6 @@ def loaded(statement):
 
 def test_no_public_name_is_that_of_a_module():
     """Importing a module sets its name in the package, where it would hide the function."""
-    for package in (ppi, ppi_robotics.discrete, ppi_robotics.plotting, ppi_robotics.animation):
+    for package in (ppi, ppi_robotics.discrete, ppi_robotics.plotting):
         modules = {path.stem for path in Path(package.__file__).parent.iterdir()}
         assert not modules & {name for name in package.__all__ if not inspect.ismodule(getattr(package, name))}

@@ -5,15 +5,12 @@ axes[0].figure.savefig("goals.png")
 """
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 
 from ppi_robotics.checks import as_finite, check_count
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.plotting.theme import COLORS, OTHER_COLORS, style
+from ppi_robotics.plotting.theme import SHADES, Page, style
 
-SHADES = (*COLORS.values(), *OTHER_COLORS)
 PALE = 0.55  # of the full colors, so that dots stand out from the plane
 PIXELS = 300
 
@@ -40,10 +37,7 @@ def commitment(plant, mixture, rollouts, goals, t=None, entries=(0, 1), axes=Non
     """
     if axes is None:
         with style():
-            figure = Figure(figsize=(9.6, 5.1), dpi=120)
-            FigureCanvasAgg(figure)
-            axes = figure.subplots(1, 2, sharex=True, sharey=True)
-            figure.subplots_adjust(left=0.065, right=0.985, bottom=0.1, top=0.93, wspace=0.07)
+            axes = Page(9.6, 5.1).subplots(1, 2, sharex=True, sharey=True)
             return commitment(plant, mixture, rollouts, goals, t, entries, axes)
     goals, t = as_finite(goals, "goals", (len(mixture.weights), 2)), mixture.horizon // 2 if t is None else t
     check_count(t, "t", 0, mixture.horizon - 1)
