@@ -29,7 +29,7 @@ from .mujoco.terms import (
 from .noise import Noise
 from .path_integrals import PathIntegral, path_integral
 from .policy import LinearGaussianPolicy
-from .problem import Cost, Plant, Problem
+from .problem import Cost, Method, Plant, Problem
 from .risk import RiskPoint, RiskProfile, risk_profile, sweep
 from .rollouts import Rollouts, rollout
 from .sampling.mppi import CEM, MPPI, PredictiveSampling, fan
@@ -48,7 +48,7 @@ __version__: str
 __all__ = [
     "AICO", "AR1", "CEM", "CenterOfMass", "Colored", "Comparison", "ContactForce", "Controller", "Cost", "Diverged",
     "Effort", "Elite", "Evaluation", "Fixed", "Gaussian", "ILQG", "Iteration", "JointPosition", "JointVelocity",
-    "KLControl", "Kernel", "LBPS", "LEQG", "LeastSquares", "LinearGaussianPolicy", "MPPI", "MixtureEstimate",
+    "KLControl", "Kernel", "LBPS", "LEQG", "LeastSquares", "LinearGaussianPolicy", "MPPI", "Method", "MixtureEstimate",
     "MixturePolicy", "MujocoPlant", "Noise", "PPI", "PPIError", "PathIntegral", "Plant", "PlantError",
     "PredictiveSampling", "Problem", "ProblemError", "PsiIteration", "Quadratic", "REPS", "RecedingHorizon",
     "Residual", "RiskBreakdown", "RiskPoint", "RiskProfile", "Rollouts", "Run", "SampledMixture", "SensorValue",

@@ -78,7 +78,8 @@ class RecedingHorizon:
     ):
         check_task(problem, method)
         if first is None:
-            first = replace(method, max_iterations=max(method.max_iterations, type(method).max_iterations))
+            most = getattr(type(method), "max_iterations", 0)
+            first = replace(method, max_iterations=max(method.max_iterations, most)) if most else method
         else:
             check_task(problem, first)
         replan_every = check_count(replan_every, "replan_every", 1, problem.horizon)

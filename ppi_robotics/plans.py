@@ -31,6 +31,13 @@ class Plan:
     other: Phase | None = None
     earlier: bool = False
 
+    @property
+    def is_complete(self):
+        """Whether there is a phase, and all others are phases as well."""
+        if not (isinstance(self.phases, tuple) and self.phases and isinstance(self.fallback, tuple)):
+            return False
+        return all(isinstance(phase, Phase) for phase in (*self.phases, *self.fallback, self.other or self.phases[0]))
+
     def starting(self, otherwise):
         """Phases of a start, the first of them the other one if so wanted and there is one."""
         return (self.other, *self.phases[1:]) if otherwise and self.other is not None else self.phases

@@ -75,6 +75,32 @@ class Cost(Protocol):
         """The cost for a plant: `stage`, `terminal`, `trajectory`, `stages` and `expand`."""
 
 
+@runtime_checkable
+class Method(Protocol):
+    """What a method offers to `solve`: a name, and how it solves a problem.
+
+    `plan` returns what a plan of this package is, `ILQG().plan(problem)` for instance: phases, each with `begin`,
+    `advance` and `conclude`. A method may also have
+
+      max_iterations: of every phase; 500 by default.
+      lambda_policy, lambda_transition: weights of the policy that is made about the last path; by default a policy
+        without noise of its own, and the weight of the last phase.
+      starts: how many guesses are tried; by default as many as it takes.
+
+    Attributes:
+      name: for messages and tables.
+    """
+
+    name: str
+
+    def plan(self, problem):
+        """The `Plan` for a problem.
+
+        Raises:
+          ProblemError: if the method does not apply to it.
+        """
+
+
 @dataclass(frozen=True, eq=False)
 class Problem:
     """A plant, a cost, where to start, and for how long.

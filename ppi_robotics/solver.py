@@ -11,21 +11,20 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.guesses import cold_guess, cold_kind, still_guess, warm_guess
 from ppi_robotics.interruption import Held
-from ppi_robotics.methods import AICO, ILQG, LEQG, PPI
+from ppi_robotics.plans import Plan
 from ppi_robotics.policy import LinearGaussianPolicy
-from ppi_robotics.problem import check_problem
+from ppi_robotics.problem import Method, check_problem
 from ppi_robotics.recursion import BackwardPass, LocalModel
 from ppi_robotics.rollouts import nominal_rollout
-from ppi_robotics.sampling.mppi import MPPI
-from ppi_robotics.soft_methods import KLControl, PsiIteration
 from ppi_robotics.solution import Gains, Solution, Start, Status, WeightedSamples, earned
 from ppi_robotics.stage_length import warn_of_long_stages
 from ppi_robotics.status import Breakdown
 from ppi_robotics.steps.interior_point import InteriorPoint
-from ppi_robotics.values import largest_theta
+from ppi_robotics.values import largest_theta, risk_field
 from ppi_robotics.violation import Violation, worst_violation
 
-METHODS = (PPI, ILQG, LEQG, AICO, KLControl, PsiIteration, MPPI)
+METHODS = "PPI, ILQG, LEQG, AICO, KLControl, PsiIteration, MPPI, CEM, PredictiveSampling"
+MOST_ITERATIONS = 500  # of a method that does not say
 HOPELESS = (Status.DIVERGED, Status.RISK_BREAKDOWN, Status.INFEASIBLE)  # later phases cannot go on from there
 OUTSIDE = 8  # starts that leave the limits, after which none is likely to keep them
 MOST_STARTS = 24  # where the number is left open
@@ -43,7 +42,7 @@ def solve(problem, method, seed=0, starts=None, policy=None, trajectory=None, ca
     Args:
       problem: `Problem`.
       method: `PPI(eta)`, `ILQG()`, `LEQG(theta)`, `AICO()`, `KLControl(...)`, `PsiIteration(eta)`, `MPPI(...)`,
-        `CEM(...)` or `PredictiveSampling(...)`.
+        `CEM(...)`, `PredictiveSampling(...)`, or an object like them, see `Method`.
       seed: of the initial guesses and of what a method samples.
       starts: number of initial guesses; the best answer is kept and all are reported. By default as many as it takes,
         at most 24, until guesses and steps of different kinds agree on the lowest cost, which meets the problem's
@@ -118,10 +117,17 @@ def _run_starts(problem, method, seed, starts, policy, trajectory, callback, sto
 def check_task(problem, method):
     """Raise `ProblemError` unless this is a problem and a method that can solve it."""
     check_problem(problem)
-    if not isinstance(method, METHODS):
-        names = ", ".join(cls.__name__ for cls in METHODS)
-        raise ProblemError(f"method is {shown(method)}; choose from {names}, for instance PPI(eta=0.1)")
-    method.plan(problem)  # refuses what it cannot solve, before any work
+    if isinstance(method, type) or not isinstance(method, Method):
+        raise ProblemError(
+            f"method is {shown(method)}; choose from {METHODS}, for instance PPI(eta=0.1), "
+            "or give an object with `name` and `plan(problem)`"
+        )
+    plan = method.plan(problem)  # refuses what it cannot solve, before any work
+    if not isinstance(plan, Plan) or not plan.is_complete:
+        raise ProblemError(
+            f"plan(problem) of method {shown(method.name)} returns {shown(plan)}; expected a Plan of at least one "
+            "phase, such as ILQG().plan(problem)"
+        )
 
 
 def lowest(runs):
@@ -226,6 +232,7 @@ class Run:
         self.problem, self.method, self.index, self.callback = problem, method, index, callback
         self.trace, self.stopped, self.outcome, self.stop = [], False, None, stop
         self.neutral, self.plan, self.rival = None, method.plan(problem), rival
+        self.most = getattr(method, "max_iterations", MOST_ITERATIONS)
         self.phases = self.plan.starting(index > 0 and index % 6 in OTHERWISE)
         first = self.phases[0]
         self.kind = "given" if given else cold_kind(index, first.free), first.name, first.exact
@@ -255,7 +262,8 @@ class Run:
 
     def find_critical_theta(self):
         """Add to the breakdown of an averse phase the largest theta that the path before it allows."""
-        if self.neutral is not None and self.method.lambda_transition < 0.0 and self.outcome.breakdown is not None:
+        averse = getattr(self.method, "lambda_transition", 0.0) < 0.0 and risk_field(self.method) is not None
+        if self.neutral is not None and averse and self.outcome.breakdown is not None:
             critical = largest_theta(self.problem, self.method, *self.neutral, lambda: self.stop.pressed)
             self.outcome = replace(self.outcome, breakdown=replace(self.outcome.breakdown, critical=critical))
 
@@ -274,7 +282,7 @@ class Run:
         phase = phase.seeded(self.seed)
         iterate = phase.begin(self.problem, x, u)
         try:
-            for count in range(most or self.method.max_iterations):
+            for count in range(most or self.most):
                 if iterate.status is not None:
                     break
                 if rival is not None and count >= rival[0] and iterate.cost > rival[1]:
@@ -295,7 +303,7 @@ class Run:
         """Solve again with a wider margin while the closed loop crosses a state limit that the path keeps."""
         begun = len(self.trace)
         for _ in range(MARGIN_TRIALS if outcome.status.solved and isinstance(phase, InteriorPoint) else 0):
-            left = self.method.max_iterations - (len(self.trace) - begun)
+            left = self.most - (len(self.trace) - begun)
             if outcome.worst is None or self.stopped or left <= 0:
                 break
             phase = replace(phase, margin=phase.margin + 2 * outcome.worst.size)

@@ -5,7 +5,7 @@ critical theta = -lS no finite value is left: Whittle's breakdown. P. Whittle, *
 """
 
 import math
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ppi_robotics.status import Breakdown
 
 HALVINGS = 60
 LARGEST = 1e12  # over the bound that the risk-neutral value gives
+RISK_WEIGHTS = {"theta": 1.0, "eta": -1.0, "lambda_transition": -1.0}  # fields by name, over theta
 SOLVES, PRECISION = 12, 5e-3  # of the search among solves: at most as many, and to this relative error
 
 
@@ -158,11 +159,16 @@ def largest_theta(problem, method, model, path, stopped):
     return low or None
 
 
+def risk_field(method):
+    """Name of the field that holds a method's risk weight; None where there is none, as in methods of other kinds."""
+    names = {field.name for field in fields(method)} if is_dataclass(method) else set()
+    return next((name for name in RISK_WEIGHTS if name in names), None)
+
+
 def _averse(method, theta):
     """The method at a risk weight."""
-    weights = {"theta": theta, "eta": -theta, "lambda_transition": -theta}
-    name = next(field.name for field in fields(method) if field.name in weights)
-    return replace(method, **{name: weights[name]})
+    name = risk_field(method)
+    return replace(method, **{name: RISK_WEIGHTS[name] * theta})
 
 
 def _survives(problem, method, path, stopped):

@@ -116,7 +116,7 @@ class InteriorPoint(Phase):
             iterate = replace(iterate, spread=joint_covariances(model, sweep, problem.initial.cov, self.tilted))
             model, gains = self.local_model(problem, iterate), sweep.K
             self._add_barriers(problem, model, iterate)
-            sweep = backward(model, method.lambda_policy, sweep.lambda_transition)
+            sweep = backward(model, sweep.lambda_policy, sweep.lambda_transition)
             if (units * np.abs(sweep.K - gains)).max() < SETTLED * (units * np.abs(gains)).max():
                 break
         return model, sweep

@@ -54,6 +54,7 @@ class Phase:
     derivatives.
     """
 
+    name = "steps"  # for the trace
     lambda_transition = 0.0
     points = None
     free = exact = False
@@ -78,10 +79,10 @@ class Phase:
         """
         model, box = self.expand(problem, iterate)
         level = max(iterate.damping, 1e-6)
-        for weight in (method.lambda_transition, self.lambda_transition):
+        for weight in (getattr(method, "lambda_transition", self.lambda_transition), self.lambda_transition):
             for more in (0.0, level, 1e3 * level, 1e6 * level, 1e9 * level):
                 damping = along(problem, iterate.x, iterate.u, iterate.cost).damping(more) if more else (0.0, 0.0)
-                sweep = backward(model, method.lambda_policy, weight, damping=damping, box=box)
+                sweep = backward(model, getattr(method, "lambda_policy", math.inf), weight, damping=damping, box=box)
                 if sweep.breakdown is None:
                     return model, sweep
                 if more and sweep.breakdown.kind != "indefinite":
