@@ -215,15 +215,15 @@ def test_the_stamp_of_a_module_changes_with_what_it_imports(tmp_path, monkeypatc
 
     def stamps():
         jit.stamp_of.cache_clear()
-        return {name: jit.stamp_of(f"ppi_robotics.kernels.{name}") for name in ("graph_beliefs", "linear")}
+        return {name: jit.stamp_of(f"ppi_robotics.kernels.{name}") for name in ("cluster_variation", "bellman")}
 
     before = stamps()
-    with open(tmp_path / "graph_messages.py", "a") as file:  # which graph_beliefs imports, and linear does not
+    with open(tmp_path / "belief_propagation.py", "a") as file:  # which cluster_variation imports, and bellman does not
         file.write("# changed\n")
     after = stamps()
     jit.stamp_of.cache_clear()
-    assert before["graph_beliefs"] != after["graph_beliefs"]
-    assert before["linear"] == after["linear"]
+    assert before["cluster_variation"] != after["cluster_variation"]
+    assert before["bellman"] == after["bellman"]
 
 
 # -- processes ---------------------------------------------------------------------------------------------------------

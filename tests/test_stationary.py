@@ -102,7 +102,7 @@ def test_the_value_of_a_policy_is_one_linear_system(monkeypatch, following):
     P[0] = 0.0
     ends = np.arange(n) == 0
     mdp = FiniteMDP(P, np.where(ends[:, None], 0.0, 1.0 + np.arange(n)[:, None] % 3 + np.zeros(2)), absorbing=ends)
-    monkeypatch.setattr(stationary.tabular, "backup_in_order", counted(stationary.tabular.backup_in_order, calls := []))
+    monkeypatch.setattr(stationary.kernels, "backup_in_order", counted(stationary.kernels.backup_in_order, calls := []))
     policy = np.log(np.full((n, 2), 0.5))
     value = policy_value(mdp, policy)
     M, cost = P.mean(axis=1)[1:, 1:], mdp.cost.mean(axis=1)[1:]

@@ -32,7 +32,7 @@ from ppi_robotics.checks import as_floats, check_count, check_instance, check_nu
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Record
-from ppi_robotics.kernels import tabular
+from ppi_robotics.kernels import bellman as kernels
 from ppi_robotics.parallel import in_threads, processors
 from ppi_robotics.solution import Status
 
@@ -109,12 +109,12 @@ def sweep(mdp, t, log_rho, weights, ahead, Q, V):
     cost = cost[t] if cost.ndim == 3 else cost
     given = rows_of(matrix), cost, plain(log_rho), weights, mdp.discount, plain(ahead), absorbing, terminal
     if mdp.states <= SMALL:
-        tabular.backup(0, mdp.states, *given, Q, V)
+        kernels.backup(0, mdp.states, *given, Q, V)
         return
     size = -(-mdp.states // processors())
 
     def part(first):
-        tabular.backup(first, min(first + size, mdp.states), *given, Q, V)
+        kernels.backup(first, min(first + size, mdp.states), *given, Q, V)
 
     for _ in in_threads(part, range(0, mdp.states, size)):
         pass
@@ -172,8 +172,8 @@ def tilted(mdp, solution):
         matrix, _ = mdp.at(t)
         data, R = np.empty_like(matrix.data), np.empty(matrix.shape[0])
         rows = rows_of(matrix)
-        tabular.risk_rows(rows, plain(V), weight, R)
-        tabular.tilt(rows, plain(V), R, weight, data)
+        kernels.risk_rows(rows, plain(V), weight, R)
+        kernels.tilt(rows, plain(V), R, weight, data)
         moved.append(sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape))
     return tuple(moved)
 

@@ -37,9 +37,8 @@ from ppi_robotics.discrete.loopy_belief_propagation import (
     workspace,
 )
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.kernels import region_messages as kernel
-from ppi_robotics.kernels.graph_beliefs import disagreement
-from ppi_robotics.kernels.graph_messages import FINE
+from ppi_robotics.kernels import cluster_variation as kernel
+from ppi_robotics.kernels.belief_propagation import FINE, disagreement
 from ppi_robotics.solution import Status
 
 MOST = 50_000_000  # configurations of an outer region

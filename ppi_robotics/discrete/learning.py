@@ -24,7 +24,7 @@ from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.discrete.soft_policy_iteration import check_eta
 from ppi_robotics.entropic import log_softmax
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.kernels import learning as kernels
+from ppi_robotics.kernels import markov_chain as kernels
 from ppi_robotics.parallel import finished
 
 KINDS = {"q": kernels.Q, "psi": kernels.PSI, "dpp": kernels.DPP}

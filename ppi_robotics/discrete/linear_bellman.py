@@ -20,7 +20,7 @@ from ppi_robotics.discrete.bellman import TableSolution, as_baseline, check_hori
 from ppi_robotics.entropic import log_sum
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
-from ppi_robotics.kernels import linear
+from ppi_robotics.kernels import bellman, markov_chain
 from ppi_robotics.path_integrals import RELIABLE, Sums, check_weight, gathered, sums_of
 from ppi_robotics.texts import with_error
 
@@ -55,7 +55,7 @@ def solve_linear(mdp, weight, baseline=None, horizon=None, terminals=None):
     for t in reversed(range(T)):
         rows, cost = tables[t if len(tables) > 1 else 0], mdp.at(t)[1]
         here, ends = plain(log_rho[min(t, len(log_rho) - 1)]), plain(mdp.absorbing)
-        linear.log_backup(rows, -weight * cost, here, log_z[t + 1], ends, final, log_y[t], log_z[t])
+        bellman.log_backup(rows, -weight * cost, here, log_z[t + 1], ends, final, log_y[t], log_z[t])
     found = tuple(_solution(log_z[..., i], log_y[..., i], log_rho, weight, T) for i in range(n))
     return found[0] if terminals is None else found
 
@@ -230,7 +230,7 @@ def sample_integral(mdp, weight, state, stage=0, samples=10_000, seed=0, baselin
     def run(first):
         count = min(CHUNK, samples - first)
         cost, actions = np.empty(count), np.empty(count, np.int64)
-        linear.roll(np.uint64(seed), first, int(state), int(stage), *chains, cost, actions)
+        markov_chain.roll(np.uint64(seed), first, int(state), int(stage), *chains, cost, actions)
         features = np.zeros((count, mdp.actions))
         features[np.arange(count), actions] = 1.0
         return sums_of(-weight * cost[:, None], features, int(np.isinf(cost).sum()))
@@ -246,14 +246,14 @@ def sample_integral(mdp, weight, state, stage=0, samples=10_000, seed=0, baselin
 
 
 def _chains(mdp, log_rho, T):
-    """What `linear.roll` takes: running sums of all rows and of the baseline, costs, and where things end."""
+    """What `markov_chain.roll` takes: running sums of all rows and of the baseline, costs, and where things end."""
     matrices = mdp.transition if len(mdp.transition) > 1 else mdp.transition[:1]
     offsets = np.cumsum([0, *(matrix.nnz for matrix in matrices)])
     shifted = [m.indptr[:-1] + offset for m, offset in zip(matrices, offsets, strict=False)]
     indptr = np.concatenate([*shifted, offsets[-1:]]).astype(np.int64)
     indices = np.concatenate([matrix.indices for matrix in matrices]).astype(np.int64)
     sums = np.empty(len(indices))
-    linear.running_sums(indptr, np.concatenate([matrix.data for matrix in matrices]), sums)
+    markov_chain.running_sums(indptr, np.concatenate([matrix.data for matrix in matrices]), sums)
     shape = T, mdp.states, mdp.actions
     choices = np.cumsum(np.broadcast_to(np.exp(log_rho), shape), axis=2)
     cost = np.ascontiguousarray(np.broadcast_to(mdp.cost, shape))

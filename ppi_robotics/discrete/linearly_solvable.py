@@ -29,7 +29,7 @@ from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.discrete.stationary import approach, iterate
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Record, frozen
-from ppi_robotics.kernels import tabular
+from ppi_robotics.kernels import bellman as kernels
 from ppi_robotics.solution import Status
 
 SMALLEST = 1e-12  # ratio of z to its largest entry, below which a linear solver's digits are not relied on
@@ -185,7 +185,7 @@ def _polished(lmdp, V, tolerance=1e-12, most=100_000):
     """
     rows, R = rows_of(lmdp.passive), np.empty(len(V))
     for _ in range(most):
-        tabular.risk_rows(rows, plain(V), 1.0, R)
+        kernels.risk_rows(rows, plain(V), 1.0, R)
         step = lmdp.cost + R - V
         V = V + 0.5 * step
         V -= V.min()
@@ -202,8 +202,8 @@ def _policy(lmdp, V):
     rows = rows_of(lmdp.passive)
     R, data = np.empty(len(V)), np.empty_like(lmdp.passive.data)
     V = plain(V)
-    tabular.risk_rows(rows, V, 1.0, R)
-    tabular.tilt(rows, V, R, 1.0, data)
+    kernels.risk_rows(rows, V, 1.0, R)
+    kernels.tilt(rows, V, R, 1.0, data)
     policy = sparse.csr_matrix((data, lmdp.passive.indices, lmdp.passive.indptr), shape=lmdp.passive.shape)
     policy = sparse.csr_matrix(sparse.diags_array((~lmdp.absorbing & np.isfinite(R)).astype(float)) @ policy)
     policy.eliminate_zeros()

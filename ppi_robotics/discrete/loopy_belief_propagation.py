@@ -24,9 +24,8 @@ from ppi_robotics.checks import as_logs, check_choice, check_count, check_instan
 from ppi_robotics.discrete.beliefs import GraphBeliefs, best_configuration, check_messages
 from ppi_robotics.discrete.factor_graph import FactorGraph
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.kernels import graph_messages as kernel
-from ppi_robotics.kernels.graph_beliefs import bethe, disagreement, node_beliefs
-from ppi_robotics.kernels.graph_messages import Net
+from ppi_robotics.kernels import belief_propagation as kernel
+from ppi_robotics.kernels.belief_propagation import Net, bethe, disagreement, node_beliefs
 from ppi_robotics.solution import Status
 
 GROWN = 1e8  # logarithm, relative to the largest one of a factor, of messages that have grown without bound
@@ -241,26 +240,26 @@ def _sweepers(schedule, run, seed):
     tree = np.zeros(2 << max(len(order) - 1, 0).bit_length())
 
     def sequential():
-        return kernel.sweep(net, order, net.edge, messages, *how, messages)
+        return kernel.iterate(net, order, net.edge, messages, *how, messages)
 
     def at_random():
         turns = random.permutation(len(order))
-        kernel.arrange(net, turns, edge)
-        return kernel.sweep(net, turns, edge, messages, *how, messages)
+        kernel.reorder(net, turns, edge)
+        return kernel.iterate(net, turns, edge, messages, *how, messages)
 
     def flood():
-        code, change = kernel.sweep(net, order, net.edge, messages, *how, fresh)
+        code, change = kernel.iterate(net, order, net.edge, messages, *how, fresh)
         messages[:] = fresh
         return code, change
 
     def ranked():
         code, change = sequential()
         if code == kernel.FINE:
-            code = kernel.foresee_all(net, messages, *how, fresh, tree)
+            code = kernel.all_residuals(net, messages, *how, fresh, tree)
         return code, change
 
     def by_residual():
-        return kernel.sweep_by_residual(net, messages, *how, fresh, tree)
+        return kernel.iterate_by_residual(net, messages, *how, fresh, tree)
 
     whole = dict(zip(SCHEDULES, (sequential, flood, at_random, ranked), strict=True))[schedule]
     return whole, by_residual if schedule == "residual" else None

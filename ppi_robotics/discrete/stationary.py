@@ -32,7 +32,7 @@ from ppi_robotics.discrete.bellman import (
 )
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.interruption import Held
-from ppi_robotics.kernels import tabular
+from ppi_robotics.kernels import bellman as kernels
 from ppi_robotics.solution import Status
 
 PATIENCE = 50  # passes before the first of Newton's steps
@@ -117,7 +117,7 @@ class Passes:
 
     def sweep(self):
         """One pass."""
-        self.change = float(tabular.backup_in_order(self.order, *self._given(), *self.ends, self.Q, self.V))
+        self.change = float(kernels.backup_in_order(self.order, *self._given(), *self.ends, self.Q, self.V))
         self.count += 1
         idle = self.change <= ROUNDING * float(np.max(np.abs(self.V), where=np.isfinite(self.V), initial=0.0))
         self.idle = self.idle + 1 if idle else 0
@@ -185,7 +185,7 @@ class Passes:
     def _residual(self, V):
         """T(V) - V (S,) and the log policy at V, None where values are infinite in but one of both."""
         Q, after = np.empty_like(self.Q), np.empty_like(V)
-        tabular.backup(0, len(V), *self._given(), V, *self.ends, Q, after)
+        kernels.backup(0, len(V), *self._given(), V, *self.ends, Q, after)
         with np.errstate(invalid="ignore"):
             residual = np.where(after == V, 0.0, after - V)
         if not np.isfinite(residual).all():
@@ -199,8 +199,8 @@ class Passes:
             return None
         if weight != 0.0:
             R, data = np.empty(S * A), np.empty_like(data)
-            tabular.risk_rows(self.rows, self.V, weight, R)
-            tabular.tilt(self.rows, self.V, R, weight, data)
+            kernels.risk_rows(self.rows, self.V, weight, R)
+            kernels.tilt(self.rows, self.V, R, weight, data)
         taken = np.where(self.mdp.absorbing[:, None], 0.0, np.exp(log_pi)).ravel()
         chosen = sparse.csr_array((taken, np.arange(S * A), np.arange(0, S * A + 1, A)), shape=(S, S * A))
         chosen.eliminate_zeros()

@@ -7,9 +7,9 @@ import numpy as np
 from plants.blocks.kernels.chain_messages import listen, pass_on
 from plants.blocks.kernels.chain_numbers import NARROW, log_sum, settle
 from plants.blocks.kernels.merged_actions import GROWN, NOTHING
-from ppi_robotics.kernels.graph_messages import distance
+from ppi_robotics.kernels.belief_propagation import distance
+from ppi_robotics.kernels.bellman import OPTIONS
 from ppi_robotics.kernels.outside import njit
-from ppi_robotics.kernels.tabular import OPTIONS
 
 FEW = 200.0  # three factors above exp(-FEW) are far from underflow
 

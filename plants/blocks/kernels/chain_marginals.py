@@ -7,9 +7,9 @@ import numpy as np
 from plants.blocks.kernels.chain_messages import listen, pass_on
 from plants.blocks.kernels.chain_numbers import exp, log_sum, unsettle
 from plants.blocks.kernels.merged_actions import by_shift
+from ppi_robotics.kernels.bellman import OPTIONS
 from ppi_robotics.kernels.outside import njit
 from ppi_robotics.kernels.scalar import use_widest_vectors
-from ppi_robotics.kernels.tabular import OPTIONS
 
 
 @njit(**OPTIONS)

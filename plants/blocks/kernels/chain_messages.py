@@ -30,9 +30,9 @@ from plants.blocks.kernels.chain_numbers import (
     stay_apart,
     unsettle,
 )
+from ppi_robotics.kernels.bellman import OPTIONS
 from ppi_robotics.kernels.outside import njit
 from ppi_robotics.kernels.scalar import use_widest_vectors
-from ppi_robotics.kernels.tabular import OPTIONS
 from ppi_robotics.kernels.tiles import vector
 
 

@@ -19,9 +19,9 @@ from plants.blocks.kernels.chain_numbers import (
     settle,
     stay_apart,
 )
+from ppi_robotics.kernels.bellman import OPTIONS
 from ppi_robotics.kernels.outside import njit
 from ppi_robotics.kernels.scalar import use_widest_vectors
-from ppi_robotics.kernels.tabular import OPTIONS
 from ppi_robotics.kernels.tiles import matrix, vector
 
 SMALL = 1e-150  # sums of probabilities below it are formed in the log domain

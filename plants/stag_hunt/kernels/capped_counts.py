@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
+from ppi_robotics.kernels.bellman import INLINED, OPTIONS
 from ppi_robotics.kernels.outside import njit
-from ppi_robotics.kernels.tabular import INLINED, OPTIONS
 
 
 @njit(**OPTIONS)

@@ -1,7 +1,7 @@
-"""Messages between inner and outer regions with counting numbers, in the log domain, on the `Net` of graph_messages.
+"""Messages between inner and outer regions with counting numbers, in the log domain, on a `Net`.
 
-Heskes, Albers, Kappen, *Approximate inference and constrained optimization* (UAI, 2003). With L_ab what outer region a
-tells inner region b, n_b outer regions around it, counting number c_b and the one of the inner loop C_b,
+Heskes, Albers, Kappen, *Approximate inference and constrained optimization* (UAI, 2003). With L_ab the log message
+from outer region a to inner region b, n_b outer regions around b, counting number c_b and that of the inner loop C_b,
 
     log Q_b = (sum_a L_ab + (C_b - c_b) log Q_b^old) / (n_b + C_b),    into_ba = log Q_b - L_ab,
     Q_a  is in proportion to  psi_a prod_b exp(into_ba)
@@ -11,13 +11,12 @@ import math
 
 import numpy as np
 
-from ppi_robotics.kernels.graph_beliefs import factor_belief
-from ppi_robotics.kernels.graph_messages import FINE, OPTIONS, distance, emit, shift
+from ppi_robotics.kernels.belief_propagation import FINE, OPTIONS, distance, factor_belief, shift, to_node
 from ppi_robotics.kernels.jit import njit
 
 
 @njit(**OPTIONS)
-def sweep_inner(net, counts, inner_counts, old, into, messages, logs, beliefs, work):
+def update_inner(net, counts, inner_counts, old, into, messages, logs, beliefs, work):
     """Renew every inner region's messages and beliefs; FINE, NOTHING or LOST, and the largest change.
 
     That is of a belief, or of the logarithm of a message, squared. `old` and `logs` are logarithms of the beliefs,
@@ -28,7 +27,7 @@ def sweep_inner(net, counts, inner_counts, old, into, messages, logs, beliefs, w
         low, high = net.start[v], net.start[v + 1]
         around, first, last = net.incident[v + 1] - net.incident[v], net.incident[v], net.incident[v + 1]
         pull, scale = inner_counts[v] - counts[v], 1.0 / (around + inner_counts[v])
-        kept = work.shape[0] - high  # where old messages are kept in the room
+        kept = work.shape[0] - high  # where the workspace keeps the old message
         for i in range(low, high):
             logs[i] = 0.0 if pull == 0.0 else pull * old[i]
         for k in range(first, last):
@@ -36,7 +35,7 @@ def sweep_inner(net, counts, inner_counts, old, into, messages, logs, beliefs, w
             move = net.offset[e] - low
             for i in range(low, high):
                 work[kept + i] = messages[i + move]
-            code = emit(net, net.factor[e], e, False, into, work, messages)
+            code = to_node(net, net.factor[e], e, False, into, work, messages)
             if code != FINE:
                 return code, worst
             for i in range(low, high):
@@ -66,7 +65,7 @@ def inner_loop(net, counts, inner_counts, old, into, messages, logs, beliefs, wo
     """Sweeps until messages change less than the tolerance; FINE, NOTHING or LOST, their number, the last change."""
     change = 0.0
     for n in range(sweeps):
-        code, change = sweep_inner(net, counts, inner_counts, old, into, messages, logs, beliefs, work)
+        code, change = update_inner(net, counts, inner_counts, old, into, messages, logs, beliefs, work)
         if code != FINE or change <= tolerance:
             return code, n + 1, change
     return FINE, sweeps, change

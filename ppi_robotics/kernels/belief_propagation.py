@@ -4,9 +4,10 @@ Nodes are variables, or inner regions; factors are factors, or outer regions, ea
 have weight. An edge joins a factor to a node of its scope; its message has a number for every state of the node.
 Messages are shifted so that the largest number is 0; -inf is a hard zero, which no arithmetic here turns into nan.
 
-What a node tells a factor is the product of its other messages. It is taken from both ends of the node's edges, the
-fresh messages before the factor's turn and the old ones after it: no message is divided out, of which zeros and
-rounding would be left, and a node of d edges costs d. With `maximize`, sums over configurations are largest terms.
+The message from a node to a factor is the product of the node's other messages. It is taken from both ends of the
+node's edges, the updated messages before the factor's turn and the old ones after it: no message is divided out, which
+would leave zeros and rounding behind, and a node of d edges costs d. With `maximize`, the largest term replaces sums
+over configurations; a belief in a value is then the weight of the best configuration that has it, relative to the best.
 """
 
 import math
@@ -17,7 +18,7 @@ import numpy as np
 from ppi_robotics.kernels.jit import njit
 
 FINE, NOTHING, LOST = 0, 1, 2  # of messages: usable; zeros alone, which is proof; numbers that have grown without bound
-AHEAD = 50
+AHEAD = 50  # factors whose residuals one update may recompute, on average
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 INLINED = OPTIONS | {"forceinline": True}  # a call counts references to all arrays of the net
 
@@ -58,7 +59,7 @@ def shift(values, first, last, lost):
 
 
 @njit(**OPTIONS)
-def arrange(net, order, out):
+def reorder(net, order, out):
     """out: `net.edge` for factors in another order, the edges of every node by the turns of their factors."""
     filled = net.incident.copy()
     for n in range(order.shape[0]):
@@ -68,7 +69,7 @@ def arrange(net, order, out):
 
 
 @njit(**INLINED)
-def look_ahead(net, v, edge, messages, into):
+def later_products(net, v, edge, messages, into):
     """into: for every edge of node v the product of the messages of later ones."""
     begin, last, size = net.incident[v], net.incident[v + 1] - 1, net.start[v + 1] - net.start[v]
     if begin > last:
@@ -84,9 +85,9 @@ def look_ahead(net, v, edge, messages, into):
 
 
 @njit(**OPTIONS)
-def gather(net, v, messages, into, behind):
-    """into: what node v tells each of its factors, the product of its other messages; behind: room for a message."""
-    look_ahead(net, v, net.edge, messages, into)
+def to_factors(net, v, messages, into, behind):
+    """into: messages from node v to its factors, products of its other messages; behind: workspace of one message."""
+    later_products(net, v, net.edge, messages, into)
     for x in range(net.start[v + 1] - net.start[v]):
         behind[x] = 0.0
     for k in range(net.incident[v], net.incident[v + 1]):
@@ -101,18 +102,18 @@ def gather(net, v, messages, into, behind):
 
 
 @njit(**OPTIONS)
-def gather_all(net, messages, into, work):
-    """`gather` of all nodes."""
+def all_to_factors(net, messages, into, work):
+    """`to_factors` of all nodes; FINE, NOTHING or LOST."""
     for v in range(net.start.shape[0] - 1):
-        code = gather(net, v, messages, into, work)
+        code = to_factors(net, v, messages, into, work)
         if code != FINE:
             return code
     return FINE
 
 
 @njit(**INLINED)
-def emit(net, f, e, maximize, into, work, out):
-    """out: what factor f tells the node of edge e, its sum over all else; FINE, NOTHING or LOST."""
+def to_node(net, f, e, maximize, into, work, out):
+    """out: message from factor f to the node of edge e, its sum over all else; FINE, NOTHING or LOST."""
     first, last, degree = net.scope[f], net.scope[f + 1], net.scope[f + 1] - net.scope[f]
     begin, end, mine = net.entry[f], net.entry[f + 1], e - first
     low, high, place = net.offset[e], net.offset[e + 1], net.place[f]
@@ -129,7 +130,7 @@ def emit(net, f, e, maximize, into, work, out):
         place += degree
     if maximize:
         return shift(out, low, high, net.lost)
-    sums = end - begin - low  # where those of the states begin in the room
+    sums = end - begin - low  # where the workspace holds the sums of the states
     for i in range(low, high):
         work[sums + i] = 0.0
     place = net.place[f] + mine
@@ -155,13 +156,13 @@ def distance(first, second):
 
 
 @njit(**INLINED)
-def renew(net, f, e, messages, damping, maximize, into, work, out):
+def update(net, f, e, messages, damping, maximize, into, work, out):
     """out: damped message of factor f to the node of edge e; FINE, NOTHING or LOST, and its change undamped."""
     low, high = net.offset[e], net.offset[e + 1]
-    kept, change = work.shape[0] - high, 0.0  # where the old ones are kept in the room
+    kept, change = work.shape[0] - high, 0.0  # where the workspace keeps the old message
     for i in range(low, high):
         work[kept + i] = messages[i]
-    code = emit(net, f, e, maximize, into, work, out)
+    code = to_node(net, f, e, maximize, into, work, out)
     if code != FINE:
         return code, np.inf
     for i in range(low, high):
@@ -175,14 +176,14 @@ def renew(net, f, e, messages, damping, maximize, into, work, out):
 
 
 @njit(**OPTIONS)
-def sweep(net, order, edge, messages, damping, maximize, into, work, out):
+def iterate(net, order, edge, messages, damping, maximize, into, work, out):
     """out: messages of factors in an order, which may be `messages`, so that each sees the ones before it.
 
     `edge` is `net.edge` for that order. FINE, NOTHING or LOST, and the largest change of a message undamped.
     """
     behind, worst = np.zeros(net.start[net.start.shape[0] - 1]), 0.0
     for v in range(net.start.shape[0] - 1):
-        look_ahead(net, v, edge, messages, into)
+        later_products(net, v, edge, messages, into)
     for n in range(order.shape[0]):
         f = order[n]
         for e in range(net.scope[f], net.scope[f + 1]):
@@ -194,7 +195,7 @@ def sweep(net, order, edge, messages, damping, maximize, into, work, out):
             if code != FINE:
                 return code, worst
         for e in range(net.scope[f], net.scope[f + 1]):
-            code, change = renew(net, f, e, messages, damping, maximize, into, work, out)
+            code, change = update(net, f, e, messages, damping, maximize, into, work, out)
             if code != FINE:
                 return code, worst
             worst = max(worst, change)
@@ -205,7 +206,7 @@ def sweep(net, order, edge, messages, damping, maximize, into, work, out):
 
 
 @njit(**OPTIONS)
-def rank(tree, f, value):
+def prioritize(tree, f, value):
     """Set the value of leaf f in a tree of largest values."""
     at = tree.shape[0] // 2 + f
     tree[at] = value
@@ -215,31 +216,31 @@ def rank(tree, f, value):
 
 
 @njit(**OPTIONS)
-def foresee(net, f, messages, damping, maximize, into, work, fresh, tree):
-    """fresh: the messages that factor f would send; ranks it by their largest change. FINE, NOTHING or LOST."""
+def residual(net, f, messages, damping, maximize, into, work, fresh, tree):
+    """fresh: the next messages of factor f, whose largest change is its priority. FINE, NOTHING or LOST."""
     worst = 0.0
     for e in range(net.scope[f], net.scope[f + 1]):
-        code, change = renew(net, f, e, messages, damping, maximize, into, work, fresh)
+        code, change = update(net, f, e, messages, damping, maximize, into, work, fresh)
         if code != FINE:
             return code
         worst = max(worst, change)
-    rank(tree, f, worst)
+    prioritize(tree, f, worst)
     return FINE
 
 
 @njit(**OPTIONS)
-def foresee_all(net, messages, damping, maximize, into, work, fresh, tree):
-    """`foresee` all factors."""
-    code = gather_all(net, messages, into, work)
+def all_residuals(net, messages, damping, maximize, into, work, fresh, tree):
+    """`residual` of all factors."""
+    code = all_to_factors(net, messages, into, work)
     f = 0
     while code == FINE and f < net.scope.shape[0] - 1:
-        code = foresee(net, f, messages, damping, maximize, into, work, fresh, tree)
+        code = residual(net, f, messages, damping, maximize, into, work, fresh, tree)
         f += 1
     return code
 
 
 @njit(**OPTIONS)
-def sweep_by_residual(net, messages, damping, maximize, into, work, fresh, tree):
+def iterate_by_residual(net, messages, damping, maximize, into, work, fresh, tree):
     """As many factors as there are, each time the one whose messages would change most; FINE, NOTHING or LOST.
 
     `into` and `fresh` are those of the messages, before and after. Second, the largest change that is left; inf where
@@ -257,18 +258,125 @@ def sweep_by_residual(net, messages, damping, maximize, into, work, fresh, tree)
         f = at - leaves
         for i in range(net.offset[net.scope[f]], net.offset[net.scope[f + 1]]):
             messages[i] = fresh[i]
-        rank(tree, f, 0.0)
+        prioritize(tree, f, 0.0)
         for e in range(net.scope[f], net.scope[f + 1]):
-            code = gather(net, net.node[e], messages, into, work)
+            code = to_factors(net, net.node[e], messages, into, work)
             if code != FINE:
                 return code, np.inf
         for e in range(net.scope[f], net.scope[f + 1]):
             v = net.node[e]
             for k in range(net.incident[v], net.incident[v + 1]):
                 other = net.factor[net.edge[k]]
-                if other != f or damping > 0.0:  # a damped factor has more to say
-                    code = foresee(net, other, messages, damping, maximize, into, work, fresh, tree)
+                if other != f or damping > 0.0:  # the messages of a damped factor change again
+                    code = residual(net, other, messages, damping, maximize, into, work, fresh, tree)
                     seen += 1
                     if code != FINE:
                         return code, np.inf
     return FINE, tree[1]
+
+
+# -- beliefs and free energy ------------------------------------------------------------------------------------------
+
+
+@njit(**OPTIONS)
+def node_beliefs(net, maximize, messages, beliefs, work):
+    """beliefs: probabilities of every node's states, or those of the best configurations relative to the best one.
+
+    Returns log of the product of the sums, -inf if there is a node that nothing is left of, and the largest logarithm
+    that a node's product has.
+    """
+    total, reach = 0.0, 0.0
+    for v in range(net.start.shape[0] - 1):
+        low, size = net.start[v], net.start[v + 1] - net.start[v]
+        for x in range(size):
+            work[x] = 0.0
+        for k in range(net.incident[v], net.incident[v + 1]):
+            move = net.offset[net.edge[k]]
+            for x in range(size):
+                work[x] += messages[move + x]
+        top = -np.inf
+        for x in range(size):
+            top = max(top, work[x])
+            if work[x] > -np.inf:
+                reach = max(reach, -work[x])
+        if top == -np.inf:
+            return top, reach
+        weight = 0.0
+        for x in range(size):
+            work[x] = math.exp(work[x] - top)
+            weight += work[x]
+        weight = 1.0 if maximize else weight
+        for x in range(size):
+            beliefs[low + x] = work[x] / weight
+        total += top + math.log(weight)
+    return total, reach
+
+
+@njit(**OPTIONS)
+def factor_belief(net, f, maximize, into, out):
+    """out: probabilities of the configurations of factor f, as `node_beliefs`; log of the sum of their weights."""
+    degree, begin, end, place = net.scope[f + 1] - net.scope[f], net.entry[f], net.entry[f + 1], net.place[f]
+    top = -np.inf
+    for n in range(begin, end):
+        total = net.log_weight[n]
+        for j in range(degree):
+            total += into[net.position[place + j]]
+        place += degree
+        out[n] = total
+        top = max(top, total)
+    if top == -np.inf:
+        return -np.inf
+    weight = 0.0
+    for n in range(begin, end):
+        out[n] = math.exp(out[n] - top)
+        weight += out[n]
+    weight = 1.0 if maximize else weight
+    for n in range(begin, end):
+        out[n] /= weight
+    return top + math.log(weight)
+
+
+@njit(**OPTIONS)
+def bethe(net, maximize, messages, of_nodes, into, work, joint):
+    """Bethe's log Z of messages, sum_f log Z_f + sum_v log Z_v - sum_e log Z_e; joint: beliefs of the factors.
+
+    `of_nodes` is sum_v log Z_v, as `node_beliefs` returns it. FINE, NOTHING or LOST come first.
+    """
+    total, code = of_nodes, all_to_factors(net, messages, into, work)
+    if code != FINE:
+        return code, -np.inf
+    for f in range(net.scope.shape[0] - 1):
+        for e in range(net.scope[f], net.scope[f + 1]):
+            top, weight = -np.inf, 0.0
+            for i in range(net.offset[e], net.offset[e + 1]):
+                top = max(top, into[i] + messages[i])
+            if top == -np.inf:
+                return NOTHING, top
+            if not maximize:
+                for i in range(net.offset[e], net.offset[e + 1]):
+                    weight += math.exp(into[i] + messages[i] - top)
+                top += math.log(weight)
+            total -= top
+        total += factor_belief(net, f, maximize, into, joint)
+        if total == -np.inf:
+            return NOTHING, total
+    return FINE, total
+
+
+@njit(**OPTIONS)
+def disagreement(net, maximize, beliefs, joint):
+    """Largest difference between a node's probabilities and those that its factors' beliefs give it."""
+    worst = 0.0
+    marginal = np.zeros(net.offset[net.offset.shape[0] - 1])
+    for f in range(net.scope.shape[0] - 1):
+        degree, place = net.scope[f + 1] - net.scope[f], net.place[f]
+        for n in range(net.entry[f], net.entry[f + 1]):
+            for j in range(degree):
+                i = net.position[place + j]
+                marginal[i] = max(marginal[i], joint[n]) if maximize else marginal[i] + joint[n]
+            place += degree
+    for e in range(net.node.shape[0]):
+        move = net.start[net.node[e]] - net.offset[e]
+        for i in range(net.offset[e], net.offset[e + 1]):
+            worst = max(worst, abs(marginal[i] - beliefs[i + move]))
+    return worst

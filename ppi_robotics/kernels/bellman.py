@@ -4,6 +4,10 @@
 
 lS = 0 is the mean, +-inf the smallest and the largest value that can happen; lP = 0 the mean, inf the minimum. Rows of
 transitions are sparse: entries indptr[row] to indptr[row + 1] of `data` and `indices`, row = x * A + u.
+
+With both weights l the equation is linear in z = exp(-l V), for many terminal costs at once:
+
+    log y(x, u) = -l c(x, u) + log E_iota[z(next)],   log z(x) = log E_rho[y(x, .)]
 """
 
 import math
@@ -15,6 +19,20 @@ from ppi_robotics.kernels.jit import njit
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 INLINED = OPTIONS | {"forceinline": True}  # a call for every row would take longer than the row
 REPEATS, SETTLED = 30, 1e-15  # of a state's own value: at most, and the relative change that ends them
+
+
+@njit(**INLINED)
+def log_sum(terms, count):
+    """log sum exp of the first terms; -inf where all are."""
+    top = -np.inf
+    for k in range(count):
+        top = max(top, terms[k])
+    if top == -np.inf:
+        return top
+    total = 0.0
+    for k in range(count):
+        total += math.exp(terms[k] - top)
+    return top + math.log(total)
 
 
 @njit(**INLINED)
@@ -58,15 +76,10 @@ def soft(Q, log_rho, weight):
             shortfall += math.exp(log_rho[u]) * math.expm1(-weight * (Q[u] - least))
     if shortfall > -0.5:
         return least - math.log1p(shortfall) / weight
-    top = -np.inf
+    terms = np.empty(Q.shape[0])
     for u in range(Q.shape[0]):
-        if log_rho[u] > -np.inf:
-            top = max(top, log_rho[u] - weight * (Q[u] - least))
-    total = 0.0
-    for u in range(Q.shape[0]):
-        if log_rho[u] > -np.inf:
-            total += math.exp(log_rho[u] - weight * (Q[u] - least) - top)
-    return least - (top + math.log(total)) / weight
+        terms[u] = log_rho[u] - weight * (Q[u] - least) if log_rho[u] > -np.inf else -np.inf
+    return least - log_sum(terms, terms.shape[0]) / weight
 
 
 @njit(**OPTIONS)
@@ -131,3 +144,34 @@ def risk_rows(rows, V, weight, out):
     indptr, indices, data = rows
     for row in range(indptr.shape[0] - 1):
         out[row] = risk(data, indices, indptr[row], indptr[row + 1], V, weight)
+
+
+@njit(**OPTIONS)
+def log_backup(rows, log_r, log_rho, ahead, ends, final, log_y, log_z):
+    """log_y (S, A, n) and log_z (S, n) from those of the next states, ahead (S, n).
+
+    `rows` holds indptr, indices and logarithms of probabilities; `log_r` (S, A) is -l c. Where `ends` is set, z is
+    `final` (S, n).
+    """
+    indptr, indices, log_p = rows
+    (S, A), n, widest = log_r.shape, ahead.shape[1], 0
+    for row in range(S * A):
+        widest = max(widest, indptr[row + 1] - indptr[row])
+    terms = np.empty(max(widest, A))
+    for x in range(S):
+        for i in range(n):
+            if ends[x]:
+                log_z[x, i] = final[x, i]
+                for u in range(A):
+                    log_y[x, u, i] = final[x, i]
+                continue
+            for u in range(A):
+                log_y[x, u, i] = -np.inf
+                start, stop = indptr[x * A + u], indptr[x * A + u + 1]
+                if log_rho[x, u] > -np.inf:
+                    for k in range(start, stop):
+                        terms[k - start] = log_p[k] + ahead[indices[k], i]
+                    log_y[x, u, i] = log_r[x, u] + log_sum(terms, stop - start)
+            for u in range(A):
+                terms[u] = log_rho[x, u] + log_y[x, u, i]
+            log_z[x, i] = log_sum(terms, A)
