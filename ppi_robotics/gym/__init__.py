@@ -21,7 +21,6 @@ except ModuleNotFoundError as error:
 
 from ppi_robotics.gym.environment import Environment
 from ppi_robotics.gym.episodes import Episodes, evaluate
-from ppi_robotics.gym.loading import plant_of
-from ppi_robotics.gym.tables import mdp_of
+from ppi_robotics.gym.loading import mdp_of, plant_of
 
 __all__ = ["Environment", "Episodes", "evaluate", "mdp_of", "plant_of"]

@@ -8,9 +8,8 @@ import numpy as np
 from ppi_robotics.checks import as_finite, check_function, check_instance, check_seed, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import covariance_factor
-from ppi_robotics.gym.pictures import pictures_of
 from ppi_robotics.manifold import unit
-from ppi_robotics.problem import check_problem
+from ppi_robotics.problem import Problem, check_problem
 from ppi_robotics.scales import far
 from ppi_robotics.statistics import as_booleans
 
@@ -45,7 +44,7 @@ class Environment(gymnasium.Env):
       ProblemError: if an argument cannot be used.
     """
 
-    def __init__(self, problem, render_mode=None, observation=None, camera=None):
+    def __init__(self, problem: Problem, render_mode: str | None = None, observation=None, camera=None):
         check_problem(problem)
         check_function(observation, "observation", "the state (nx,)")
         plant = problem.plant
@@ -55,7 +54,7 @@ class Environment(gymnasium.Env):
         self.problem, self.render_mode, self._observation, self._size = problem, render_mode, observation, None
         self._factor = covariance_factor(problem.initial.cov)
         self._x, self._t, self._cost, self._over = None, 0, 0.0, True
-        self._pictures = None if render_mode is None else pictures_of(problem, camera)
+        self._pictures = None if render_mode is None else _pictures(problem, camera)
         low, high = plant.control_limits.T
         self.action_space = gymnasium.spaces.Box(low, high, dtype=np.float64)
         self._size = self._observe(problem.initial.mean).shape
@@ -80,7 +79,7 @@ class Environment(gymnasium.Env):
             self._x = plant.retract(initial.mean[None], drawn[None])[0]
         self._t, self._cost, self._over = 0, 0.0, False
         if self._pictures is not None:
-            self._pictures.start(self._x)
+            self._pictures.show(self._x)
         return self._observe(self._x), self._info()
 
     def step(self, action):
@@ -104,7 +103,7 @@ class Environment(gymnasium.Env):
         else:
             self._x = x
             if self._pictures is not None:
-                self._pictures.go_on(x, u)
+                self._pictures.show(x, u)
         self._cost += paid
         self._over = terminated or truncated
         return self._observe(self._x), -paid, terminated, truncated, self._info()
@@ -151,3 +150,66 @@ class Environment(gymnasium.Env):
         if self._pictures is not None:
             self._pictures.close()
         self._pictures = None
+
+
+def _pictures(problem, camera):
+    """What shows an environment: `Drawn` for plants that offer `draw` and `view`, `Filmed` for MuJoCo plants."""
+    plant = problem.plant
+    if hasattr(plant, "draw") and hasattr(plant, "view"):
+        if camera is not None:
+            raise ProblemError(f"camera is {shown(camera)}; plant '{plant.name}' draws itself, leave it out")
+        return Drawn(plant)
+    if hasattr(plant, "model") and hasattr(plant, "read"):
+        return Filmed(plant.model, problem.initial.mean, camera)
+    raise ProblemError(f"plant '{plant.name}' has no draw(x) and view to make pictures from; leave render_mode out")
+
+
+class Drawn:
+    """Shapes of a plant with the path of its tips so far, as in `plotting.animations`."""
+
+    def __init__(self, plant):
+        self.plant, self.drawings, self.controls = plant, [], []
+
+    def show(self, x, u=None):
+        """Show a state (nx,) and the control (nu,) that led to it, None at the start."""
+        if u is None:
+            self.drawings, self.controls, u = [], [], np.zeros(self.plant.nu)
+        self.drawings.append(self.plant.draw(x))
+        self.controls.append(u)
+
+    def picture(self):
+        """Pixels (height, width, 3)."""
+        from ppi_robotics.plotting.animations import Scene  # matplotlib takes long to import
+
+        count = len(self.drawings)
+        scene = Scene(self.plant, self.drawings, np.array(self.controls), self.plant.dt * np.arange(count), "")
+        return scene.frame(count - 1)[..., :3].copy()
+
+    def close(self):
+        """Nothing is held."""
+
+
+class Filmed:
+    """Pictures of a MuJoCo model by `rendering.Film`, from MuJoCo's free camera, which stands still, by default."""
+
+    def __init__(self, model, x, camera):
+        import mujoco
+
+        from ppi_robotics.rendering import Film
+
+        if camera is None:
+            camera = mujoco.MjvCamera()
+            mujoco.mjv_defaultFreeCamera(model, camera)
+        self.film = Film(model, np.array(x[None]), camera=camera)
+
+    def show(self, x, _u=None):
+        """Show a state (nx,)."""
+        self.film.qpos[0] = x[: self.film.qpos.shape[1]]
+
+    def picture(self):
+        """Pixels (height, width, 3)."""
+        return self.film[0]
+
+    def close(self):
+        """Give back what OpenGL holds."""
+        self.film.artist.close()

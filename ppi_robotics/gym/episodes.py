@@ -8,7 +8,6 @@ import gymnasium
 import mujoco
 import numpy as np
 
-from ppi_robotics import intervals
 from ppi_robotics.checks import as_finite, check_count, check_number, check_seed, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
@@ -18,6 +17,7 @@ from ppi_robotics.mujoco.loop import BREAKDOWNS
 from ppi_robotics.mujoco.plant import MujocoPlant
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
+from ppi_robotics.statistics import Evaluation
 from ppi_robotics.texts import with_interval
 
 
@@ -29,8 +29,8 @@ class Episodes:
       name: of the environment.
       returns: (N,) sums of rewards, not discounted.
       lengths: (N,) steps.
-      terminated, truncated: (N,) how the episodes ended, as the environment tells; `horizon` truncates as well.
-      diverged: (N,) whether the simulation broke down, which ends an episode; MuJoCo would start it anew.
+      terminated, truncated: (N,) how the episodes ended, by the environment; `horizon` truncates as well.
+      diverged: (N,) whether the simulation broke down, which ends an episode; MuJoCo would restart it.
       costs: (N,) the problem's costs of what happened, inf where it diverged; None without a problem.
       seed: episode i was reset with seed + i.
       interrupted: whether Ctrl-C was pressed; the episodes are those finished by then.
@@ -47,17 +47,17 @@ class Episodes:
     interrupted: bool = False
 
     @property
-    def mean(self):
+    def mean(self) -> float:
         """Mean return."""
         return float(self.returns.mean())
 
     @property
-    def standard_error(self):
+    def standard_error(self) -> float:
         """Standard error of the mean return, nan for a single episode."""
-        return _standard_error(self.returns)
+        return Evaluation(self.returns).standard_error if len(self.returns) > 1 else math.nan
 
-    def mean_interval(self, level=0.95):
-        """Interval (low, high) of the mean return; None for one episode, or where one is all of the spread."""
+    def mean_interval(self, level: float = 0.95) -> tuple[float, float] | None:
+        """Interval (low, high) of the mean return; None for one episode, or where one alone makes the variance."""
         return _interval(self.returns, check_number(level, "level", above=0.0, below=1.0))
 
     def __str__(self):
@@ -77,7 +77,16 @@ class Episodes:
         return f"{self.name}: return {mean}, {counted}\n{ends}{cost}{note}"
 
 
-def evaluate(env, policy, plant, episodes=10, seed=0, horizon=None, initial=None, problem=None):
+def evaluate(
+    env: gymnasium.Env,
+    policy,
+    plant: MujocoPlant,
+    episodes: int = 10,
+    seed: int = 0,
+    horizon: int | None = None,
+    initial=None,
+    problem: Problem | None = None,
+) -> Episodes:
     """Run a policy in an environment: the environment steps and rewards, the policy sees the whole state of its plant.
 
     Episode i is reset with seed + i, so that two policies meet the same initial states. The mean of the policy acts,
@@ -106,18 +115,22 @@ def evaluate(env, policy, plant, episodes=10, seed=0, horizon=None, initial=None
     """
     simulation = simulation_of(env)
     _check(env, simulation, plant, horizon, problem)
-    episodes = check_count(episodes, "episodes", 1)
-    seed = check_seed(seed)
-    law, states = _law(policy, plant), _states(initial, episodes, plant)
-    runs = []
+    episodes, seed = check_count(episodes, "episodes", 1), int(check_seed(seed))
+    act, runs = _controls(policy, plant), []
+    if initial is not None:
+        initial = as_finite(initial, "initial")
+        initial = as_finite(initial, "initial", (episodes, plant.nx) if initial.ndim == 2 else (plant.nx,))
+        initial = np.broadcast_to(initial, (episodes, plant.nx))
     with Held() as hold:
         try:
             while len(runs) < episodes and not (runs and hold.pressed):
-                env.reset(seed=int(seed) + len(runs))
-                _reset(policy)
-                if states is not None:
-                    _place(simulation, states[len(runs)])
-                runs.append(_run(env, simulation, law, plant, horizon, problem))
+                env.reset(seed=seed + len(runs))
+                for part in (getattr(policy, "policy", None), policy):  # a controller's policy, too
+                    if callable(getattr(part, "reset", None)):
+                        part.reset()
+                if initial is not None:
+                    _place(simulation, initial[len(runs)])
+                runs.append(_run(env, simulation, act, plant, horizon, problem))
         except KeyboardInterrupt:  # by a policy that has answered Ctrl-C
             if not runs or hold.insisted:
                 raise
@@ -125,20 +138,21 @@ def evaluate(env, policy, plant, episodes=10, seed=0, horizon=None, initial=None
     flags = (frozen(end, bool) for end in ends)
     costs = None if problem is None else frozen(costs)
     cut = hold.pressed or len(runs) < episodes
-    return Episodes(label(env), frozen(returns), frozen(lengths, int), *flags, costs, int(seed), cut)
+    return Episodes(label(env), frozen(returns), frozen(lengths, int), *flags, costs, seed, cut)
 
 
-def _run(env, simulation, law, plant, horizon, problem):
+def _run(env, simulation, act, plant, horizon, problem):
     """Return, length, how it ended (terminated, truncated, diverged) and cost of one episode."""
     data, space = simulation.data, env.action_space
     low, high = np.maximum(space.low, plant.control_limits[:, 0]), np.minimum(space.high, plant.control_limits[:, 1])
     total, t, x, u = 0.0, 0, [plant.read(data)], []
     terminated = truncated = diverged = False
     while not (terminated or truncated or diverged):
-        wanted = as_finite(law(t, data), "the control of the policy", (plant.nu,))
+        wanted = as_finite(act(t, data), "the control of the policy", (plant.nu,))
         action = np.clip(wanted, low, high).astype(space.dtype)
         _, reward, terminated, truncated, _ = env.step(action)
-        diverged = _broke_down(data)
+        # MuJoCo gave up since the last reset; it goes on from another state then
+        diverged = any(data.warning[int(getattr(mujoco.mjtWarning, name))].number for name in BREAKDOWNS)
         if not diverged and not np.array_equal(data.ctrl, action):
             raise ProblemError(
                 f"the environment turned the action {action.tolist()} into the controls {data.ctrl.tolist()}; "
@@ -149,21 +163,11 @@ def _run(env, simulation, law, plant, horizon, problem):
         u.append(action.astype(float))
         diverged = diverged or not np.isfinite(x[-1]).all()
         truncated = bool(truncated) or (t == horizon and not terminated)
-    return total, t, bool(terminated), truncated, diverged, _cost(problem, np.array(x), np.array(u), diverged)
+    cost = math.inf if diverged or problem is None else problem.cost.trajectory(np.array(x), np.array(u))
+    return total, t, bool(terminated), truncated, diverged, cost
 
 
-def _broke_down(data):
-    """Whether MuJoCo gave up since the last reset; it goes on from another state then."""
-    return any(data.warning[int(getattr(mujoco.mjtWarning, name))].number for name in BREAKDOWNS)
-
-
-def _cost(problem, x, u, diverged):
-    if problem is None:
-        return None
-    return math.inf if diverged else problem.cost.trajectory(x, u)
-
-
-def _law(policy, plant):
+def _controls(policy, plant):
     """A function from stage and MjData to the control."""
     if isinstance(policy, LinearGaussianPolicy):
         policy.check(types.SimpleNamespace(plant=plant, horizon=policy.horizon))  # any horizon will do
@@ -178,27 +182,11 @@ def _law(policy, plant):
     )
 
 
-def _reset(policy):
-    """Start a policy anew, and what it asks for its plans."""
-    for part in (getattr(policy, "policy", None), policy):
-        if callable(getattr(part, "reset", None)):
-            part.reset()
-
-
 def _place(simulation, x):
     """Set the state of an environment."""
     nq, nv = simulation.model.nq, simulation.model.nv
     simulation.data.act[:] = x[nq + nv :]  # set_state leaves them, and computes all that depends on the state
     simulation.set_state(x[:nq].copy(), x[nq : nq + nv].copy())
-
-
-def _states(initial, episodes, plant):
-    """Initial states (N, nx), or None."""
-    if initial is None:
-        return None
-    states = as_finite(initial, "initial")
-    states = as_finite(states, "initial", (episodes, plant.nx) if states.ndim == 2 else (plant.nx,))
-    return np.broadcast_to(states, (episodes, plant.nx))
 
 
 def _check(env, simulation, plant, horizon, problem):
@@ -226,11 +214,9 @@ def _check(env, simulation, plant, horizon, problem):
         horizon = check_count(horizon, "horizon", 1)
     elif not _has_time_limit(env):
         raise ProblemError("the environment has no time limit, so its episodes may never end; give a horizon")
-    if problem is None:
-        return
-    if not isinstance(problem, Problem):
+    if problem is not None and not isinstance(problem, Problem):
         raise ProblemError(f"problem is {shown(problem)}; expected a Problem, or None")
-    own = problem.plant
+    own = plant if problem is None else problem.plant
     if (own.nx, own.nu, own.dt) != (plant.nx, plant.nu, plant.dt):
         raise ProblemError(f"the problem is about {own!r}, the environment about {plant!r}; state it for that one")
 
@@ -245,14 +231,4 @@ def _has_time_limit(env):
 
 def _interval(values, level=0.95):
     """Interval of the mean, None where there is none."""
-    if len(values) < 2 or not np.isfinite(values).all():
-        return None
-    found = intervals.of_mean(values, level)
-    return None if isinstance(found, str) else found
-
-
-def _standard_error(values):
-    """Standard error of the mean: nan for a single value, inf where one is not finite."""
-    if not np.isfinite(values).all():
-        return math.inf
-    return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
+    return Evaluation(values).mean_interval(level) if len(values) > 1 else None

@@ -1,4 +1,4 @@
-"""Plants of gymnasium's MuJoCo environments."""
+"""Plants of gymnasium's MuJoCo environments, and finite decision processes of its toy texts."""
 
 import copy
 from pathlib import Path
@@ -6,20 +6,22 @@ from pathlib import Path
 import gymnasium
 import mujoco
 import numpy as np
+from scipy import sparse
 
 from ppi_robotics.checks import shown
+from ppi_robotics.discrete import FiniteMDP
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.mujoco.plant import MujocoPlant
 
 
-def plant_of(env, **options):
+def plant_of(env: gymnasium.Env, **options) -> MujocoPlant:
     """The plant of an environment's model; one step of the environment is one stage.
 
     The plant has a model of its own: changing the environment's afterwards does not change it. Where that is the model
     of the environment's XML file unchanged, costs may add sensors to the plant.
 
     Args:
-      env: gymnasium environment with the interface of its `MujocoEnv`; wrappers are of no account.
+      env: gymnasium environment with the interface of its `MujocoEnv`, with or without wrappers.
       options: of `MujocoPlant`, for instance noise, success or name; substeps are the environment's frame_skip, and the
         name is the environment's id by default.
 
@@ -34,6 +36,41 @@ def plant_of(env, **options):
     return MujocoPlant(_source(simulation), substeps=int(simulation.frame_skip), **options)
 
 
+def mdp_of(env: gymnasium.Env, discount: float = 1.0) -> FiniteMDP:
+    """The decision process of an environment that tells its table of transitions, as gymnasium's toy texts do.
+
+    Costs are minus expected rewards. States are those of the environment and one more, the last, in which all that
+    terminates ends for good; time limits of wrappers do not count.
+
+    Args:
+      env: gymnasium environment whose unwrapped form has `P[state][action]`, a list of (probability, next state,
+        reward, terminated).
+      discount: of the future, above 0 and at most 1.
+
+    Returns:
+      `FiniteMDP` of states (S + 1,); state S is the end.
+
+    Raises:
+      ProblemError: if the environment has no such table, or its states or actions differ in number.
+    """
+    table = getattr(env.unwrapped, "P", None) if isinstance(env, gymnasium.Env) else None
+    if table is None:
+        raise ProblemError(
+            f"env is {shown(env)}; expected a gymnasium environment with a table P of transitions, such as "
+            "gymnasium.make('FrozenLake-v1')"
+        )
+    S, A = len(table), len(table[0])
+    if sorted(table) != list(range(S)) or any(sorted(table[x]) != list(range(A)) for x in range(S)):
+        raise ProblemError(f"states or actions of P are not numbered alike; expected 0 to {S - 1} and 0 to {A - 1}")
+    flat = [(x * A + u, *outcome) for x in range(S) for u in range(A) for outcome in table[x][u]]
+    row, chance, after, reward, ended = (np.array(column) for column in zip(*flat, strict=True))
+    after = np.where(ended.astype(bool), S, after)
+    cost = np.bincount(row, -chance * reward, minlength=(S + 1) * A).reshape(S + 1, A)
+    matrix = sparse.coo_matrix((chance, (row, after)), ((S + 1) * A, S + 1))
+    names = (*map(str, range(S)), "end")
+    return FiniteMDP(matrix.tocsr(), cost, discount=discount, absorbing=np.arange(S + 1) == S, names=names)
+
+
 def simulation_of(env):
     """The unwrapped environment.
 
@@ -41,8 +78,8 @@ def simulation_of(env):
       ProblemError: if it is no environment with the interface of gymnasium's `MujocoEnv`.
     """
     inner = env.unwrapped if isinstance(env, gymnasium.Env) else None
-    parts = getattr(inner, "model", None), getattr(inner, "data", None)
-    if not isinstance(parts[0], mujoco.MjModel) or not isinstance(parts[1], mujoco.MjData):
+    model, data = getattr(inner, "model", None), getattr(inner, "data", None)
+    if not isinstance(model, mujoco.MjModel) or not isinstance(data, mujoco.MjData):
         raise ProblemError(
             f"env is {shown(env)}; expected a gymnasium environment with a MuJoCo model, such as "
             "gymnasium.make('InvertedPendulum-v5')"
