@@ -15,7 +15,6 @@ import functools
 import casadi as ca
 import numpy as np
 
-from ppi_robotics import symbolic_rollouts
 from ppi_robotics.checks import (
     as_finite,
     as_floats,
@@ -88,6 +87,7 @@ class SymbolicPlant(Record, metaclass=Sealing):
     success = None
     quaternions = ()
     second_derivatives = True
+    loops = "ppi_robotics.symbolic_rollouts"  # compiled, see `rollouts.fast_loops`
     _derived = ("model",)
 
     def derivative(self, x, u):  # noqa: ARG002
@@ -182,14 +182,6 @@ class SymbolicPlant(Record, metaclass=Sealing):
     def hold_controls(self, x):
         """Controls (nu,) within the limits that keep a state (nx,) as it is; none where no control does."""
         return equilibrium_controls(self, as_finite(x, "x", (self.nx,)))
-
-    def closed_loop(self, problem, policy, *how):
-        """The compiled loop of a policy, see `rollouts.closed_loop`."""
-        return symbolic_rollouts.ClosedLoop(problem, policy, *how)
-
-    def shooting(self, problem, limits, price):
-        """Compiled rollouts without noise, see `rollouts.shooting`."""
-        return symbolic_rollouts.Shooting(problem, limits, price)
 
     @functools.cached_property
     def model(self):

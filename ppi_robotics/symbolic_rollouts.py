@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 
+from ppi_robotics.costs import BoundCost
 from ppi_robotics.gaussian import covariance_factor
 from ppi_robotics.kernels.compiler import ROLLOUT_LANES, build
 from ppi_robotics.policy import control_factors
@@ -12,6 +13,11 @@ from ppi_robotics.streams import literals
 
 STREAMS = "PROCESS", "INITIAL", "CONTROL", "ACTUATOR", "STATE"  # of the compiled loop
 NO_NOISE_PRICE = np.empty((0, 0, 0))
+
+
+def serves(cost):
+    """Whether a cost can be compiled into the loops."""
+    return isinstance(cost, BoundCost)
 
 
 class ClosedLoop:

@@ -25,7 +25,7 @@ from ppi_robotics.checks import (
 from ppi_robotics.errors import PlantError, ProblemError
 from ppi_robotics.gaussian import Record
 from ppi_robotics.kernels.lanes import normals_of
-from ppi_robotics.mujoco import checking, holding, loading, portable, rollouts
+from ppi_robotics.mujoco import checking, holding, loading, portable
 from ppi_robotics.mujoco.shown import Shown
 from ppi_robotics.mujoco.simulation import EXECUTORS, Simulations
 from ppi_robotics.mujoco.surroundings import check_surroundings, keyframe_number, place
@@ -70,6 +70,7 @@ class MujocoPlant(Record):
     """
 
     second_derivatives = False
+    loops = "ppi_robotics.mujoco.rollouts"  # batches of simulations, see `rollouts.fast_loops`
     _derived = ("_simulations", "_shown", "_unclamped", "_sensor_factor", "sensor_names", "clocks")
 
     def __init__(
@@ -275,14 +276,6 @@ class MujocoPlant(Record):
     def retract(self, x, dx):
         """States (N, nx) reached from x along the tangents dx."""
         return manifold.retract(*as_pair(x, dx, "dx", self.nx, self.ndx), self.quaternions)
-
-    def closed_loop(self, problem, policy, *how):
-        """Batches of simulations under a policy, see `rollouts.closed_loop`."""
-        return rollouts.ClosedLoop(problem, policy, *how)
-
-    def shooting(self, problem, limits, price):
-        """Simulations without noise, see `rollouts.shooting`."""
-        return rollouts.Shooting(problem, limits, price)
 
     # -- MuJoCo's side -------------------------------------------------------------------------------------------------
 

@@ -1,15 +1,20 @@
-"""Closed-loop rollouts and line searches on MuJoCo plants."""
+"""Closed-loop rollouts and line searches on MuJoCo plants, in batches of simulations."""
 
 import math
 
 import numpy as np
 
-from ppi_robotics.gaussian import covariance_factor, writable
-from ppi_robotics.noise import beside
+from ppi_robotics import rollouts
+from ppi_robotics.gaussian import covariance_factor
 from ppi_robotics.policy import control_factors
 
 ROOM, MOST = 5e5, 64  # bytes and samples of one run: few, so that threads finish together
 FEW = 64  # samples that are one run
+
+
+def serves(cost):
+    """Whether a cost can be asked about whole trajectories, with the sensors along them."""
+    return hasattr(cost, "stages")
 
 
 class ClosedLoop:
@@ -70,60 +75,30 @@ class ClosedLoop:
         return out if len(out[0]) == samples else self.simulations.room(samples, self.problem.horizon)
 
 
-class Shooting:
-    """Noise-free closed-loop rollouts from the mean initial state, and line searches over them.
-
-    Args as for `rollouts.shooting`.
-    """
-
-    def __init__(self, problem, limits, price):
-        self.problem, self.simulations, self.limits, self.price = problem, problem.plant.simulations, limits, price
-        self.T, self.nu = problem.horizon, problem.plant.nu
+class Shooting(rollouts.Shooting):
+    """Simulations without noise, and line searches over them; arguments as for `rollouts.shooting`."""
 
     def rollout(self, x_ref, u_ref, K=None):
         """x (T + 1, nx), u (T, nu) and cost under u_ref + K (x - x_ref), or under u_ref alone."""
-        law = self.simulations.law(x_ref[: self.T], u_ref[None], self.limits, K=K)
-        start, stage = self.problem.initial.mean[None], self.problem.first_stage
-        x, u, y, lost = self.simulations.roll(law, start, threads=1, stage=stage)
-        return x[0], u[0], math.inf if lost[0] >= 0 else float(self.problem.cost.stages(x, u, y)[0].sum())
+        x, u, _, cost = self.roll(None, x_ref, u_ref, K, None)
+        return x[0], u[0], float(cost[0])
 
-    def search(self, steps, merit, slope, curvature, ratio, x_ref, u_ref, K, k, disturbance=None, noise_price=()):
-        """First acceptable of the step lengths along the feedforward change k (T, nu), see `symbolic_rollouts`.
-
-        The first is tried alone; the others, if it fails, side by side.
-        """
+    def roll(self, a, x_ref, u_ref, K, k, disturbance=None):
+        """Simulations with step lengths a (N,), or a single one: what `rollouts.Shooting.roll` returns."""
+        problem, simulations = self.problem, self.problem.plant.simulations
         push = {} if disturbance is None else dict(zip("vhDF", disturbance, strict=True))
-        law = self.simulations.law(x_ref[: self.T], u_ref[None], self.limits, K=K, k=k, **push)
-        goal = merit + ratio * (steps * slope + 0.5 * steps**2 * curvature)
-        for trials in (slice(0, 1), slice(1, None)):
-            a = writable(steps[trials])
-            if not len(a):
-                break
-            start, stage = np.repeat(self.problem.initial.mean[None], len(a), axis=0), self.problem.first_stage
-            x, u, y, lost = self.simulations.roll(law, start, a=a, stage=stage)
-            w = [self._disturbance(x[n], a[n], law) for n in range(len(a))]
-            merits = self._merits(x, u, y, lost, w, noise_price)
-            good = np.flatnonzero(merits <= goal[trials])
-            if len(good):
-                n = int(good[0])
-                return trials.start + n, float(merits[n]), x[n], u[n], w[n]
-        return -1, merit, x[-1], u[-1], w[-1]
-
-    def _disturbance(self, x, a, law):
-        """Disturbances w (T, nw) along a path."""
-        if law.v is None:
-            return np.empty((0, 0))
-        dx = self.problem.plant.difference(x[:-1], law.x_ref)
-        return law.v + a * law.h + np.einsum("twi,ti->tw", law.D, dx)
-
-    def _merits(self, x, u, y, lost, w, noise_price):
-        merits = np.full(len(x), math.inf)
-        sound = lost < 0
+        law = simulations.law(x_ref[: self.T], u_ref[None], self.limits, K=K, k=k, **push)
+        how = {"threads": 1} if a is None else {"a": a}
+        start = np.repeat(problem.initial.mean[None], 1 if a is None else len(a), axis=0)
+        x, u, y, lost = simulations.roll(law, start, stage=problem.first_stage, **how)
+        cost, sound = np.full(len(x), math.inf), lost < 0
         if sound.any():
-            merits[sound] = self.problem.cost.stages(x[sound], u[sound], y[sound]).sum(axis=1)
-        for n in np.flatnonzero(sound):
-            merits[n] += 0.5 * self.price * float(np.vdot(w[n], w[n]))
-            if len(noise_price):
-                z = beside(x[n, :-1], u[n], noise_price.shape[1] - self.nu)
-                merits[n] += 0.5 * float(np.vdot(z, (noise_price @ z[:, :, None])[:, :, 0]))
-        return np.where(np.isfinite(merits), merits, math.inf)
+            cost[sound] = problem.cost.stages(x[sound], u[sound], y[sound]).sum(axis=1)
+        return x, u, self._disturbances(x, a, law), cost
+
+    def _disturbances(self, x, a, law):
+        """Disturbances w (N, T, nw) along paths x (N, T + 1, nx)."""
+        if law.v is None:
+            return np.empty((len(x), 0, 0))
+        dx = np.stack([self.problem.plant.difference(path[:-1], law.x_ref) for path in x])
+        return law.v + np.multiply.outer(a, law.h) + np.einsum("twi,nti->ntw", law.D, dx)

@@ -24,7 +24,7 @@ from ppi_robotics.kernels.compiler import ROLLOUT_LANES
 from ppi_robotics.linearize import taylor
 from ppi_robotics.parallel import in_threads
 from ppi_robotics.recursion import Baseline, backward
-from ppi_robotics.rollouts import CHUNK, shooting
+from ppi_robotics.rollouts import CHUNK, loop_of, shooting
 from ppi_robotics.sampling.feedback import regress
 from ppi_robotics.sampling.proposal import Proposal, feedback, mean_of
 from ppi_robotics.solution import Gains, Iteration, Status, WeightedSamples
@@ -269,7 +269,7 @@ def run_trials(problem, proposal, push, seed, first, noise_draws, weight, record
     """
     plant, T, repeats = problem.plant, problem.horizon, max(noise_draws, 1)
     law = SimpleNamespace(x_ref=proposal.x_ref[:T], u_ref=proposal.u_ref, K=proposal.K)
-    loop = plant.closed_loop(problem, law, seed, False, noise_draws > 0, repeats)
+    loop = loop_of(problem, law, seed, False, noise_draws > 0, repeats)
     N, walls = len(push) * repeats, plant.state_limits
     recorded = recorded or bool(np.isfinite(walls).any())
     cost, final = np.empty(N), np.empty((N, plant.nx))
