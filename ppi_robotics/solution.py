@@ -34,7 +34,7 @@ class Status(Enum):
         "messages grew without bound, which proves nothing; the last beliefs are kept; damp, or use a double loop"
     )
     DIVERGED = "states or costs stopped being finite; start elsewhere or shorten the horizon"
-    INTERRUPTED = "interrupted; the policy is the best one found until then"
+    INTERRUPTED = "interrupted; the answer is the one found until then"
 
     @property
     def solved(self):

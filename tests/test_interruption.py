@@ -20,14 +20,25 @@ from plants.stag_hunt import sweep_temperatures
 from ppi_robotics import guesses, interruption, rollouts, solver
 from ppi_robotics.__main__ import main
 from ppi_robotics.discrete import (
+    FactorGraph,
+    Table,
+    belief_propagation,
+    double_loop,
+    junction_tree,
+    junction_trees,
     learn,
     learning,
+    loopy_belief_propagation,
     majorize,
+    on_graph,
+    play,
     policy_iteration,
     psi_iteration,
     random_problem,
+    single_loop,
     soft_policy_iteration,
 )
+from ppi_robotics.discrete.elimination import clique_tree
 from ppi_robotics.interruption import Handler, Held
 
 STAGES = {  # of a start: what is called there
@@ -387,6 +398,76 @@ def shown(capsys, command, as_json, code):
     notice = "interrupted: these are the results until then\n"
     assert (notice in output) == (code == 130)
     return output.replace(notice, "")
+
+
+# -- graphs ------------------------------------------------------------------------------------------------------------
+
+
+def loopy_graph():
+    """A square of strong, random factors."""
+    random = np.random.default_rng(1)
+    pairs = [(0, 1), (1, 2), (2, 3), (0, 3)]
+    return FactorGraph((3,) * 4, [Table(pair, random.normal(size=(3, 3))) for pair in pairs])
+
+
+@pytest.mark.parametrize("schedule", ["sequential", "flood", "random", "residual"])
+def test_belief_propagation_keeps_the_beliefs_of_the_last_iteration(monkeypatch, schedule):
+    """They are those of a run that may not go further."""
+    graph = loopy_graph()
+    with monkeypatch.context() as patch:
+        press_at(patch, (loopy_belief_propagation, "convergence_threshold"), 3)
+        part = belief_propagation(graph, schedule, tolerance=0.0)
+    assert part.status is ppi.Status.INTERRUPTED
+    assert not part.exact
+    assert "interrupted" in part.status.value
+    assert len(part.trace) == part.sweeps == 3
+    whole = belief_propagation(graph, schedule, tolerance=0.0, max_sweeps=3)
+    assert whole.status is ppi.Status.MAX_ITERATIONS
+    assert part.log_partition == whole.log_partition
+    for mine, other in zip((*part.beliefs, *part.joints), (*whole.beliefs, *whole.joints), strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+@pytest.mark.parametrize("loop", [double_loop, single_loop])
+def test_cluster_variation_keeps_the_beliefs_of_the_last_loop(loop):
+    """A longer run may start from them."""
+    graph, limit = loopy_graph(), "max_outer" if loop is double_loop else "max_sweeps"
+    part = loop(graph, tolerance=0.0, progress=press_after(4))
+    assert part.status is ppi.Status.INTERRUPTED
+    assert len(part.trace) == 4
+    whole = loop(graph, tolerance=0.0, **{limit: 4})
+    assert part.log_partition == whole.log_partition
+    for mine, other in zip(part.joints, whole.joints, strict=True):
+        np.testing.assert_array_equal(mine, other)
+    assert loop(graph, start=part).status is ppi.Status.CONVERGED
+
+
+@pytest.mark.parametrize(("call", "known"), [(1, False), (4, True)])
+def test_a_junction_tree_that_is_interrupted_claims_nothing(monkeypatch, call, known):
+    """log Z is known after the way up, the first half of the messages; no probability is before the end."""
+    graph = loopy_graph()
+    exact = junction_tree(graph)
+    cliques = len(clique_tree(graph).cliques)
+    assert cliques == 2
+    with monkeypatch.context() as patch:
+        press_at(patch, (junction_trees, "check"), call)
+        part = junction_tree(graph)
+    assert part.status is ppi.Status.INTERRUPTED
+    assert not part.exact
+    assert part.log_partition == exact.log_partition if known else np.isnan(part.log_partition)
+    assert all(np.isnan(p).all() for p in (*part.beliefs, *part.joints))
+    assert exact.exact
+    np.testing.assert_array_equal(junction_tree(graph).beliefs[0], exact.beliefs[0])
+
+
+def test_an_interrupted_inference_ends_the_control(monkeypatch):
+    """Nothing is done on probabilities that nobody knows."""
+    graph = loopy_graph()
+    infer = on_graph(graph, [[0], [2]], [[1]], method=junction_tree)
+    press_at(monkeypatch, (junction_trees, "check"), 2)
+    played = play(infer, lambda state, action: state, [0], 1)
+    assert played.status is ppi.Status.INTERRUPTED
+    assert played.actions == ()
 
 
 # -- any moment --------------------------------------------------------------------------------------------------------

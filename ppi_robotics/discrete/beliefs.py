@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppi_robotics.checks import check_counts, check_number
+from ppi_robotics.discrete.factor_graph import FactorGraph
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Record
 from ppi_robotics.solution import Status
@@ -17,14 +18,13 @@ class Inference(Record):
     Attributes:
       log_partition: log Z; exact, or the negative Bethe or Kikuchi free energy; -inf after a contradiction.
       exact: whether log_partition and the beliefs are exact.
-      status: `Status`: converged, max_iterations, contradiction if it is proven that no configuration has weight, or
-        messages_lost if their numbers became too large; all that was found before is kept then.
+      status: `Status`: converged, max_iterations, contradiction if it is proven that no configuration has weight,
+        messages_lost if their numbers became too large, or interrupted; what was found before is kept then.
       sweeps: how often all messages were updated; of a double loop, those of the inner loops together.
-      change: largest change of the logarithm of a message, undamped, in the last sweep; of a double loop, in the last
-        outer one. A message is in proportion to its largest number. Probabilities would not do: they stay at 0 and 1
-        while messages move by hundreds.
+      change: largest change of the logarithm of a message relative to its largest number, undamped, in the last update
+        of all; of a double loop, in the last outer one. Probabilities stay at 0 and 1 while messages move by hundreds.
       inconsistency: largest difference between the probabilities that two neighboring regions give to one variable.
-      trace: free energy -log Z after every sweep, of a double loop after every outer one; empty where exact.
+      trace: free energy -log Z after every update of all messages or outer loop; empty where exact.
       schedule: name of the order of the updates.
     """
 
@@ -34,7 +34,7 @@ class Inference(Record):
     sweeps: int = 0
     change: float = 0.0
     inconsistency: float = 0.0
-    trace: tuple = ()
+    trace: tuple[float, ...] = ()
     schedule: str = ""
 
 
@@ -56,19 +56,19 @@ class GraphBeliefs(Inference):
       scopes: variables of every region that has a joint belief: of the factors, or of the outer regions.
       configurations: values (E, d) of these variables that can happen, one array a region.
       joints: probabilities (E,) of them.
-      messages: to begin with another time; None after exact inference.
+      messages: the last ones, which another run may start from; None after exact inference.
       configuration: values (N,) of the best configuration, where that is what was asked for; else None.
     """
 
-    graph: object
-    beliefs: tuple
-    scopes: tuple
-    configurations: tuple
-    joints: tuple
+    graph: FactorGraph
+    beliefs: tuple[np.ndarray, ...]
+    scopes: tuple[tuple[int, ...], ...]
+    configurations: tuple[np.ndarray, ...]
+    joints: tuple[np.ndarray, ...]
     messages: np.ndarray | None = None
     configuration: np.ndarray | None = None
 
-    def joint(self, *variables):
+    def joint(self, *variables: int) -> np.ndarray:
         """Joint probabilities of variables, an axis for each, from the first region that has them all.
 
         Raises:

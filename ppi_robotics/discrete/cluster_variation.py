@@ -1,24 +1,22 @@
-"""Region graphs: outer clusters of variables, their intersections, and how often each is to be counted.
+"""The cluster variation method on region graphs: a single loop of messages, and a double loop that always converges.
 
     F(Q) = sum_a <log Q_a - log psi_a> + sum_b c_b <log Q_b>,    c_b = 1 - sum of the numbers of all regions around b
 
-with outer regions a of number 1 and inner regions b: the cluster variation method. Yedidia, Freeman, Weiss,
-*Constructing free-energy approximations and generalized belief propagation algorithms* (IEEE Transactions on
-Information Theory, 2005); Heskes, Albers, Kappen, *Approximate inference and constrained optimization* (UAI, 2003).
-
-The cluster variation method on region graphs: a single loop of messages, and a double loop that always converges.
+with outer regions a, clusters of variables of counting number 1, and inner regions b, their intersections. Yedidia,
+Freeman, Weiss, *Constructing free-energy approximations and generalized belief propagation algorithms* (IEEE
+Transactions on Information Theory, 2005).
 
 The single loop is generalized belief propagation: in a minimal region graph it is belief propagation with nodes that
 are inner regions. The double loop bounds the concave part of the free energy by a linear function at the beliefs that
 it has, minimizes what is then convex by an inner single loop, and repeats: every outer loop lowers the free energy if
-its inner loop is solved; with too few inner sweeps the free energy may rise.
-
-Heskes, Albers, Kappen, *Approximate inference and constrained optimization* (UAI, 2003), algorithm 1.
+its inner loop is solved; with too few inner sweeps the free energy may rise. Heskes, Albers, Kappen, *Approximate
+inference and constrained optimization* (UAI, 2003), algorithm 1.
 """
 
 import functools
 import itertools
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,13 +28,14 @@ from ppi_robotics.discrete.factor_graph import FactorGraph
 from ppi_robotics.discrete.loopy_belief_propagation import (
     ENDS,
     MOST_SWEEPS,
-    first_messages,
-    lay_out,
-    pieces,
-    settled,
+    convergence_threshold,
+    flatten,
+    initial_messages,
+    slices,
     workspace,
 )
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.interruption import Held
 from ppi_robotics.kernels import cluster_variation as kernel
 from ppi_robotics.kernels.belief_propagation import FINE, disagreement
 from ppi_robotics.solution import Status
@@ -64,11 +63,11 @@ class RegionGraph:
         cluster.
     """
 
-    graph: object
-    outer: tuple
-    inner: tuple = field(init=False)
-    counts: tuple = field(init=False)
-    homes: tuple = field(init=False)
+    graph: FactorGraph
+    outer: Sequence[Sequence[int]]
+    inner: tuple[tuple[int, ...], ...] = field(init=False)
+    counts: tuple[int, ...] = field(init=False)
+    homes: tuple[int, ...] = field(init=False)
 
     def __post_init__(self):
         check_instance(self.graph, "graph", FactorGraph)
@@ -91,7 +90,7 @@ class RegionGraph:
         object.__setattr__(self, "homes", _homes(self.graph, outer))
 
     @functools.cached_property
-    def entries(self):
+    def entries(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
         """Configurations (E, d) of every outer cluster that have weight, and its logarithm (E,)."""
         factors = [[] for _ in self.outer]
         for factor, home, entries in zip(self.graph.factors, self.homes, self.graph.entries, strict=True):
@@ -115,10 +114,10 @@ class RegionGraph:
         for scope, within, (states, weights) in zip(self.outer, around, self.entries, strict=True):
             codes = [_codes(states, [scope.index(v) for v in self.inner[b]], scope, sizes) for b in within]
             flat.append((np.column_stack(codes) if codes else np.empty((len(states), 0), np.int64), weights))
-        return lay_out(numbers, around, flat)
+        return flatten(numbers, around, flat)
 
 
-def minimal_regions(graph):
+def minimal_regions(graph: FactorGraph) -> RegionGraph:
     """`RegionGraph` whose outer clusters are the largest scopes of the factors, the least that CVM can take."""
     check_instance(graph, "graph", FactorGraph)
     scopes = [factor.variables for factor in graph.factors if factor.variables]
@@ -245,8 +244,14 @@ def _join(first, second, graph):
 
 
 def double_loop(
-    regions, tolerance=1e-6, max_outer=10_000, inner_sweeps=20, inner_tolerance=None, start=None, progress=None
-):
+    regions: RegionGraph | FactorGraph,
+    tolerance: float = 1e-6,
+    max_outer: int = 10_000,
+    inner_sweeps: int = 20,
+    inner_tolerance: float | None = None,
+    start: GraphBeliefs | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> GraphBeliefs:
     """Approximate marginals and log Z at a minimum of the region graph's free energy.
 
     Args:
@@ -256,12 +261,12 @@ def double_loop(
       max_outer: outer loops at most.
       inner_sweeps: sweeps of an inner loop at most.
       inner_tolerance: of the change in an inner sweep that ends it; a tenth of tolerance by default.
-      start: `GraphBeliefs` of a loop on a region graph of the same structure, to begin at its messages.
+      start: `GraphBeliefs` of a loop on a region graph of the same structure, whose messages are the first ones.
       progress: function of the number of outer loops done and of max_outer.
 
     Returns:
       `GraphBeliefs`, with the joints of the outer regions. log_partition is the negative Kikuchi free energy, no bound
-      either way; trace has the free energy after every outer loop.
+      either way; trace has the free energy after every outer loop. Ctrl-C ends it with the beliefs of the last one.
 
     Raises:
       ProblemError: if an option is out of range, or start belongs to another structure.
@@ -274,11 +279,17 @@ def double_loop(
         check_messages(change)
         check_count(number, MOST_SWEEPS, 1)
     counts = np.array(regions.counts, dtype=float)
-    options = (tolerance, max_outer, inner_sweeps, inner_tolerance, start, progress)
-    return _run(regions, counts, np.maximum(counts, 0.0), "double loop", *options)
+    limits = (tolerance, max_outer, inner_sweeps, inner_tolerance)
+    return _run(regions, counts, np.maximum(counts, 0.0), "double loop", *limits, start, progress)
 
 
-def single_loop(regions, tolerance=1e-6, max_sweeps=10_000, start=None, progress=None):
+def single_loop(
+    regions: RegionGraph | FactorGraph,
+    tolerance: float = 1e-6,
+    max_sweeps: int = 10_000,
+    start: GraphBeliefs | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> GraphBeliefs:
     """Approximate marginals and log Z by generalized belief propagation, which may fail to converge.
 
     Args:
@@ -318,38 +329,40 @@ def _run(regions, counts, inner_counts, schedule, tolerance, max_outer, inner_sw
     net, work = regions.net, workspace(regions.net)
     messages, joint = np.zeros(net.offset[-1]), np.zeros(net.entry[-1])
     bounds = np.concatenate((net.offset, net.offset[-1] + net.start[1:]))
-    begun = first_messages(bounds, regions.graph, regions.outer, start, (schedule,))
-    into, logs = np.split(begun, [net.offset[-1]])
+    state = initial_messages(bounds, regions.graph, regions.outer, start, (schedule,))
+    into, logs = np.split(state, [net.offset[-1]])
     beliefs = np.concatenate([softmax(logs[a:b]) for a, b in itertools.pairwise(net.start)] or [logs])
     change, status, trace, sweeps, log_z = np.inf, Status.MAX_ITERATIONS, [], 0, -np.inf
-    for loop in range(max_outer):
-        old, kept = logs.copy(), (begun.copy(), beliefs.copy())
-        reach = float(np.abs(begun[begun > -np.inf]).max(initial=0.0))
-        within, inner_within = settled(net, tolerance, reach), settled(net, inner_tolerance, reach)
-        code, used, change = kernel.inner_loop(
-            net, counts, inner_counts, old, into, messages, logs, beliefs, work, inner_sweeps, inner_within
-        )
-        sweeps += used
-        free_energy = kernel.free_energy(net, counts, into, beliefs, joint) if code == FINE else np.inf
-        if free_energy == np.inf:
-            status = ENDS.get(code, Status.CONTRADICTION)
-            break
-        log_z = -free_energy
-        trace.append(free_energy)
-        change = max(float(change), kernel.outer_change(net, counts, inner_counts, old, logs, kept[1], beliefs))
-        if progress is not None:
-            progress(loop + 1, max_outer)
-        if change <= within:
-            status = Status.CONVERGED
-            break
+    with Held() as hold:
+        while status is Status.MAX_ITERATIONS and len(trace) < max_outer:
+            old, kept = logs.copy(), (state.copy(), beliefs.copy())
+            reach = float(np.abs(state[state > -np.inf]).max(initial=0.0))
+            within, inner_within = (convergence_threshold(net, level, reach) for level in (tolerance, inner_tolerance))
+            code, used, change = kernel.inner_loop(
+                net, counts, inner_counts, old, into, messages, logs, beliefs, work, inner_sweeps, inner_within
+            )
+            sweeps += used
+            free_energy = kernel.free_energy(net, counts, into, beliefs, joint) if code == FINE else np.inf
+            if free_energy == np.inf:
+                status = ENDS.get(code, Status.CONTRADICTION)
+                break
+            log_z = -free_energy
+            trace.append(free_energy)
+            change = max(float(change), kernel.outer_change(net, counts, inner_counts, old, logs, kept[1], beliefs))
+            if progress is not None:
+                progress(len(trace), max_outer)
+            if change <= within:
+                status = Status.CONVERGED
+            elif hold.pressed:
+                status = Status.INTERRUPTED
     if status is Status.CONTRADICTION:
         log_z, change = -np.inf, 0.0
         beliefs[:], joint[:] = 0.0, 0.0
     elif status is Status.MESSAGES_LOST:
-        begun[:], beliefs[:] = kept
+        state[:], beliefs[:] = kept
         log_z = -kernel.free_energy(net, counts, into, beliefs, joint)
     configurations = tuple(states for states, _ in regions.entries)
-    joints = pieces(joint, net.entry)
+    joints = slices(joint, net.entry)
     return GraphBeliefs(
         log_partition=log_z,
         exact=False,
@@ -364,7 +377,7 @@ def _run(regions, counts, inner_counts, schedule, tolerance, max_outer, inner_sw
         scopes=regions.outer,
         configurations=configurations,
         joints=joints,
-        messages=pieces(begun, (0, len(begun)))[0],
+        messages=slices(state, (0, len(state)))[0],
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ppi_robotics.checks import check_instance, check_number
 from ppi_robotics.discrete.factor_graph import FactorGraph
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.interruption import check
 
 LARGEST = 1e8  # numbers in all tables
 ADDRESSABLE = 2.0**59  # of them at most, whatever is asked for: 2^62 bytes
@@ -52,19 +53,19 @@ class CliqueTree:
       complete: whether all variables are eliminated; else the cliques are those of the first of them.
     """
 
-    fixed: dict
-    cliques: tuple
-    parents: tuple
-    separators: tuple
-    homes: dict
-    ranks: dict
+    fixed: dict[int, int]
+    cliques: tuple[tuple[int, ...], ...]
+    parents: tuple[int, ...]
+    separators: tuple[tuple[int, ...], ...]
+    homes: dict[int, int]
+    ranks: dict[int, int]
     complete: bool = True
 
     def home(self, variables):
         """Number of a clique that has all of some connected variables."""
         return self.homes[min(variables, key=self.ranks.get)]
 
-    def size(self, graph):
+    def size(self, graph: FactorGraph) -> TreeSize:
         """`TreeSize` of inference in the graph of the tree."""
         entries = [math.prod(graph.sizes[v] for v in clique) for clique in self.cliques]
         messages = [math.prod(graph.sizes[v] for v in separator) for separator in self.separators]
@@ -79,7 +80,7 @@ class CliqueTree:
         )
 
 
-def tree_size(graph):
+def tree_size(graph: FactorGraph) -> TreeSize:
     """`TreeSize` of exact inference in a `FactorGraph`, without doing any."""
     return clique_tree(graph).size(graph)
 
@@ -165,6 +166,7 @@ def _min_fill(neighbors, sizes, most):
     limit = math.log2(most) * 2**32 + 2**16
     heapq.heapify(heap)
     while heap and left > 0:
+        check()
         found = heapq.heappop(heap)
         v = found[-1]
         if prices.get(v) != found:

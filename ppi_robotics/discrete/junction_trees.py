@@ -15,10 +15,14 @@ from ppi_robotics.discrete.beliefs import GraphBeliefs
 from ppi_robotics.discrete.elimination import LARGEST, PIECE, affordable_tree
 from ppi_robotics.discrete.factor_graph import FactorGraph
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.gaussian import frozen
+from ppi_robotics.interruption import Held, check
 from ppi_robotics.solution import Status
 
+MOST = 10**9  # values and random numbers of a call
 
-def junction_tree(graph, largest=LARGEST):
+
+def junction_tree(graph: FactorGraph, largest: float = LARGEST) -> GraphBeliefs:
     """Exact marginals and log Z of a `FactorGraph`.
 
     Args:
@@ -26,21 +30,32 @@ def junction_tree(graph, largest=LARGEST):
       largest: most entries of the tables of all cliques together, 8 bytes each; see `tree_size`.
 
     Returns:
-      `GraphBeliefs`; its status is CONTRADICTION if no configuration has weight.
+      `GraphBeliefs`; its status is CONTRADICTION if no configuration has weight. Ctrl-C ends it between two cliques
+      with status INTERRUPTED, all probabilities nan, and log Z nan unless it was known by then.
 
     Raises:
       ProblemError: before any table is made, if they need more entries.
     """
-    tree = affordable_tree(graph, largest)
-    tables, constant = build(graph, tree)
-    up, log_z = collect(tree, tables, constant, log_sum_over)
-    if log_z > -np.inf:
-        _distribute(tree, tables, up)
-    beliefs, joints = _marginals(graph, tree, tables, log_z > -np.inf)
+    log_z = np.nan
+    with Held() as hold:
+        try:
+            tree = affordable_tree(graph, largest)
+            tables, constant = clique_tables(graph, tree)
+            up, log_z = collect(tree, tables, constant, log_sum_over)
+            if log_z > -np.inf:
+                _distribute(tree, tables, up)
+            beliefs, joints = _marginals(graph, tree, tables, log_z > -np.inf)
+            status = Status.CONVERGED if log_z > -np.inf else Status.CONTRADICTION
+        except KeyboardInterrupt:
+            if hold.insisted:
+                raise
+            status = Status.INTERRUPTED
+            beliefs = tuple(frozen(np.full(size, np.nan)) for size in graph.sizes)
+            joints = tuple(frozen(np.full(len(states), np.nan)) for states, _ in graph.entries)
     return GraphBeliefs(
         log_partition=log_z,
-        exact=True,
-        status=Status.CONVERGED if log_z > -np.inf else Status.CONTRADICTION,
+        exact=status is not Status.INTERRUPTED,
+        status=status,
         sweeps=1,
         schedule="junction tree",
         graph=graph,
@@ -51,7 +66,7 @@ def junction_tree(graph, largest=LARGEST):
     )
 
 
-def most_probable(graph, largest=LARGEST):
+def most_probable(graph: FactorGraph, largest: float = LARGEST) -> tuple[np.ndarray | None, float]:
     """The most probable configuration of a `FactorGraph`, one of them if several tie.
 
     Args:
@@ -64,7 +79,7 @@ def most_probable(graph, largest=LARGEST):
       ProblemError: as `junction_tree`.
     """
     tree = affordable_tree(graph, largest)
-    tables, constant = build(graph, tree)
+    tables, constant = clique_tables(graph, tree)
     _, best = collect(tree, tables, constant, lambda table, axes: np.asarray(table.max(axis=axes)))
     if best == -np.inf:
         return None, best
@@ -76,7 +91,39 @@ def most_probable(graph, largest=LARGEST):
     return np.array([found[v] for v in range(len(graph.sizes))]), best
 
 
-def build(graph, tree):
+def sample_configurations(graph: FactorGraph, samples: int = 1, seed: int = 0, largest: float = LARGEST) -> np.ndarray:
+    """Independent configurations by their probabilities.
+
+    Args:
+      graph: `FactorGraph`.
+      samples: how many.
+      seed: sample i is the same whatever their number.
+      largest: as in `junction_tree`.
+
+    Returns:
+      values (samples, N) of the variables.
+
+    Raises:
+      ProblemError: as `junction_tree`, or if no configuration has weight, or there are too many samples.
+    """
+    check_instance(graph, "graph", FactorGraph)
+    samples = check_count(samples, "samples", 1, MOST // len(graph.sizes))
+    seed = check_seed(seed)
+    tree = affordable_tree(graph, largest)
+    tables, constant = clique_tables(graph, tree)
+    _, log_z = collect(tree, tables, constant, log_sum_over)
+    if log_z == -np.inf:
+        raise ProblemError("no configuration has weight, so there is none to sample; mend factors that contradict")
+    found = np.empty((samples, len(graph.sizes)), np.int64)
+    for v, value in tree.fixed.items():
+        found[:, v] = value
+    levels = np.random.Generator(np.random.Philox(seed)).random((samples, len(tree.cliques)))
+    for clique, separator, table, level in zip(tree.cliques, tree.separators, tables, levels.T, strict=True):
+        _draw(clique, separator, table, level, found)
+    return found
+
+
+def clique_tables(graph, tree):
     """Products of the factors of every clique, and the logarithm of those that have no variable left."""
     try:
         tables = [np.zeros([graph.sizes[v] for v in clique]) for clique in tree.cliques]
@@ -124,9 +171,10 @@ def _free_part(scope, states, fixed):
 
 
 def collect(tree, tables, constant, reduce):
-    """Pass what every clique says of its separator on to its parent; the messages, and the logarithm at the roots."""
+    """Messages from every clique to its parent, and the logarithm at the roots; Ctrl-C may end it, see `check`."""
     up, total = [None] * len(tables), constant
     for c in reversed(range(len(tables))):
+        check()
         up[c] = reduce(tables[c], _others(tree.cliques[c], tree.separators[c]))
         if tree.parents[c] < 0:
             total += float(up[c])
@@ -136,8 +184,9 @@ def collect(tree, tables, constant, reduce):
 
 
 def _distribute(tree, tables, up):
-    """Pass back to every clique what the rest of the tree says of its separator."""
+    """Multiply every table by the message from its parent."""
     for c, parent in enumerate(tree.parents):
+        check()
         if parent >= 0:
             known = log_sum_over(tables[parent], _others(tree.cliques[parent], tree.separators[c]))
             np.subtract(known, up[c], out=known, where=up[c] > -np.inf)
@@ -203,6 +252,7 @@ def _marginals(graph, tree, tables, possible):
         for v, c in tree.homes.items():
             owned[c].append((beliefs[v], slice(None), [v], np.arange(graph.sizes[v])[:, None]))
         for clique, p, wanted in zip(tree.cliques, tables, owned, strict=True):
+            check()
             p -= p.max()
             np.exp(p, out=p)
             p /= p.sum()
@@ -213,41 +263,6 @@ def _marginals(graph, tree, tables, possible):
     for array in (*beliefs, *joints):
         array.setflags(write=False)
     return tuple(beliefs), tuple(joints)
-
-
-MOST = 10**9  # values and random numbers of a call
-
-
-def sample_configurations(graph, samples=1, seed=0, largest=LARGEST):
-    """Independent configurations by their probabilities.
-
-    Args:
-      graph: `FactorGraph`.
-      samples: how many.
-      seed: sample i is the same whatever their number.
-      largest: as in `junction_tree`.
-
-    Returns:
-      values (samples, N) of the variables.
-
-    Raises:
-      ProblemError: as `junction_tree`, or if no configuration has weight, or there are too many samples.
-    """
-    check_instance(graph, "graph", FactorGraph)
-    samples = check_count(samples, "samples", 1, MOST // len(graph.sizes))
-    seed = check_seed(seed)
-    tree = affordable_tree(graph, largest)
-    tables, constant = build(graph, tree)
-    _, log_z = collect(tree, tables, constant, log_sum_over)
-    if log_z == -np.inf:
-        raise ProblemError("no configuration has weight, so there is none to sample; mend factors that contradict")
-    found = np.empty((samples, len(graph.sizes)), np.int64)
-    for v, value in tree.fixed.items():
-        found[:, v] = value
-    levels = np.random.Generator(np.random.Philox(seed)).random((samples, len(tree.cliques)))
-    for clique, separator, table, level in zip(tree.cliques, tree.separators, tables, levels.T, strict=True):
-        _draw(clique, separator, table, level, found)
-    return found
 
 
 def _draw(clique, separator, table, level, found):

@@ -8,9 +8,12 @@ Kappen, Gomez, Opper, *Optimal control as a graphical model inference problem* (
 to 7.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import (
     as_finite,
@@ -23,12 +26,14 @@ from ppi_robotics.checks import (
     check_seed,
     shown,
 )
+from ppi_robotics.discrete.beliefs import GraphBeliefs, Inference
 from ppi_robotics.discrete.factor_graph import FactorGraph, Table
 from ppi_robotics.discrete.junction_trees import junction_tree
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.solution import Status
 
 CHOICES = ("map", "sample")
+ENDS = (Status.CONTRADICTION, Status.INTERRUPTED)  # of inference, after which there is nothing to act on
 TIES = 1e-6  # relative difference of probabilities that counts as none
 
 
@@ -46,17 +51,25 @@ class Play:
 
     states: tuple
     actions: tuple
-    probabilities: tuple
-    inferences: tuple
+    probabilities: tuple[np.ndarray, ...]
+    inferences: tuple[Inference, ...]
     seed: int
 
     @property
-    def status(self):
-        """CONVERGED if every inference was, else the first other `Status`; a contradiction ends the play."""
+    def status(self) -> Status:
+        """CONVERGED if every inference was, else the first other `Status`; contradiction and Ctrl-C end the play."""
         return next((one.status for one in self.inferences if not one.status.solved), Status.CONVERGED)
 
 
-def play(infer, step, start, horizon, choice="map", seed=0, progress=None):
+def play(
+    infer: Callable[..., tuple],
+    step: Callable[..., Any],
+    start: Any,
+    horizon: int,
+    choice: str = "map",
+    seed: int = 0,
+    progress: Callable[[int, int], object] | None = None,
+) -> Play:
     """Control a process for some stages by inference on the stages that are left.
 
     Args:
@@ -70,7 +83,7 @@ def play(infer, step, start, horizon, choice="map", seed=0, progress=None):
       progress: function of the number of stages done and of the horizon.
 
     Returns:
-      `Play`; shorter than the horizon if inference ended in a contradiction.
+      `Play`; shorter than the horizon if inference ended in a contradiction or by Ctrl-C.
 
     Raises:
       ProblemError: if choice is unknown.
@@ -87,7 +100,7 @@ def play(infer, step, start, horizon, choice="map", seed=0, progress=None):
     for t in range(horizon):
         probabilities, inference, memory = infer(states[-1], t, memory)
         inferences.append(inference)
-        if inference.status is Status.CONTRADICTION:
+        if inference.status in ENDS:
             break
         action = pick(probabilities, random, choice)
         states.append(step(states[-1], action))
@@ -98,7 +111,14 @@ def play(infer, step, start, horizon, choice="map", seed=0, progress=None):
     return Play(tuple(states), tuple(actions), tuple(chances), tuple(inferences), seed)
 
 
-def on_graph(graph, states, actions, method=junction_tree, warm=False, **options):
+def on_graph(
+    graph: FactorGraph,
+    states: ArrayLike,
+    actions: ArrayLike,
+    method: Callable[..., GraphBeliefs] = junction_tree,
+    warm: bool = False,
+    **options: Any,
+) -> Callable[..., tuple]:
     """Inference in a factor graph as `play` wants it: the states passed are clamped, and what is left is inferred.
 
     Args:
@@ -127,8 +147,8 @@ def on_graph(graph, states, actions, method=junction_tree, warm=False, **options
         held, start = ({}, None) if memory is None else memory
         held = held | dict(zip(states[t].tolist(), map(int, state), strict=True))
         found = method(_held(graph, states.ravel(), held), **options | ({"start": start} if warm else {}))
-        possible = found.status is not Status.CONTRADICTION
-        return found.joint(*actions[t].tolist()).ravel() if possible else None, found, (held, found)
+        p = None if found.status in ENDS else found.joint(*actions[t].tolist()).ravel()
+        return p, found, (held, found)
 
     return infer
 
@@ -142,7 +162,7 @@ def _held(graph, variables, held):
     return FactorGraph(graph.sizes, (*graph.factors, *tables), graph.names)
 
 
-def pick(probabilities, random, choice="map"):
+def pick(probabilities: ArrayLike, random: np.random.Generator, choice: str = "map") -> np.ndarray:
     """Actions (...) by their probabilities (..., A): the most probable ones, ties at random, or samples."""
     p = as_finite(probabilities, "probabilities")
     check_choice(choice, "choice", CHOICES)
