@@ -5,20 +5,24 @@
 | MPPI | 1 / temperature | 0 or chosen; lambda_policy for one draw of the noise | moving, fixed | samples |
 | CEM | none: the best samples weigh the same | as MPPI | moving | samples |
 | PredictiveSampling | none: the best sample | as MPPI | moving | samples |
+
+An `MPPI` has four parts, one for each question: what sequences are drawn from (`ProposalOptions`), how they hang
+together over time (`NoiseOptions`), what they weigh (`WeightOptions`), and where the gains of the policy come from
+(`FeedbackOptions`).
 """
 
 import functools
 import math
-from dataclasses import dataclass, field, replace
+import typing
+from dataclasses import KW_ONLY, dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ppi_robotics.checks import (
-    as_covariance,
     as_finite,
     check_choice,
     check_count,
-    check_flag,
     check_instance,
     check_number,
     check_room,
@@ -26,24 +30,182 @@ from ppi_robotics.checks import (
     shown,
 )
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.gaussian import covariance_factor, frozen
+from ppi_robotics.gaussian import frozen
 from ppi_robotics.plans import Plan, check_common
 from ppi_robotics.policy import LinearGaussianPolicy
-from ppi_robotics.problem import check_problem
-from ppi_robotics.sampling.noise_shapes import AR1, Colored, Kernel, Splines, White
+from ppi_robotics.problem import Problem, check_problem
+from ppi_robotics.sampling.noise_shapes import Fitted, Shape, Splines, White
 from ppi_robotics.sampling.proposal import DRAWS, MOST_SOBOL, Proposal
 from ppi_robotics.sampling.rounds import SamplingSteps, applied, run_trials
-from ppi_robotics.sampling.weights import LBPS, REPS, Elite, Fixed, TargetESS
+from ppi_robotics.sampling.weights import Elite, Fixed, Rule, TargetESS
 from ppi_robotics.solution import Solution
 
-RULES = (Fixed, TargetESS, LBPS, REPS, Elite)
-SMOOTHINGS = (White, AR1, Colored, Kernel, Splines)
 BASELINES = {"fixed": 0.0, "moving": 1.0}
 WIDTH = 0.5  # of the scale of a control, the standard deviation of samples
 
 
+def _names(kinds):
+    return ", ".join(kind.__name__ for kind in typing.get_args(kinds) if kind is not Fitted)
+
+
 @dataclass(frozen=True)
-class MPPI:
+class ProposalOptions:
+    """What control sequences are drawn from.
+
+    Attributes:
+      samples: control sequences a round.
+      draws: "normal", "antithetic" pairs, or "sobol" points.
+      proposal: policy about whose closed loop sequences are drawn; None for the guess without feedback. The plans of a
+        receding horizon are drawn about the closed loop of the last one; with a baseline that stays, where the noise is
+        `White` and has one draw at most.
+    """
+
+    samples: int = 1024
+    _: KW_ONLY
+    draws: str = "normal"
+    proposal: LinearGaussianPolicy | None = None
+
+    def __post_init__(self):
+        _set(self, samples=check_count(self.samples, "samples", 2))
+        check_choice(self.draws, "draws", DRAWS)
+        if self.proposal is not None and not isinstance(self.proposal, LinearGaussianPolicy):
+            kind = type(self.proposal).__name__
+            raise ProblemError(f"proposal is of type {kind}; expected a LinearGaussianPolicy, or None")
+
+    def _check_draws(self, numbers):
+        """Refuse more random numbers a sample than there are directions of quasi-random points for."""
+        if self.draws == "sobol" and numbers > MOST_SOBOL:
+            raise ProblemError(
+                f"draws is 'sobol', for at most {MOST_SOBOL} numbers a sample; these have {numbers}: choose 'normal', "
+                "or Splines of fewer knots"
+            )
+
+
+@dataclass(frozen=True)
+class WeightOptions:
+    """What the sampled sequences weigh.
+
+    Attributes:
+      temperature: of the weights [cost], a number or a rule: `TargetESS`, `REPS`, `LBPS`, `Fixed`, `Elite`.
+      baseline: "moving" with the mean, whose limit is the optimum; "fixed" at zero controls, or the nearest within
+        limits, with the standard deviation of the samples, whose limit pays for the divergence from it; or the share of
+        the way that it follows.
+      noise_draws: rollouts a sequence, each with plant noise of its own; 0 for one rollout without noise.
+      lambda_transition: risk weight over several draws [1/cost]; positive seeking, negative averse.
+    """
+
+    temperature: float | Rule = TargetESS(0.05)
+    _: KW_ONLY
+    baseline: str | float = "moving"
+    noise_draws: int = 0
+    lambda_transition: float = 0.0
+
+    def __post_init__(self):
+        rule, baseline = self.temperature, self.baseline
+        if isinstance(rule, int | float | np.number) and not isinstance(rule, bool):
+            rule = Fixed(rule)
+        if not isinstance(rule, Rule):
+            raise ProblemError(f"temperature is {shown(rule)}; expected a positive number or {_names(Rule)}")
+        if isinstance(baseline, str):
+            check_choice(baseline, "baseline", BASELINES)
+        else:
+            baseline = check_number(baseline, "baseline", least=0, most=1)
+        draws = check_count(self.noise_draws, "noise_draws", 0)
+        weight = check_number(self.lambda_transition, "lambda_transition")
+        if weight and draws < 2:
+            raise ProblemError(
+                f"lambda_transition is {weight!r} and noise_draws {draws}; risk over the noise takes two draws or more"
+            )
+        _set(self, temperature=rule, baseline=baseline, noise_draws=draws, lambda_transition=weight)
+
+    @property
+    def follow(self) -> float:
+        """Share of the way that the baseline follows the mean."""
+        return BASELINES[self.baseline] if isinstance(self.baseline, str) else self.baseline
+
+    @property
+    def lambda_policy(self) -> float:
+        """1 / temperature; nan where a rule sets it in every round."""
+        return 1.0 / self.temperature.temperature if isinstance(self.temperature, Fixed) else math.nan
+
+    @property
+    def draws_mean(self) -> bool:
+        """Whether the mean itself is the first sample."""
+        return isinstance(self.temperature, Elite)
+
+
+@dataclass(frozen=True)
+class NoiseOptions:
+    """How far sampled controls are from the mean, and how those of different stages hang together.
+
+    Attributes:
+      spread: standard deviation of the sampled controls, a number or one for each (nu,); by default a quarter of the
+        range of every control, and of half its scale where it has no limits.
+      smoothing: correlation of the samples over the stages: `White`, `AR1`, `Colored`, `Kernel`, `Splines`.
+      covariance: "fixed", "diagonal" for standard deviations that follow the weighted samples half way in every round,
+        or "time" for a correlation over the stages that does.
+      anneal: share of the fitted correlation over the stages that the next plan of a receding horizon takes over; 0
+        begins with the smoothing's own.
+    """
+
+    spread: float | tuple[float, ...] | None = None
+    smoothing: Shape = White()
+    _: KW_ONLY
+    covariance: str = "fixed"
+    anneal: float = 0.0
+
+    def __post_init__(self):
+        if self.spread is not None:
+            spread = as_finite(self.spread, "spread")
+            if spread.ndim > 1 or not spread.size or (spread <= 0).any():
+                raise ProblemError(
+                    f"spread is {shown(spread)}; expected a positive standard deviation, or one for each control"
+                )
+        if not isinstance(self.smoothing, Shape):
+            raise ProblemError(
+                f"smoothing is {shown(self.smoothing)}; choose from {_names(Shape)}, for instance Splines(10)"
+            )
+        check_choice(self.covariance, "covariance", ("fixed", "diagonal", "time"))
+        _set(self, anneal=check_number(self.anneal, "anneal", least=0, most=1))
+        if self.anneal and self.covariance != "time":
+            raise ProblemError(
+                f"anneal is {self.anneal!r} and covariance '{self.covariance}'; choose covariance 'time'"
+            )
+
+    def _factor(self, problem):
+        """Factor L (T, r) of the correlation over the stages, None where they are independent."""
+        given = self.smoothing, problem.horizon, problem.plant.dt
+        return self.smoothing.factor(*given[1:]) if isinstance(self.smoothing, Fitted) else _factor_of(*given)
+
+    def _scale(self, problem, rows):
+        """Standard deviations (rows, nu)."""
+        spread = WIDTH * problem.scales.control if self.spread is None else np.asarray(self.spread, dtype=float)
+        return np.tile(spread * np.ones(problem.plant.nu), (rows, 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedbackOptions:
+    """Where the gains of the policy come from.
+
+    Attributes:
+      feedback: "sweep" for the gains of the Gaussian methods about the mean, with lambda_transition and the flat
+        baseline, which takes derivatives; "samples" for weighted regression, shrunk by what chance explains, with gains
+        of the proposal kept where there are too few effective samples, as at a first state that all samples share;
+        "none" for the proposal's gains.
+      renewal: rounds from one renewal of the gains that samples follow to the next, where the baseline moves; 0 for
+        none. One that has lowered the cost by less than the tolerance halves the standard deviations, too.
+    """
+
+    feedback: str = "sweep"
+    renewal: int = 10
+
+    def __post_init__(self):
+        check_choice(self.feedback, "feedback", ("sweep", "samples", "none"))
+        _set(self, renewal=check_count(self.renewal, "renewal", 0))
+
+
+@dataclass(frozen=True)
+class MPPI(FeedbackOptions, NoiseOptions, WeightOptions, ProposalOptions):
     """Model-predictive path integrals: the posterior over control sequences by weighted rollouts.
 
     G. Williams et al., *Information theoretic model predictive control* (ICRA 2017). Returns time-varying linear
@@ -55,173 +217,62 @@ class MPPI:
     noise but by the gains of a proposal.
 
     Attributes:
-      samples: control sequences a round.
-      temperature: of the weights [cost], a number or a rule: `TargetESS`, `REPS`, `LBPS`, `Fixed`, `Elite`.
-      spread: standard deviation of the sampled controls, a number or one for each (nu,); by default a quarter of the
-        range of every control, and of half its scale where it has no limits.
-      smoothing: how the samples of different stages hang together: `White`, `AR1`, `Colored`, `Kernel`, `Splines`.
-      baseline: "moving" with the mean, whose limit is the optimum; "fixed" at zero controls, or the nearest within
-        limits, with the samples' spread, whose limit pays for the divergence from it; or the share of the way that it
-        follows.
-      exploration: share of the samples, all but one at most, that are drawn about zero controls instead of the mean.
-      noise_draws: rollouts a sequence, each with plant noise of its own; 0 for one rollout without noise.
-      lambda_transition: risk weight over several draws [1/cost]; positive seeking, negative averse.
-      draws: "normal", "antithetic" pairs, or "sobol" points.
-      feedback: "sweep" for the gains of the Gaussian methods about the mean, with lambda_transition and the flat
-        baseline, which takes derivatives; "samples" for weighted regression, shrunk by what chance explains, with gains
-        of the proposal kept where there are too few effective samples, as at a first state that all samples share;
-        "none" for the proposal's gains.
-      covariance: "fixed", "diagonal" for standard deviations that follow the weighted samples, or "time" for a
-        correlation over the stages that does.
-      rate: share of the way that the covariance goes in a round.
-      anneal: share of the correlation over the stages that the next plan of a receding horizon takes over, shifted;
-        0 begins with the smoothing's own.
-      proposal: policy that samples are drawn about, with its gains; None for the guess without feedback.
-      conditioned: whether the next plan of a receding horizon draws its samples about the closed loop of the last one,
-        so that they follow its feedback (a feedback-conditioned path integral); with a baseline that stays, White
-        smoothing alone does.
-      correlation: over the stages (T, T), in place of the smoothing's own.
-      renewal: rounds from one renewal of the gains that samples follow to the next, where the baseline moves; 0 for
-        none. One that has lowered the cost by less than the tolerance halves the spread of the samples, too.
       max_iterations: rounds.
       tolerance: smallest fraction of the cost that counts as progress; the third renewal without any in a row ends the
         search, and without renewals the tenth round.
     """
 
-    samples: int = 1024
-    temperature: object = TargetESS(0.05)
-    spread: float | tuple | None = None
-    smoothing: object = White()
-    baseline: str | float = "moving"
-    exploration: float = 0.0
-    noise_draws: int = 0
-    lambda_transition: float = 0.0
-    draws: str = "normal"
-    feedback: str = "sweep"
-    covariance: str = "fixed"
-    rate: float = 0.5
-    anneal: float = 0.0
-    proposal: LinearGaussianPolicy | None = None
-    conditioned: bool = True
-    correlation: np.ndarray | None = field(default=None, repr=False, compare=False)
-    renewal: int = 10
+    _: KW_ONLY
     max_iterations: int = 400
     tolerance: float = 1e-2
     name = "mppi"
     starts = 2  # guesses by default: rounds explore by themselves
 
     def __post_init__(self):
-        for name, least in (("samples", 2), ("noise_draws", 0), ("renewal", 0)):
-            object.__setattr__(self, name, check_count(getattr(self, name), name, least))
-        if isinstance(self.temperature, int | float | np.number) and not isinstance(self.temperature, bool):
-            object.__setattr__(self, "temperature", Fixed(self.temperature))
-        if not isinstance(self.temperature, RULES):
-            names = ", ".join(rule.__name__ for rule in RULES)
-            raise ProblemError(f"temperature is {shown(self.temperature)}; expected a positive number or {names}")
-        if not isinstance(self.smoothing, SMOOTHINGS):
-            names = ", ".join(kind.__name__ for kind in SMOOTHINGS)
-            raise ProblemError(f"smoothing is {shown(self.smoothing)}; choose from {names}, for instance Splines(10)")
-        if self.spread is not None:
-            spread = as_finite(self.spread, "spread")
-            if spread.ndim > 1 or not spread.size or (spread <= 0).any():
-                raise ProblemError(
-                    f"spread is {shown(spread)}; expected a positive standard deviation, or one for each control"
-                )
-        self._check_shares()
-        object.__setattr__(self, "lambda_transition", check_number(self.lambda_transition, "lambda_transition"))
-        if self.lambda_transition and self.noise_draws < 2:
-            raise ProblemError(
-                f"lambda_transition is {self.lambda_transition!r} and noise_draws {self.noise_draws}; risk over the "
-                "noise takes two draws or more"
-            )
-        check_choice(self.draws, "draws", DRAWS)
-        check_choice(self.feedback, "feedback", ("sweep", "samples", "none"))
-        check_choice(self.covariance, "covariance", ("fixed", "diagonal", "time"))
-        if self.proposal is not None and not isinstance(self.proposal, LinearGaussianPolicy):
-            kind = type(self.proposal).__name__
-            raise ProblemError(f"proposal is of type {kind}; expected a LinearGaussianPolicy, or None")
-        if self.anneal and self.covariance != "time":
-            raise ProblemError(
-                f"anneal is {self.anneal!r} and covariance '{self.covariance}'; choose covariance 'time'"
-            )
-        if self.follow < 1.0 and self.covariance != "fixed":
+        for part in MPPI.__bases__:
+            part.__post_init__(self)
+        check_common(self)
+        if self.follow == 1.0:
+            return
+        if self.covariance != "fixed":
             raise ProblemError(f"covariance is '{self.covariance}' and the baseline stays; choose baseline 'moving'")
-        feedback = self.proposal is not None and self.proposal.K.any()
-        if self.follow < 1.0 and feedback and not isinstance(self.smoothing, White):
+        if self.proposal is None or not self.proposal.K.any():
+            return
+        if not isinstance(self.smoothing, White):
             raise ProblemError(
                 "a baseline that stays and a proposal with gains take White smoothing; choose baseline 'moving'"
             )
-        if self.follow < 1.0 and feedback and self.noise_draws > 1:
+        if self.noise_draws > 1:
             raise ProblemError(
                 f"noise_draws is {self.noise_draws}; a baseline that stays takes a proposal with gains with one draw "
                 "of the noise at most, as every draw has controls of its own"
             )
-        check_common(self)
 
-    def _check_shares(self):
-        if isinstance(self.baseline, str):
-            check_choice(self.baseline, "baseline", BASELINES)
-        for name in ("baseline", "exploration", "rate", "anneal"):
-            value = getattr(self, name)
-            if isinstance(value, str) and name == "baseline":
-                continue
-            object.__setattr__(self, name, check_number(value, name, least=0, most=1))
-            if name == "exploration" and value == 1.0:
-                raise ProblemError("exploration is 1; expected a share below 1")
-        check_flag(self.conditioned, "conditioned")
-
-    @property
-    def follow(self):
-        """Share of the way that the baseline follows the mean."""
-        return BASELINES[self.baseline] if isinstance(self.baseline, str) else float(self.baseline)
-
-    @property
-    def lambda_policy(self):
-        """1 / temperature; nan where a rule sets it in every round."""
-        return 1.0 / self.temperature.temperature if isinstance(self.temperature, Fixed) else math.nan
-
-    @property
-    def draws_mean(self):
-        """Whether the mean itself is the first sample."""
-        return isinstance(self.temperature, Elite)
-
-    def plan(self, problem):
+    def plan(self, problem: Problem) -> Plan:
         """Phases on a problem."""
-        plant = problem.plant
+        plant, T = problem.plant, problem.horizon
         if np.size(self.spread) not in (1, plant.nu):
             raise ProblemError(f"spread has {np.size(self.spread)} entries; the plant has {plant.nu} controls")
         if self.proposal is not None:
             self.proposal.check(problem)
-        T, widths = problem.horizon, plant.nx + 2 * plant.nu
-        check_room(self.samples, 8 * max(self.noise_draws, 1) * (T + 1) * widths)
+        check_room(self.samples, 8 * max(self.noise_draws, 1) * (T + 1) * (plant.nx + 2 * plant.nu))
         factor = self._factor(problem)
-        if self.correlation is not None:
-            as_covariance(self.correlation, "correlation", problem.horizon)
-        numbers = plant.nu * (problem.horizon if factor is None else factor.shape[1])
-        if self.draws == "sobol" and numbers > MOST_SOBOL:
-            raise ProblemError(
-                f"draws is 'sobol', for at most {MOST_SOBOL} numbers a sample; these have {numbers}: choose 'normal', "
-                "or Splines of fewer knots"
-            )
+        self._check_draws(plant.nu * (T if factor is None else factor.shape[1]))
         return Plan((SamplingSteps(self),))
 
-    def moved_on(self, solution, stages, policy):
+    def moved_on(self, solution: Solution, stages: int, policy: LinearGaussianPolicy) -> "MPPI":
         """The method for a plan that starts some stages after a solution's, whose policy has been shifted by them."""
-        stays = self.follow < 1.0
-        followed = self.conditioned and not (stays and (self.noise_draws > 1 or not isinstance(self.smoothing, White)))
-        kept, before = {"proposal": policy if followed else None}, solution.proposal
+        follows = self.follow == 1.0 or (self.noise_draws <= 1 and isinstance(self.smoothing, White))
+        changes, before = {"proposal": policy if follows else None}, solution.proposal
         if self.anneal and before is not None:
-            moved = before.u_ref, before.correlation, stages, policy.dt, self.anneal
-            kept["correlation"] = self.smoothing.shifted(*moved)[1]
-        return replace(self, **kept)
+            prior = self.smoothing.prior if isinstance(self.smoothing, Fitted) else self.smoothing
+            changes["smoothing"] = Fitted(prior.shifted(before.correlation, stages, policy.dt, self.anneal), prior)
+        return replace(self, **changes)
 
-    def first_proposal(self, problem, x, u):
+    def first_proposal(self, problem: Problem, x: np.ndarray, u: np.ndarray) -> Proposal:
         """`Proposal` of the first round, about a guess x (T + 1, nx), u (T, nu) or the method's own."""
         plant, T, factor = problem.plant, problem.horizon, self._factor(problem)
-        if self.correlation is not None:
-            factor = covariance_factor(np.asarray(self.correlation, dtype=float))
-        spread = WIDTH * problem.scales.control if self.spread is None else np.asarray(self.spread, dtype=float)
-        scale = np.tile(spread * np.ones(plant.nu), (T if factor is None else factor.shape[1], 1))
+        scale = self._scale(problem, T if factor is None else factor.shape[1])
         prior = np.clip(np.zeros((T, plant.nu)), *plant.control_limits.T)
         K = np.zeros((T, plant.nu, plant.ndx))
         if factor is not None and factor.shape[1] < T:  # what samples cannot change is left out of the guess
@@ -230,14 +281,14 @@ class MPPI:
             x, u, K = self.proposal.x_ref, np.array(self.proposal.u_ref), self.proposal.K
         return Proposal(x, u, K, factor, scale, prior, plant.quaternions)
 
-    def _factor(self, problem):
-        """Factor (T, r) of the correlation over the stages, None for independent ones."""
-        return factor_of(self.smoothing, problem.horizon, problem.plant.dt)
+
+def _set(method, **values):
+    for name, value in values.items():
+        object.__setattr__(method, name, value)
 
 
 @functools.lru_cache(maxsize=64)
-def factor_of(smoothing, T, dt):
-    """Factor (T, r) of a smoothing, None where it leaves stages independent."""
+def _factor_of(smoothing, T, dt):
     return None if isinstance(smoothing, White) else frozen(smoothing.factor(T, dt))
 
 
@@ -245,7 +296,7 @@ def factor_of(smoothing, T, dt):
 class CEM(MPPI):
     """The cross-entropy method: mean and standard deviations of the best samples. Attributes as for `MPPI`."""
 
-    temperature: object = Elite(0.1)
+    temperature: float | Rule = Elite(0.1)
     covariance: str = "diagonal"
     name = "cem"
 
@@ -257,8 +308,8 @@ class PredictiveSampling(MPPI):
     T. Howell et al., *Predictive sampling: real-time behaviour synthesis with MuJoCo* (2022).
     """
 
-    temperature: object = Elite(1)
-    smoothing: object = Splines(10)
+    temperature: float | Rule = Elite(1)
+    smoothing: Shape = Splines(10)
     name = "predictive_sampling"
 
 
@@ -272,13 +323,13 @@ class Fan:
       weights: (N,), of sum 1; all 0 if no cost is finite.
     """
 
-    x: np.ndarray
-    u: np.ndarray
-    cost: np.ndarray
-    weights: np.ndarray
+    x: NDArray[np.float64]
+    u: NDArray[np.float64]
+    cost: NDArray[np.float64]
+    weights: NDArray[np.float64]
 
 
-def fan(problem, solution, samples=256, seed=0):
+def fan(problem: Problem, solution: Solution, samples: int = 256, seed: int = 0) -> Fan:
     """`Fan` about the answer of a sampling-based method: of its last round if it kept that, else drawn again.
 
     Args:
@@ -304,6 +355,6 @@ def fan(problem, solution, samples=256, seed=0):
     draws = proposal.sample(method.draws, samples, seed, 0)
     risk = method.noise_draws, method.lambda_transition
     trials = run_trials(problem, proposal, draws.push, seed, 0, *risk, True)
-    ratio = proposal.log_ratio(draws, trials.x, method.follow, 0)
+    ratio = proposal.log_ratio(draws, trials.x, method.follow)
     weights = method.temperature.weights(trials.cost, ratio).weights
     return Fan(*map(frozen, (trials.x, applied(proposal, draws, trials.x), trials.cost, weights)))

@@ -1,24 +1,26 @@
 """How the sampled controls of a horizon hang together over time.
 
-    U = mean + (L Z) * spread,   Z (r, nu) standard normal,   so that   Cov(U[:, i]) = spread_i^2 L L'
+    U = mean + (L Z) * std,   Z (r, nu) standard normal,   so that   Cov(U[:, i]) = std_i^2 L L'
 
 L (T, r) is the factor of a correlation over the stages. `White` leaves them independent; `AR1`, `Colored` and `Kernel`
 correlate them at unit variance; `Splines` draws the values at a few times and interpolates.
 
-`shifted` takes the mean M (T, nu) and the covariance S (T, T) over time of one horizon to the horizon that starts some
-stages later, for the next solve of a receding horizon.
+`shifted` takes the covariance S (T, T) over time of one horizon to the horizon that starts some stages later, for the
+next solve of a receding horizon.
 
 Colored noise: C. Pinneri et al., *Sample-efficient cross-entropy method for real-time planning* (CoRL 2020). Gaussian
 processes over the horizon: J. Watson, J. Peters, *Inferring smooth control: Monte Carlo posterior policy iteration
 with Gaussian processes* (CoRL 2022).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ppi_robotics.checks import as_finite, check_choice, check_count, check_number, is_count, shown
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.gaussian import covariance_factor
 
 MOST_STAGES = 20_000  # of a covariance over the stages
 CLOSED_FORMS = {  # correlation over distance / length
@@ -35,53 +37,59 @@ DEGREES = (0, 1, 3)
 
 
 class _Smoothing:
-    """What all but `Kernel` share: a horizon that moves on holds its last control."""
+    """What all have in common: the correlation moves on with a receding horizon."""
 
-    def shifted(self, mean, cov, stages, dt, anneal=0.0):
-        """Distribution over the horizon that starts some stages later.
+    def factor(self, T: int, dt: float) -> NDArray[np.float64]:
+        """Factor L (T, r) of the correlation over T stages of dt seconds."""
+        raise NotImplementedError
 
-        The mean moves up by `stages` rows and holds its last one. With k = stages, P = L L' the prior, b = T - k - 1
-        the last stage that the old horizon reaches, and j > b those beyond it, the covariance is
+    def shifted(self, cov: NDArray[np.float64], stages: int, dt: float, anneal: float = 0.0) -> NDArray[np.float64]:
+        """Covariance over the horizon that starts some stages later.
 
-            (1 - anneal) P + anneal S',   S'[s, t] = S[s + k, t + k] up to b,   e_j = g_j e_b + r_j,   g_j = P_jb / P_bb
+        With k = stages, P = L L' the prior, and m = max(T - k, 0) the stages that both horizons have, it is
 
-        where r has the prior's covariance given e_b, P_ij - g_i P_bb g_j: stages beyond the old horizon hang on its
-        last one as under the prior. It is exact where the prior is Markov (`White`, `AR1`): S = P then gives P.
+            (1 - anneal) P + anneal (G S G' + R)
+
+        where G moves those stages up by k rows and regresses the ones beyond the old horizon on old ones, and R is
+        what this regression leaves over. `Kernel` regresses on all old stages; the others on the last one, as under the
+        prior, which is exact where that is Markov (`White`, `AR1`): S = P then gives P.
 
         Args:
-          mean: (T, nu).
-          cov: (T, T), over time, of controls divided by their spread; positive semidefinite.
-          stages: by which the horizon has moved on, at least 0; from T on nothing of `cov` is left.
+          cov: S (T, T), over time, of controls divided by their standard deviations; positive semidefinite.
+          stages: by which the horizon has moved on, at least 0; from T on nothing of `cov` is left but in a `Kernel`.
           dt: seconds a stage.
           anneal: 0 forgets `cov` and returns the prior's, 1 keeps all of it.
-
-        Returns:
-          mean (T, nu), cov (T, T).
 
         Raises:
           ProblemError: if an argument is out of range or of the wrong shape.
         """
-        mean, cov, anneal = _checked(mean, cov, stages, anneal)
-        T = len(mean)
-        factor, kept = self.factor(T, dt), max(T - stages, 0)
+        cov = as_finite(cov, "cov", (None, None))
+        T, anneal = len(cov), check_number(anneal, "anneal", least=0, most=1)
+        cov = as_finite(cov, "cov", (T, T))
+        common = max(T - check_count(stages, "stages", 0), 0)
+        factor = self.factor(T, dt)
         prior = factor @ factor.T
-        held = mean[np.minimum(np.arange(T) + stages, T - 1)]
-        if anneal == 0.0 or kept == 0:
-            return held, prior
-        last = kept - 1
-        moving, rest = np.zeros((T, T)), np.zeros((T, T))
-        moving[:kept, stages:] = np.eye(kept)
-        moving[kept:, -1] = follow = prior[kept:, last] / prior[last, last]
-        rest[kept:, kept:] = prior[kept:, kept:] - prior[last, last] * np.outer(follow, follow)
-        moved = moving @ cov @ moving.T + rest
-        return held, _symmetric((1.0 - anneal) * prior + anneal * moved)
+        gain, rest = np.zeros((T, T)), np.zeros((T, T))
+        gain[:common, stages:] = np.eye(common)
+        gain[common:], rest[common:, common:] = self._beyond(prior, common, stages, dt)
+        moved = (1.0 - anneal) * prior + anneal * (gain @ cov @ gain.T + rest)
+        return (moved + moved.T) / 2.0
+
+    def _beyond(self, prior, common, stages, dt):  # noqa: ARG002
+        """Gain (T - common, T) of the stages beyond the old horizon in its stages, and the covariance left over."""
+        gain, own = np.zeros((len(prior) - common, len(prior))), prior[common:, common:]
+        if not common:
+            return gain, own
+        variance = prior[common - 1, common - 1]
+        gain[:, -1] = follow = prior[common:, common - 1] / variance
+        return gain, own - variance * np.outer(follow, follow)
 
 
 @dataclass(frozen=True)
 class White(_Smoothing):
     """Independent stages."""
 
-    def factor(self, T, dt):
+    def factor(self, T: int, dt: float) -> NDArray[np.float64]:
         """The identity (T, T)."""
         dt = _check_grid(T, dt)
         return np.eye(T)
@@ -102,11 +110,9 @@ class AR1(_Smoothing):
     correlation: float
 
     def __post_init__(self):
-        value = _set_number(self, "correlation")
-        if not 0.0 <= value < 1.0:
-            raise ProblemError(f"correlation is {value:g}; expected a number of at least 0 and below 1")
+        _set_number(self, "correlation", least=0, below=1)
 
-    def factor(self, T, dt):
+    def factor(self, T: int, dt: float) -> NDArray[np.float64]:
         """Lower triangular factor (T, T)."""
         dt = _check_grid(T, dt)
         lag = np.subtract.outer(np.arange(T), np.arange(T))
@@ -133,11 +139,9 @@ class Colored(_Smoothing):
     exponent: float = 2.0
 
     def __post_init__(self):
-        value = _set_number(self, "exponent")
-        if value < 0.0:
-            raise ProblemError(f"exponent is {value:g}; expected a number of at least 0")
+        _set_number(self, "exponent", least=0)
 
-    def factor(self, T, dt):
+    def factor(self, T: int, dt: float) -> NDArray[np.float64]:
         """Columns (T, T): the constant, cosines, sines, of frequencies in their order."""
         dt = _check_grid(T, dt)
         j = np.arange(T // 2 + 1)
@@ -186,36 +190,19 @@ class Kernel(_Smoothing):
         if (self.name == "periodic") != (self.period is not None):
             need = "needs a period in seconds" if self.name == "periodic" else "has none; only periodic does"
             raise ProblemError(f"period is {shown(self.period)}; the kernel {self.name} {need}")
-        for field in ("length",) if self.period is None else ("length", "period"):
-            if not _set_number(self, field) > 0.0:
-                raise ProblemError(f"{field} is {getattr(self, field):g}; expected a positive number of seconds")
+        for name in ("length",) if self.period is None else ("length", "period"):
+            _set_number(self, name, above=0)
 
-    def factor(self, T, dt):
+    def factor(self, T: int, dt: float) -> NDArray[np.float64]:
         """Cholesky factor (T, T), lower triangular."""
         dt = _check_grid(T, dt)
         return np.linalg.cholesky(self._correlation(np.arange(T), np.arange(T), dt))
 
-    def shifted(self, mean, cov, stages, dt, anneal=0.0):
-        """Distribution over the horizon that starts some stages later, by Gaussian process regression on the old one.
-
-        With the old times t, the times * of the moved horizon, K the kernel and G = K_*t K_tt^-1,
-
-            M* = G M,   S* = K_** - anneal G (K_tt - S) G'
-
-        Stages of both horizons keep their mean; those beyond the old one revert to 0, the mean of the process, on the
-        scale of its length, and may overshoot the old ones on the way unless it is matern12. S* is positive
-        semidefinite if S is. Arguments, results and errors are those of the other smoothings.
-        """
-        mean, cov, anneal = _checked(mean, cov, stages, anneal)
-        dt = _check_grid(len(mean), dt)
-        old = np.arange(len(mean))
-        K, kept = self._correlation(old, old, dt), max(len(mean) - stages, 0)
-        beyond = old[kept:] + stages
-        # rows of stages that both horizons have are unit vectors
-        G = np.zeros_like(K)
-        G[:kept, stages:] = np.eye(kept)
-        G[kept:] = np.linalg.solve(K, self._correlation(old, beyond, dt)).T
-        return G @ mean, _symmetric(K - anneal * (G @ (K - cov) @ G.T))
+    def _beyond(self, prior, common, stages, dt):
+        old = np.arange(len(prior))
+        across = self._correlation(old, old[common:] + stages, dt)
+        gain = np.linalg.solve(prior, across).T
+        return gain, prior[common:, common:] - gain @ across
 
     def _correlation(self, stages, others, dt):
         apart = np.subtract.outer(stages, others)
@@ -252,7 +239,7 @@ class Splines(_Smoothing):
             raise ProblemError(f"degree is {shown(self.degree)}; choose from {', '.join(map(str, DEGREES))}")
         check_count(self.knots, "knots", self.degree + 1)
 
-    def factor(self, T, dt):
+    def factor(self, T: int, dt: float) -> NDArray[np.float64]:
         """Interpolation matrix (T, knots), whose rows sum to 1."""
         dt = _check_grid(T, dt)
         if self.knots > T:
@@ -265,23 +252,30 @@ class Splines(_Smoothing):
         return np.ascontiguousarray(spline(np.arange(T)))
 
 
-def _set_number(smoothing, name):
-    value = check_number(getattr(smoothing, name), name)
-    object.__setattr__(smoothing, name, value)
-    return value
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A correlation that samples of an earlier plan were fitted to.
+
+    Attributes:
+      correlation: (T, T).
+      prior: the smoothing that it began with.
+    """
+
+    correlation: NDArray[np.float64] = field(repr=False)
+    prior: "Shape"
+
+    def factor(self, T: int, dt: float) -> NDArray[np.float64]:  # noqa: ARG002
+        """Factor (T, r), without what is below rounding."""
+        return covariance_factor(self.correlation)
+
+
+Shape = White | AR1 | Colored | Kernel | Splines | Fitted
+
+
+def _set_number(smoothing, name, **bounds):
+    object.__setattr__(smoothing, name, check_number(getattr(smoothing, name), name, **bounds))
 
 
 def _check_grid(T, dt):
     check_count(T, "T", 1, MOST_STAGES)
     return check_number(dt, "dt", above=0)
-
-
-def _checked(mean, cov, stages, anneal):
-    mean = as_finite(mean, "mean", (None, None))
-    cov = as_finite(cov, "cov", (len(mean), len(mean)))
-    check_count(stages, "stages", 0)
-    return mean, cov, check_number(anneal, "anneal", least=0, most=1)
-
-
-def _symmetric(matrix):
-    return (matrix + matrix.T) / 2.0

@@ -18,6 +18,7 @@ from ppi_robotics.parallel import in_threads, processors
 DRAWS = ("normal", "antithetic", "sobol")
 MOST_SOBOL = 21201  # numbers a sample, for which SciPy has directions
 FEW = 20_000  # numbers that one thread draws before another would have begun
+RATE = 0.5  # share of the way that fitted covariances go in a round
 JITTER = 1e-6  # of a fitted correlation, relative to the first one's
 
 
@@ -29,7 +30,7 @@ class Proposal:
       x_ref, u_ref, K: closed loop that they are added to, (T + 1, nx), (T, nu), (T, nu, ndx).
       factor: L (T, r), None for independent stages.
       scale: (r, nu).
-      prior: mean (T, nu) of the baseline, about which, with the gains added, exploring samples are drawn, too.
+      prior: mean (T, nu) of a baseline that stays.
       quaternions: where they start in the state.
     """
 
@@ -41,75 +42,56 @@ class Proposal:
     prior: np.ndarray
     quaternions: tuple = ()
 
-    def sample(self, kind, count, seed, first, exploring=0):
-        """`Draws` of samples first, first + 1, ...; the last `exploring` of them are about the prior."""
+    def sample(self, kind, count, seed, first):
+        """`Draws` of samples first, first + 1, ..."""
         latent = latents(kind, count, seed, first, self.scale)
-        if exploring:
-            latent[count - exploring :] += self.offset
         return Draws(latent, latent if self.factor is None else np.ascontiguousarray(self.factor @ latent))
 
-    @property
-    def offset(self):
-        """The latent (r, nu) that leads from this mean to the prior's."""
-        away = self.prior - self.u_ref
-        return away if self.factor is None else np.linalg.lstsq(self.factor, away, rcond=None)[0]
-
-    def log_ratio(self, draws, x, follow, exploring):
+    def log_ratio(self, draws, x, follow):
         """Log-density ratios (N,) of the baseline to what samples were drawn from.
-
-        The baseline's mean is the prior's, or the share `follow` of the way from there to the proposal's own. Where it
-        follows all the way, and explores, the baseline is the mixture that samples are drawn from.
 
         Args:
           draws: `Draws`.
           x: states (N, T + 1, nx), which matter where the proposal has gains.
-          follow: share of the way.
-          exploring: share of the samples that are drawn about the prior.
+          follow: share of the way from the prior's mean to the proposal's at which the baseline has its own.
         """
-        if follow == 1.0:
-            return np.zeros(len(draws.push))
-        ratio = self._toward(draws, x, 1.0 - follow).sum(axis=1)
-        if exploring:
-            explored = self._shifted(draws, -self.offset).sum(axis=1)  # with the gains that all samples have
-            ratio = ratio - np.logaddexp(np.log1p(-exploring), np.log(exploring) + explored)
-        return ratio
+        return np.zeros(len(draws.push)) if follow == 1.0 else self._log_ratios(draws, x, follow).sum(axis=1)
 
     def log_ratio_ahead(self, draws, x, follow):
         """The same (N, T) for the controls of stages t to T alone, where stages are independent."""
-        return np.cumsum(self._toward(draws, x, 1.0 - follow)[:, ::-1], axis=1)[:, ::-1]
+        return np.cumsum(self._log_ratios(draws, x, follow)[:, ::-1], axis=1)[:, ::-1]
 
-    def _toward(self, draws, x, share):
-        """Log ratios (N, r) of the density about a mean that is a share of the way to the prior's; they add up."""
-        away = self.u_ref - self.prior + feedback(self, x) if self.K.any() else -self.offset
-        return self._shifted(draws, share * away)
-
-    def _shifted(self, draws, back):
-        """Log ratios (N, r) of the density whose latents have the mean -back, (r, nu) or (N, r, nu)."""
-        z, back = draws.latent / self.scale, back / self.scale
+    def _log_ratios(self, draws, x, follow):
+        """Log ratios (N, r) of every latent, which add up."""
+        away = self.u_ref - self.prior
+        if self.K.any():
+            away = away + feedback(self, x)
+        elif self.factor is not None:
+            away = np.linalg.lstsq(self.factor, away, rcond=None)[0]
+        z, back = draws.latent / self.scale, (1.0 - follow) * away / self.scale
         return -0.5 * ((2.0 * z + back) * back).sum(axis=-1)
 
-    def fitted(self, kind, draws, weights, rate, first):
-        """With the covariance moved toward that of weighted samples.
+    def fitted(self, kind, draws, weights, first):
+        """With the covariance moved half way (`RATE`) toward that of weighted samples.
 
         Args:
           kind: "diagonal" for standard deviations of their own at every stage (the cross-entropy method), "time" for a
             correlation over the stages, common to all controls (matrix-normal policies).
           draws: `Draws`.
           weights: (N,), of sum 1.
-          rate: share of the way.
           first: `Proposal` of the first round; a small share of its covariance stays.
         """
         if kind == "diagonal":
             variance = np.einsum("n,nri->ri", weights, (draws.latent - mean_of(weights, draws.latent)) ** 2)
-            kept = (1.0 - rate) * self.scale**2 + rate * variance
+            kept = (1.0 - RATE) * self.scale**2 + RATE * variance
             return replace(self, scale=np.sqrt(np.maximum(kept, JITTER * first.scale**2)))
-        spread = self.scale[0]
-        z = (draws.push - mean_of(weights, draws.push)) / spread
-        seen = np.einsum("n,nti,nsi->ts", weights, z, z, optimize=True) / len(spread)
-        kept = (1.0 - rate) * self.correlation + rate * seen + JITTER * first.correlation
+        std = self.scale[0]
+        z = (draws.push - mean_of(weights, draws.push)) / std
+        seen = np.einsum("n,nti,nsi->ts", weights, z, z, optimize=True) / len(std)
+        kept = (1.0 - RATE) * self.correlation + RATE * seen + JITTER * first.correlation
         values, vectors = np.linalg.eigh(kept)
         factor = vectors * np.sqrt(np.maximum(values, 0.0))
-        return replace(self, factor=np.ascontiguousarray(factor), scale=np.tile(spread, (len(factor), 1)))
+        return replace(self, factor=np.ascontiguousarray(factor), scale=np.tile(std, (len(factor), 1)))
 
     @property
     def correlation(self):

@@ -102,15 +102,14 @@ class SamplingSteps(Phase):
     def advance(self, problem, iterate, index):
         """One round."""
         method, memory, proposal = self.method, iterate.memory, iterate.memory.proposal
-        exploring = min(round(method.exploration * method.samples), method.samples - 1)
-        draws = proposal.sample(method.draws, method.samples, self.seed, memory.count, exploring)
+        draws = proposal.sample(method.draws, method.samples, self.seed, memory.count)
         if method.draws_mean:
             draws.push[0] = draws.latent[0] = 0.0
         recorded = method.feedback == "samples" or (method.follow < 1.0 and proposal.K.any())
         risk = method.noise_draws, method.lambda_transition
         trials = run_trials(problem, proposal, draws.push, self.seed, memory.count, *risk, recorded)
         with np.errstate(invalid="ignore", over="ignore"):  # along states that are not finite
-            ratio = proposal.log_ratio(draws, trials.x, method.follow, exploring / method.samples)
+            ratio = proposal.log_ratio(draws, trials.x, method.follow)
         ratio = np.where(np.isfinite(trials.cost), ratio, 0.0)
         weighting = method.temperature.weights(trials.cost, ratio)
         memory = replace(memory, count=memory.count + method.samples, lambda_policy=weighting.lambda_policy)
@@ -126,7 +125,7 @@ class SamplingSteps(Phase):
             log_weights = self._ahead(proposal, draws, trials, weighting)
             memory = replace(memory, samples=(trials, applied(proposal, draws, trials.x), weighting, log_weights))
         if method.covariance != "fixed":
-            proposal = proposal.fitted(method.covariance, draws, weighting.weights, method.rate, memory.first)
+            proposal = proposal.fitted(method.covariance, draws, weighting.weights, memory.first)
         memory = replace(memory, proposal=replace(proposal, x_ref=x, u_ref=u))
         return self._settle(problem, iterate, x, u, cost, memory), row
 
@@ -172,11 +171,11 @@ class SamplingSteps(Phase):
     def _ahead(self, proposal, draws, trials, weighting):
         """Log-weights (N, T) for the controls of every stage: of what is still to come, where stages are independent.
 
-        Elite samples have no temperature, and controls that hang together over time, or by being those of an exploring
-        sample, tell of costs already paid: their weights are those of the whole sequences.
+        Elite samples have no temperature, and controls that hang together over time tell of costs already paid: their
+        weights are those of the whole sequences.
         """
         weight, T = weighting.lambda_policy, draws.push.shape[1]
-        if not weight > 0.0 or proposal.factor is not None or self.method.exploration:
+        if not weight > 0.0 or proposal.factor is not None:
             return np.repeat(weighting.log_weights[:, None], T, axis=1)
         ahead = -weight * np.where(np.isfinite(trials.to_go[:, :T]), trials.to_go[:, :T], np.inf)
         if self.method.follow < 1.0:

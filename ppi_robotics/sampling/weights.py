@@ -15,6 +15,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ppi_robotics.checks import as_finite, as_floats, check_number, is_count, shown
 from ppi_robotics.entropic import entropic, log_softmax
@@ -39,24 +40,49 @@ class Weighting:
       valid: number of finite costs.
     """
 
-    log_weights: np.ndarray
+    log_weights: NDArray[np.float64]
     lambda_policy: float
     free_energy: float
     valid: int
 
     @property
-    def weights(self):
+    def weights(self) -> NDArray[np.float64]:
         """(N,), summing to 1, or all 0 if no cost is finite."""
         return np.exp(self.log_weights)
 
     @property
-    def ess(self):
+    def ess(self) -> float:
         """Effective sample size, from 1 to N; 0 if no cost is finite."""
         return 1.0 / float(np.sum(self.weights**2)) if self.valid else 0.0
 
 
+class _Tempered:
+    """Weights exp(-lambda_policy C), at a lambda_policy that the rule has or finds."""
+
+    def weights(self, costs: ArrayLike, log_ratio: ArrayLike) -> Weighting:
+        """`Weighting` of samples.
+
+        Args:
+          costs: (N,); inf and nan mark samples that failed.
+          log_ratio: (N,) finite importance log-ratios log p / q; zeros if the samples come from the baseline.
+
+        Raises:
+          ProblemError: if the shapes are wrong or a log-ratio is not finite.
+        """
+        costs, log_ratio = _as_samples(costs, log_ratio)
+        good = np.isfinite(costs)
+        weight = self._weight(costs[good], log_ratio[good])
+        log_weights = np.full(costs.shape, -np.inf)
+        if not good.any():
+            return Weighting(frozen(log_weights), weight, math.inf, 0)
+        with np.errstate(over="ignore"):
+            log_weights[good] = log_softmax(-weight * (costs[good] - costs[good].min()) + log_ratio[good])
+            free_energy = entropic(costs - log_ratio / weight, weight)
+        return Weighting(frozen(log_weights), weight, float(free_energy), int(good.sum()))
+
+
 @dataclass(frozen=True)
-class Fixed:
+class Fixed(_Tempered):
     """A given temperature, as in MPPI.
 
     Attributes:
@@ -71,32 +97,19 @@ class Fixed:
     def __post_init__(self):
         _set_positive(self, "temperature", "of 1 / lambda_policy in units of cost")
 
-    def weights(self, costs, log_ratio):
-        """`Weighting` of samples.
-
-        Args:
-          costs: (N,); inf and nan mark samples that failed.
-          log_ratio: (N,) finite importance log-ratios log p / q; zeros if the samples come from the baseline.
-
-        Raises:
-          ProblemError: if the shapes are wrong or a log-ratio is not finite.
-        """
-        return _tilted(*_as_samples(costs, log_ratio), 1.0 / self.temperature)
+    def _weight(self, costs, log_ratio):  # noqa: ARG002
+        return 1.0 / self.temperature
 
 
-class _Adaptive:
+class _Adaptive(_Tempered):
     """Weights at the alpha that a rule finds on normalized costs."""
 
-    def weights(self, costs, log_ratio):
-        """`Weighting` of samples, with arguments and errors as of `Fixed`."""
-        costs, log_ratio = _as_samples(costs, log_ratio)
-        good = np.isfinite(costs)
-        if not good.any():
-            return _tilted(costs, log_ratio, math.nan)
-        unit = self._range(costs[good])
+    def _weight(self, costs, log_ratio):
+        if not costs.size:
+            return math.nan
+        unit = self._range(costs)
         unit = unit if unit > SMALLEST_RANGE else 1.0
-        alpha = self._alpha((costs[good] - costs[good].min()) / unit, log_ratio[good])
-        return _tilted(costs, log_ratio, alpha / unit)
+        return self._alpha((costs - costs.min()) / unit, log_ratio) / unit
 
     def _range(self, costs):
         """Of the cheaper nine tenths, so that a few huge costs do not put alpha beyond its bounds."""
@@ -125,11 +138,7 @@ class TargetESS(_Adaptive):
 
     def _alpha(self, normalized, log_ratio):
         target = max(_number_of(self.samples, len(normalized)), 1.0)
-
-        def shortfall(alpha):
-            return target - _effective(log_softmax(-alpha * normalized + log_ratio))
-
-        return _crossing(shortfall)
+        return _crossing(lambda alpha: target - _effective(log_softmax(-alpha * normalized + log_ratio)))
 
 
 @dataclass(frozen=True)
@@ -149,10 +158,7 @@ class LBPS(_Adaptive):
     delta: float = 0.9
 
     def __post_init__(self):
-        value = check_number(self.delta, "delta")
-        if not 0.0 < value < 1.0:
-            raise ProblemError(f"delta is {value:g}; expected a probability above 0 and below 1")
-        object.__setattr__(self, "delta", value)
+        object.__setattr__(self, "delta", check_number(self.delta, "delta", above=0, below=1))
 
     def _range(self, costs):
         """Of all costs, which the bound on the expected cost is made of."""
@@ -222,29 +228,18 @@ class Elite:
     def __post_init__(self):
         _check_samples(self.samples)
 
-    def weights(self, costs, log_ratio):
+    def weights(self, costs: ArrayLike, log_ratio: ArrayLike) -> Weighting:
         """`Weighting` of samples, with arguments and errors as of `Fixed`; ranks have no use for the ratios."""
         costs, log_ratio = _as_samples(costs, log_ratio)
         good = np.isfinite(costs)
         valid = int(good.sum())
         count = min(max(round(_number_of(self.samples, valid)), 1), valid)
-        best = np.argsort(np.where(good, costs, np.inf), kind="stable")[:count]
         log_weights = np.full(costs.shape, -np.inf)
-        log_weights[best] = -math.log(max(count, 1))
+        log_weights[np.argsort(np.where(good, costs, np.inf), kind="stable")[:count]] = -math.log(max(count, 1))
         return Weighting(frozen(log_weights), math.nan, math.nan, valid)
 
 
-def _tilted(costs, log_ratio, lambda_policy):
-    """`Weighting` at an inverse temperature."""
-    good = np.isfinite(costs)
-    log_weights = np.full(costs.shape, -np.inf)
-    if not good.any():
-        return Weighting(frozen(log_weights), lambda_policy, math.inf, 0)
-    with np.errstate(over="ignore"):
-        exponent = -lambda_policy * (costs[good] - costs[good].min())
-        free_energy = entropic(costs - log_ratio / lambda_policy, lambda_policy)
-    log_weights[good] = log_softmax(exponent + log_ratio[good])
-    return Weighting(frozen(log_weights), lambda_policy, float(free_energy), int(good.sum()))
+Rule = Fixed | TargetESS | LBPS | REPS | Elite
 
 
 def _effective(log_weights):

@@ -92,8 +92,8 @@ def doors():
     sample = {"samples": 4, "seed": 0}
     gaussian = {"mean": np.zeros(2), "cov": np.eye(2)}
     sampling = {"samples": 8, "max_iterations": 2, "temperature": 1.0, "spread": None, "baseline": "moving"}
-    sampling |= {"exploration": 0.0, "noise_draws": 0, "lambda_transition": 0.0, "draws": "normal", "rate": 0.5}
-    sampling |= {"feedback": "sweep", "covariance": "time", "anneal": 0.0, "proposal": None, "conditioned": True}
+    sampling |= {"noise_draws": 0, "lambda_transition": 0.0, "draws": "normal"}
+    sampling |= {"feedback": "sweep", "covariance": "time", "anneal": 0.0, "proposal": None}
     sampling |= {"correlation": None, "renewal": 10, "tolerance": 0.1, "smoothing": ppi.White()}
     model, data = made("arm").model, None
     states = np.zeros((3, 2))
