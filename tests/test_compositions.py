@@ -10,7 +10,7 @@ import pytest
 import ppi_robotics as ppi
 from plants import BlocksWorld
 from plants.blocks import composition_messages, compositions, fits, ring, size_of, solve_compositions
-from plants.blocks.kernels import compositions as kernels
+from plants.blocks.kernels import exact as kernels
 from ppi_robotics.solution import Status
 
 FIGURE_4 = BlocksWorld([4, 0, 0, 0], 8, goal=[0, 0, 4, 0])

@@ -9,8 +9,8 @@ import pytest
 import ppi_robotics as ppi
 from plants import BlocksWorld
 from plants.blocks import CoupledChains, chain_beliefs, play_chains, receding
-from plants.blocks.chain_symmetries import symmetries
-from plants.blocks.kernels import chain_messages, chain_numbers
+from plants.blocks.chains import symmetries
+from plants.blocks.kernels import messages, scaled
 from plants.blocks.study import goal_rates, random_goal
 from ppi_robotics.discrete import play
 from ppi_robotics.solution import Status
@@ -233,27 +233,27 @@ def plain_propagation(world, sweeps=100):
     """Bethe log Z and beliefs by messages in dicts, factor after factor there and back."""
     domains, factors = graph(world)
     near = {v: [f for f, (variables, _) in enumerate(factors) if v in variables] for v in domains}
-    told = {(f, v): dict.fromkeys(domains[v], 1.0) for v in domains for f in near[v]}
+    outgoing = {(f, v): dict.fromkeys(domains[v], 1.0) for v in domains for f in near[v]}
 
     def product(v, but=None):
-        p = {x: math.prod(told[g, v][x] for g in near[v] if g != but) for x in domains[v]}
+        p = {x: math.prod(outgoing[g, v][x] for g in near[v] if g != but) for x in domains[v]}
         return {x: value / sum(p.values()) for x, value in p.items()}
 
     for sweep in range(sweeps):
         for f, (variables, table) in sorted(enumerate(factors), reverse=sweep % 2 == 1):
-            heard = {v: product(v, f) for v in variables}
+            incoming = {v: product(v, f) for v in variables}
             sums = {v: dict.fromkeys(domains[v], 0.0) for v in variables}
             for key, value in table.items():
                 for j, v in enumerate(variables):
-                    sums[v][key[j]] += value * math.prod(heard[u][key[q]] for q, u in enumerate(variables) if q != j)
+                    sums[v][key[j]] += value * math.prod(incoming[u][key[q]] for q, u in enumerate(variables) if q != j)
             for v in variables:
-                told[f, v] = {x: value / sum(sums[v].values()) for x, value in sums[v].items()}
+                outgoing[f, v] = {x: value / sum(sums[v].values()) for x, value in sums[v].items()}
     beliefs, log_Z = {v: product(v) for v in domains}, 0.0
     for v, b in beliefs.items():
         log_Z += (len(near[v]) - 1) * sum(p * math.log(p) for p in b.values() if p > 0)
     for f, (variables, table) in enumerate(factors):
-        heard = [product(v, f) for v in variables]
-        b = {key: value * math.prod(h[x] for h, x in zip(heard, key, strict=True)) for key, value in table.items()}
+        incoming = [product(v, f) for v in variables]
+        b = {key: value * math.prod(h[x] for h, x in zip(incoming, key, strict=True)) for key, value in table.items()}
         log_Z -= sum(p / sum(b.values()) * math.log(p / sum(b.values()) / table[key]) for key, p in b.items() if p > 0)
     return log_Z, beliefs
 
@@ -367,42 +367,42 @@ def test_numbers_of_either_form_are_those_of_logarithms(span):
     rng = np.random.default_rng(1)
     logs = rng.uniform(-span, span, (3, 20)) + 3000.0 * rng.normal(size=(3, 1))
     logs[1, ::3] = -np.inf
-    (F, in_F), (B, in_B), (weight, in_weight) = (settled(row, chain_numbers.WIDE) for row in logs)
-    assert (in_F == chain_numbers.LOGS) == (span > 150.0)
+    (F, in_F), (B, in_B), (weight, in_weight) = (stored(row, scaled.WIDE) for row in logs)
+    assert (in_F == scaled.LOGS) == (span > 150.0)
     N_log = span * np.array([-0.4, 0.001, 0.6])
     N = np.empty(3)
-    in_N = chain_numbers.settle(N_log, chain_numbers.NARROW, N)
+    in_N = scaled.scale(N_log, scaled.NARROW, N)
     new = np.empty(22)
     for way in (-1, 1):
-        offset = chain_messages.advance(F, in_F, tuple(N), in_N, way, weight, in_weight, new)
+        offset = messages.advance(F, in_F, tuple(N), in_N, way, weight, in_weight, new)
         around = np.pad(logs[0], 1, constant_values=-np.inf)
         each = [N_log[s] + around[1 + way * (s - 1) : 21 + way * (s - 1)] for s in range(3)]
         assert in_logs(new, offset) == pytest.approx(logs[2] + np.logaddexp.reduce(each), rel=1e-12)
     M, offsets, log_M = np.ones((3, 8)), np.zeros(8), np.empty((3, 8))
-    chain_messages.listen(F[None], np.array([in_F]), B[None], np.array([in_B]), M, offsets, log_M)
+    messages.collect(F[None], np.array([in_F]), B[None], np.array([in_B]), M, offsets, log_M)
     around = np.pad(logs[1], 1, constant_values=-np.inf)
     expected = [np.logaddexp.reduce(logs[0] + around[s : s + 20]) for s in range(3)]
     assert log_M[:, 0] == pytest.approx(expected, rel=1e-12)
 
 
-def settled(logs, widest):
+def stored(logs, widest):
     row = np.pad(logs, 1, constant_values=-np.inf)
     values = np.empty_like(row)
-    return values, chain_numbers.settle(row, widest, values)
+    return values, scaled.scale(row, widest, values)
 
 
 def in_logs(values, offset):
     logs = np.empty_like(values)
-    chain_numbers.unsettle(values, offset, logs)
+    scaled.to_logs(values, offset, logs)
     return logs[1:-1]
 
 
 @pytest.mark.parametrize("x", [0.0, -1e-300, -0.3, -1.0, -17.3, -699.0])
 def test_exponentials_and_logarithms_in_lanes(x):
-    assert chain_numbers.exp(x) == pytest.approx(math.exp(x), rel=1e-15)
-    assert chain_numbers.log(math.exp(x)) == pytest.approx(x, rel=1e-14, abs=1e-16)
-    assert chain_numbers.exp(-800.0) == 0.0
-    assert chain_numbers.log(0.0) == -math.inf
+    assert scaled.exp(x) == pytest.approx(math.exp(x), rel=1e-15)
+    assert scaled.log(math.exp(x)) == pytest.approx(x, rel=1e-14, abs=1e-16)
+    assert scaled.exp(-800.0) == 0.0
+    assert scaled.log(0.0) == -math.inf
 
 
 @pytest.mark.parametrize("norm", ["blocks", "locations"])

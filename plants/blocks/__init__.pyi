@@ -1,11 +1,9 @@
 """Public names: type checkers and editors read them here, and `__init__.py`, which loads each on first use."""
 
-from .chain_inference import ChainBeliefs, chain_beliefs
-from .chain_plays import play_chains, receding
-from .chain_sweeps import ChainMessages
+from .chains import ChainMessages, CoupledChains
 from .compositions import CompositionControl, Forecast, fits, size_of, solve_compositions
-from .coupled_chains import CoupledChains
 from .factor_graph import BlocksGraph, blocks_graph
+from .inference import ChainBeliefs, chain_beliefs, play_chains, receding
 from .ring import moves_between
 from .study import GoalRates, goal_rates, random_goal
 from .world import BlocksWorld

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plants.blocks.kernels import compositions as kernels
+from plants.blocks.kernels import exact as kernels
 from plants.blocks.ring import parts
 from ppi_robotics.parallel import in_threads
 

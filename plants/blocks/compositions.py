@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 
 from plants.blocks.composition_messages import History, backward, kept_in_full
-from plants.blocks.kernels import compositions as kernels
+from plants.blocks.kernels import exact as kernels
 from plants.blocks.reached import Reached, TooMany, share_reached
 from plants.blocks.ring import KEY_BITS, PART, Space, count_orbits, symmetries
 from ppi_robotics.checks import (

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from plants.blocks.kernels import compositions as kernels
+from plants.blocks.kernels import exact as kernels
 from ppi_robotics.parallel import in_threads, processors
 
 KEY_BITS = 63

@@ -5,8 +5,8 @@ Kappen, Gomez, Opper, *Optimal control as a graphical model inference problem* (
 
 import numpy as np
 
+from plants.blocks.chains import CoupledChains
 from plants.blocks.compositions import solve_compositions
-from plants.blocks.coupled_chains import CoupledChains
 from plants.blocks.factor_graph import blocks_graph
 from plants.blocks.ring import moves_between
 from ppi_robotics import ProblemError

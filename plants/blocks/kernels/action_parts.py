@@ -4,11 +4,10 @@ import math
 
 import numpy as np
 
-from plants.blocks.kernels.chain_messages import listen, pass_on
-from plants.blocks.kernels.chain_numbers import NARROW, log_sum, settle
 from plants.blocks.kernels.merged_actions import GROWN, NOTHING
-from ppi_robotics.kernels.belief_propagation import distance
-from ppi_robotics.kernels.bellman import OPTIONS
+from plants.blocks.kernels.messages import collect, pass_messages
+from plants.blocks.kernels.scaled import NARROW, log_sum, scale
+from ppi_robotics.kernels.graph_messages import distance
 from ppi_robotics.kernels.outside import njit
 
 FEW = 200.0  # three factors above exp(-FEW) are far from underflow
@@ -131,7 +130,7 @@ def separate(shifts, priors, damping, lost, messages, log_M, log_Q, Q, N, offset
             return NOTHING, -np.inf
         for s in range(3):
             found[2][s] -= total + top
-        offsets_N[i] = settle(found[2], NARROW, found[2])
+        offsets_N[i] = scale(found[2], NARROW, found[2])
         N[:, i] = found[2]
         moved = renew(to_k[i], found[0], damping, lost), renew(to_l[i], found[1], damping, lost)
         if min(moved) < 0.0:
@@ -151,16 +150,16 @@ def separate(shifts, priors, damping, lost, messages, log_M, log_Q, Q, N, offset
 
 
 @njit(**OPTIONS)
-def sweep_separate(shifts, priors, damping, lost, messages, chains, beliefs, scratch, most, tolerance, trace):
+def sweep_separate(shifts, priors, damping, lost, messages, chains, beliefs, scratch, numbers, tolerance, trace):
     """`sweep_merged` with `separate`; messages to the parts of actions (T, n, K) and (T, n, L)."""
-    (forth, back, told, weights), (log_Q, Q), (heard, own) = chains, beliefs, scratch
-    (F, offsets_F), (B, offsets_B), (N, offsets_N) = forth, back, told
-    T, log_M, change = N.shape[0], heard[2], np.inf
-    for number in range(most):
+    (forward, backward, outgoing, weights), (log_Q, Q), (incoming, own) = chains, beliefs, scratch
+    (F, offsets_F), (B, offsets_B), (N, offsets_N) = forward, backward, outgoing
+    T, log_M, change = N.shape[0], incoming[2], np.inf
+    for number in range(numbers[0], numbers[1]):
         change, log_Z = 0.0, 0.0
         for visit in range(2 * T - 1):
             t = visit if visit < T else 2 * T - 2 - visit
-            listen(F[t], offsets_F[t], B[t + 1], offsets_B[t + 1], heard[0], heard[1], log_M)
+            collect(F[t], offsets_F[t], B[t + 1], offsets_B[t + 1], incoming[0], incoming[1], log_M)
             here, counted = (messages[0][t], messages[1][t]), visit >= T - 1
             moved, part = separate(
                 shifts, priors, damping, lost, here, log_M, log_Q[t], Q[t], N[t], offsets_N[t], own, counted
@@ -169,12 +168,12 @@ def sweep_separate(shifts, priors, damping, lost, messages, chains, beliefs, scr
                 return number + 1, moved
             change = max(change, moved)
             if visit < T - 1:
-                pass_on(t, -1, forth, told, weights)
+                pass_messages(t, -1, forward, outgoing, weights)
             else:
                 log_Z += part
                 if t > 0:
-                    pass_on(t, 1, back, told, weights)
+                    pass_messages(t, 1, backward, outgoing, weights)
         trace[number] = -log_Z
         if change < tolerance:
             return number + 1, change
-    return most, change
+    return numbers[1], change

@@ -1,20 +1,20 @@
 """Messages along integer-valued chains that one shared action per stage moves.
 
-Chain i of levels 0 to m goes from x to x + s at a stage whose action a has shifts[i, a] = s in -1, 0, 1. Its messages
-are F_t(x), of what is before, and B_t(x), of what is after, both with the weight of the level at stage t. Then
+Chain i of levels 0 to m goes from x to x + s at a stage whose action a has shifts[i, a] = s in -1, 0, 1. Its forward
+messages F_t(x) and backward messages B_t(x) both have the weight of the level at stage t. Then
 
-    M_i(s) = sum_x F_{t-1}(x) B_t(x + s)        what chain i says about its shift at stage t,
-    N_i(s)                                      what the actions say to chain i.
+    M_i(s) = sum_x F_{t-1}(x) B_t(x + s)        incoming: from chain i to the action of stage t
+    N_i(s)                                      outgoing: from the action of stage t to chain i
 
-F, B (T + 1, n, W) and weights (T, W) are rows of `chain_numbers`, M (3, lanes) and N (T, 3, lanes) have such a column
-for every chain; all stand beside their offsets.
+F, B (T + 1, n, W) and weights (T, W) are rows as `scaled` has them, M (3, lanes) and N (T, 3, lanes) have a column of
+that form for every chain; every array of rows comes with the array of its offsets.
 """
 
 import math
 
 import numpy as np
 
-from plants.blocks.kernels.chain_numbers import (
+from plants.blocks.kernels.scaled import (
     HIGH,
     LANES,
     LEAST,
@@ -25,10 +25,10 @@ from plants.blocks.kernels.chain_numbers import (
     exp,
     exponent,
     log,
+    noinline,
     power,
-    settle,
-    stay_apart,
-    unsettle,
+    scale,
+    to_logs,
 )
 from ppi_robotics.kernels.bellman import OPTIONS
 from ppi_robotics.kernels.outside import njit
@@ -37,10 +37,10 @@ from ppi_robotics.kernels.tiles import vector
 
 
 @njit(**LANES)
-def advance_scaled(old, told, way, weight, new):
-    """new(x) = weight(x) sum_s told(s) old(x + way s); returns the sum and how many are too small but not 0."""
+def advance_scaled(old, outgoing, way, weight, new):
+    """new(x) = weight(x) sum_s outgoing(s) old(x + way s); returns the sum and how many are too small but not 0."""
     use_widest_vectors()
-    left, middle, right = told[1 - way], told[1], told[1 + way]
+    left, middle, right = outgoing[1 - way], outgoing[1], outgoing[1 + way]
     before, here, after = old[: old.shape[0] - 2], old[1 : old.shape[0] - 1], old[2:]
     factor, out = weight[1 : weight.shape[0] - 1], new[1 : new.shape[0] - 1]
     total, small = 0.0, 0.0
@@ -54,42 +54,42 @@ def advance_scaled(old, told, way, weight, new):
 
 
 @njit(**OPTIONS)
-def advance_in_logs(old, offset, told, offset_told, way, weight, offset_weight, new):
-    """`advance` of rows of any form."""
-    stay_apart()
+def advance_in_logs(old, offset, outgoing, offset_outgoing, way, weight, offset_weight, new):
+    """`advance` for rows of either form, in the log domain."""
+    noinline()
     use_widest_vectors()
     W = old.shape[0]
     logs, factor, shift = np.empty(W), np.empty(W), np.empty(3)
-    unsettle(old, offset, logs)
-    unsettle(weight, offset_weight, factor)
+    to_logs(old, offset, logs)
+    to_logs(weight, offset_weight, factor)
     for s in range(3):
-        shift[s] = told[s] if offset_told == LOGS else log(told[s]) + offset_told * LN2
+        shift[s] = outgoing[s] if offset_outgoing == LOGS else log(outgoing[s]) + offset_outgoing * LN2
     left, middle, right = shift[1 - way], shift[1], shift[1 + way]
     new[0] = new[W - 1] = -np.inf
     for x in range(1, W - 1):
         a, b, c = logs[x - 1] + left, logs[x] + middle, logs[x + 1] + right
         top = max(max(a, b), max(c, -1e300))
         new[x] = factor[x] + top + log(exp(a - top) + exp(b - top) + exp(c - top))
-    return settle(new, WIDE, new)
+    return scale(new, WIDE, new)
 
 
 @njit(**OPTIONS)
-def settle_again(values, offset):
-    """Scaled values in the form that suits their range; returns the offset."""
-    unsettle(values, offset, values)
-    return settle(values, WIDE, values)
+def rescale(values, offset):
+    """Choose anew how to store scaled values; returns the offset."""
+    to_logs(values, offset, values)
+    return scale(values, WIDE, values)
 
 
 @njit(**OPTIONS)
-def advance(old, offset, told, offset_told, way, weight, offset_weight, new):
-    """new(x) = weight(x) sum_s told(s) old(x + way s), of rows and three numbers told; returns the offset."""
-    sum_of_offsets = offset + offset_told + offset_weight
+def advance(old, offset, outgoing, offset_outgoing, way, weight, offset_weight, new):
+    """new(x) = weight(x) sum_s outgoing(s) old(x + way s), of rows and three numbers outgoing; returns the offset."""
+    sum_of_offsets = offset + offset_outgoing + offset_weight
     if sum_of_offsets == LOGS:
-        return advance_in_logs(old, offset, told, offset_told, way, weight, offset_weight, new)
+        return advance_in_logs(old, offset, outgoing, offset_outgoing, way, weight, offset_weight, new)
     new[0] = new[new.shape[0] - 1] = 0.0
-    total, small = advance_scaled(old, told, way, weight, new)
-    if small > 0.0:
-        return settle_again(new, sum_of_offsets)
+    total, small = advance_scaled(old, outgoing, way, weight, new)
+    if small > 0.0:  # products of such values would underflow
+        return rescale(new, sum_of_offsets)
     if LOW < total < HIGH or total == 0.0:
         return sum_of_offsets
     n = exponent(total)
@@ -102,7 +102,7 @@ def advance(old, offset, told, offset_told, way, weight, offset_weight, new):
 @njit(**LANES)
 def meet(F, B):
     """sum_x F(x) B(x + s - 1) for s = 0, 1, 2."""
-    stay_apart()
+    noinline()
     use_widest_vectors()
     f, before, here, after = F[1 : F.shape[0] - 1], B[: B.shape[0] - 2], B[1 : B.shape[0] - 1], B[2:]
     down, still, up = 0.0, 0.0, 0.0
@@ -115,13 +115,13 @@ def meet(F, B):
 
 @njit(**OPTIONS)
 def meet_in_logs(F, offset_F, B, offset_B, i, log_M):
-    """Logarithms of `meet`, of rows of any form."""
-    stay_apart()
+    """Logarithms of `meet`, for rows of either form."""
+    noinline()
     use_widest_vectors()
     W = F.shape[0]
     before, after = np.empty(W), np.empty(W)
-    unsettle(F, offset_F, before)
-    unsettle(B, offset_B, after)
+    to_logs(F, offset_F, before)
+    to_logs(B, offset_B, after)
     for s in range(3):
         top, total = -np.inf, 0.0
         for x in range(1, W - 1):
@@ -134,9 +134,9 @@ def meet_in_logs(F, offset_F, B, offset_B, i, log_M):
 
 
 @njit(**OPTIONS)
-def listen(F, offsets_F, B, offsets_B, M, offsets, log_M):
-    """M (3, lanes), its offsets (lanes,) and logarithms of a stage, from F and B (n, W); LOGS: logarithms only."""
-    stay_apart()
+def collect(F, offsets_F, B, offsets_B, M, offsets, log_M):
+    """Messages M (3, lanes) of all chains to the action of a stage, from F and B (n, W); log_M alone where LOGS."""
+    noinline()
     use_widest_vectors()
     W, lanes, wide = F.shape[1], M.shape[1], False
     for i in range(F.shape[0]):
@@ -156,9 +156,9 @@ def listen(F, offsets_F, B, offsets_B, M, offsets, log_M):
 
 
 @njit(**OPTIONS)
-def pass_on(t, way, rows, told, weights):
-    """F after action t from the one before it (way -1), or B before action t from the one after it (way 1)."""
-    (values, offsets), (N, offsets_N), (factors, offsets_of_factors) = rows, told, weights
+def pass_messages(t, way, rows, outgoing, weights):
+    """Pass F on from stage t to t + 1 (way -1), or B back from stage t + 1 to t (way 1)."""
+    (values, offsets), (N, offsets_N), (factors, offsets_of_factors) = rows, outgoing, weights
     (_, n, W), old, new = values.shape, t if way < 0 else t + 1, t + 1 if way < 0 else t
     factor, offset_of_factor = vector(factors, new - 1, W), offsets_of_factors[new - 1]
     for i in range(n):
@@ -168,7 +168,7 @@ def pass_on(t, way, rows, told, weights):
 
 
 @njit(**OPTIONS)
-def pass_back(rows, told, weights):
-    """B of all stages from the last, by N as it is."""
-    for t in range(told[0].shape[0] - 1, 0, -1):
-        pass_on(t, 1, rows, told, weights)
+def backward_pass(rows, outgoing, weights):
+    """B of all stages, from the last one back, with the messages N as they are."""
+    for t in range(outgoing[0].shape[0] - 1, 0, -1):
+        pass_messages(t, 1, rows, outgoing, weights)

@@ -1,8 +1,8 @@
-"""Non-negative numbers whose logarithms differ by thousands, for messages along chains.
+"""Rows of non-negative numbers whose logarithms may differ by thousands, for messages along chains.
 
-A row of numbers has one of two forms. Scaled: values * 2^offset, where sums are sums of floats; the range of what is
-not 0 is bounded, so that products of two rows, or of three of which two are NARROW, neither over- nor underflow.
-Otherwise, logarithms, and the offset is LOGS. Rows of levels have zeros before the first level and after the last one.
+A row has one of two forms. Scaled: values * 2^offset, so that sums are sums of floats; the range of what is not 0 is
+bounded such that products of two rows, or of three of which two are NARROW, neither over- nor underflow. Where the
+range is larger: logarithms, with LOGS as offset. Rows of levels have zeros before the first level and after the last.
 """
 
 import math
@@ -24,8 +24,8 @@ TINY = 1e-305  # every scaled value that is not 0 is above
 
 
 @intrinsic
-def stay_apart(typingctx):
-    """Keep the function that calls this out of its callers, which compile faster for it."""
+def noinline(typingctx):
+    """Keep the function that calls this from being inlined: its callers compile faster."""
 
     def generate(context, builder, _sig, _args):
         builder.function.attributes.discard("alwaysinline")
@@ -79,7 +79,7 @@ def power(n):
 
 @njit(**LANES)
 def bounds(logs):
-    """Largest of logarithms, and the smallest but for those of 0."""
+    """Largest of logarithms, and the smallest of those that are finite."""
     use_widest_vectors()
     top, least = -np.inf, np.inf
     for x in range(logs.shape[0]):
@@ -91,9 +91,9 @@ def bounds(logs):
 
 
 @njit(**OPTIONS)
-def settle(logs, widest, values):
-    """Numbers in the form that suits their range, from logarithms; returns the offset. Both may be the same array."""
-    stay_apart()
+def scale(logs, widest, values):
+    """Store numbers, given as logarithms, in the form that fits their range; returns the offset. May be in place."""
+    noinline()
     use_widest_vectors()
     top, least = bounds(logs)
     if top == -np.inf:
@@ -110,16 +110,16 @@ def settle(logs, widest, values):
 
 
 @njit(**OPTIONS)
-def settle_all(logs, widest, values, offsets):
-    """`settle` rows (N, W)."""
+def scale_rows(logs, widest, values, offsets):
+    """`scale` rows (N, W)."""
     for row in range(logs.shape[0]):
-        offsets[row] = settle(logs[row], widest, values[row])
+        offsets[row] = scale(logs[row], widest, values[row])
 
 
 @njit(**OPTIONS)
-def unsettle(values, offset, logs):
-    """Logarithms of numbers of either form."""
-    stay_apart()
+def to_logs(values, offset, logs):
+    """Logarithms of a row of either form."""
+    noinline()
     use_widest_vectors()
     if offset == LOGS:
         logs[:] = values
@@ -129,10 +129,10 @@ def unsettle(values, offset, logs):
 
 
 @njit(**OPTIONS)
-def unsettle_all(values, offsets, logs):
-    """`unsettle` rows (N, W)."""
+def rows_to_logs(values, offsets, logs):
+    """`to_logs` rows (N, W)."""
     for row in range(values.shape[0]):
-        unsettle(values[row], offsets[row], logs[row])
+        to_logs(values[row], offsets[row], logs[row])
 
 
 @njit(**OPTIONS)
