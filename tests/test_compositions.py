@@ -9,8 +9,10 @@ import pytest
 
 import ppi_robotics as ppi
 from plants import BlocksWorld
-from plants.blocks import composition_messages, compositions, fits, ring, size_of, solve_compositions
+from plants.blocks import fits, size_of, sizes, solve_compositions
+from plants.blocks.exact import History
 from plants.blocks.kernels import exact as kernels
+from plants.blocks.states import AllStates, symmetries
 from ppi_robotics.solution import Status
 
 FIGURE_4 = BlocksWorld([4, 0, 0, 0], 8, goal=[0, 0, 4, 0])
@@ -164,7 +166,7 @@ def test_entropy_falls_to_one_stack(charged, forbidden, log_z, single):
 @pytest.fixture
 def reached_alone(monkeypatch):
     """Solve over the states that can be reached, however few there are in all."""
-    monkeypatch.setattr(compositions, "KEY_BITS", 0)
+    monkeypatch.setattr(sizes, "KEY_BITS", 0)
 
 
 @pytest.mark.usefixtures("reached_alone")
@@ -191,7 +193,7 @@ def test_values_are_those_over_all_states(monkeypatch, goal):
     world = BlocksWorld([6, 0, 3, 0, 1], 8, goal, strength=4.0)
     whole = world.exact()
     with monkeypatch.context() as patch:
-        patch.setattr(compositions, "KEY_BITS", 0)
+        patch.setattr(sizes, "KEY_BITS", 0)
         exact = world.exact()
     assert exact.size.states < whole.size.states
     assert exact.log_partition == pytest.approx(whole.log_partition, abs=1e-11)
@@ -264,7 +266,7 @@ def test_representatives_are_counted_and_found(n, m, goal):
     orbits = {min(images(x)[i] for i in kept) for x in states}
     size = size_of(n, m, 3, goal)
     assert (size.states, size.orbits) == (len(states), len(orbits))
-    space = ring.Space.of(n, m, ring.symmetries(n, goal), size.orbits, lambda *_: None)
+    space = AllStates.of(n, m, symmetries(n, goal), size.orbits, lambda *_: None)
     assert (np.diff(space.keys) > 0).all()
     places = space.places(np.array(states))
     found = {}
@@ -296,7 +298,7 @@ def test_short_histories_agree(monkeypatch):
     """Messages of 32 bits keep 20 bits or more of the mantissa where exponents span less than 2048."""
     world = BlocksWorld([2, 3, 0, 1, 0, 1], 60, strength=20.0)
     long = world.exact()
-    monkeypatch.setattr(composition_messages, "WIDE_HISTORY", 0)
+    monkeypatch.setattr(sizes, "WIDE_HISTORY", 0)
     short = world.exact()
     assert short.log_partition == long.log_partition
     assert short.history.numbers.dtype == np.uint32
@@ -312,7 +314,7 @@ def test_wide_numbers_hold_what_floats_lose():
     logs = np.array([0.0, -1.0, 3.5, -1e5, 1e5, -709.1, -50_000.25])
     wide = np.empty(len(logs), dtype=np.int64)
     kernels.widen_exponentials(logs, wide)
-    history = composition_messages.History(wide[None], np.zeros(1, dtype=np.int64), np.full(1, kernels.MANTISSA))
+    history = History(wide[None], np.zeros(1, dtype=np.int64), np.full(1, kernels.MANTISSA))
     # half a unit of 44 bits, and the rounding of log / log 2
     assert history.logs(0, np.arange(7)) == pytest.approx(logs, rel=4e-16, abs=4e-14)
     assert history.logs(0, [7]) == -np.inf

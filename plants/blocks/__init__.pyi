@@ -1,10 +1,11 @@
 """Public names: type checkers and editors read them here, and `__init__.py`, which loads each on first use."""
 
 from .chains import ChainMessages, CoupledChains
-from .compositions import CompositionControl, Forecast, fits, size_of, solve_compositions
+from .exact import CompositionControl, Forecast, solve_compositions
 from .factor_graph import BlocksGraph, blocks_graph
 from .inference import ChainBeliefs, chain_beliefs, play_chains, receding
-from .ring import moves_between
+from .sizes import fits, size_of
+from .states import moves_between
 from .study import GoalRates, goal_rates, random_goal
 from .world import BlocksWorld
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from plants.blocks.inference import play_chains
-from plants.blocks.ring import moves_between
+from plants.blocks.states import moves_between
 from plants.blocks.world import BlocksWorld
 from ppi_robotics import ProblemError
 from ppi_robotics.checks import (

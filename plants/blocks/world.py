@@ -6,12 +6,13 @@ Kappen, Gomez, Opper, *Optimal control as a graphical model inference problem* (
 import numpy as np
 
 from plants.blocks.chains import CoupledChains
-from plants.blocks.compositions import solve_compositions
+from plants.blocks.exact import solve_compositions
 from plants.blocks.factor_graph import blocks_graph
-from plants.blocks.ring import moves_between
+from plants.blocks.states import height_changes, moves_between
 from ppi_robotics import ProblemError
 from ppi_robotics.checks import as_wholes, check_choice, check_count, check_flag, check_number, shown
 from ppi_robotics.discrete import play
+from ppi_robotics.gaussian import frozen
 
 NORMS = ("blocks", "locations")  # what heights are divided by in the entropy
 CHARGED = ("every", "last")  # the states that the cost counts for
@@ -65,7 +66,7 @@ class BlocksWorld:
         if self.goal is not None:
             self._check_goal()
         self.actions = 3 * self.locations
-        self.shifts = _shifts(self.locations)
+        self.shifts = frozen(height_changes(self.locations).reshape(self.actions, -1), np.int64)
         p = np.arange(self.blocks + 1) / (self.blocks if norm == "blocks" else self.locations)
         self.cost = -self.strength * p * np.log(np.where(p > 0, p, 1.0))
 
@@ -172,18 +173,6 @@ class BlocksWorld:
         prior = np.full(self.actions, -np.log(self.actions))
         weights = -np.outer(charged, self.cost)
         return CoupledChains(self.start, self.shifts, prior, weights, self.goal, (self.locations, 3))
-
-
-def _shifts(n):
-    """Change of height (3 n, n) by action 3 k + l + 1."""
-    shifts = np.zeros((n, 3, n), dtype=np.int64)
-    for k in range(n):
-        for column, way in ((0, -1), (2, 1)):
-            shifts[k, column, k] -= 1
-            shifts[k, column, (k + way) % n] += 1
-    shifts = shifts.reshape(3 * n, n)
-    shifts.setflags(write=False)
-    return shifts
 
 
 def _heights(given, name):

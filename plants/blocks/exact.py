@@ -12,15 +12,16 @@ to 7 and section 3.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
-from plants.blocks.composition_messages import History, backward, kept_in_full
 from plants.blocks.kernels import exact as kernels
-from plants.blocks.reached import Reached, TooMany, share_reached
-from plants.blocks.ring import KEY_BITS, PART, Space, count_orbits, symmetries
+from plants.blocks.sizes import Size, kept_in_full, size_within
+from plants.blocks.states import AllStates, ReachableStates, parts, symmetries
+from ppi_robotics import ProblemError, Status
 from ppi_robotics.checks import (
     as_finite,
     as_wholes,
@@ -31,48 +32,25 @@ from ppi_robotics.checks import (
     check_room,
     shown,
 )
-from ppi_robotics.discrete.beliefs import Inference
-from ppi_robotics.discrete.kl_control import play
-from ppi_robotics.errors import ProblemError
-from ppi_robotics.solution import Status
+from ppi_robotics.discrete import Inference, play
+from ppi_robotics.interruption import check
+from ppi_robotics.parallel import in_threads
 
 MOST_NATS = 150_000.0  # of cost over all stages that wide numbers hold
-MOST_PLACES = 2**31 - 1  # that a table holds
 MOST_STEPS = 1e9  # of moves that a forecast adds up
 CHARGED, FORBIDDEN = ("every", "last"), ("lost", "renormalized")
 
 
-@dataclass(frozen=True)
-class Size:
-    """What an exact solution takes.
-
-    Attributes:
-      states: C(m + n - 1, n - 1), or those that can be reached.
-      orbits: of them that represent the others.
-      bytes: of memory, at the peak.
-    """
-
-    states: int
-    orbits: int
-    bytes: int
-
-
-def size_of(locations, blocks, stages, goal=None):
-    """`Size` of a problem, before anything is done."""
-    for name, value, most in (
-        ("locations", locations, 10_000),
-        ("blocks", blocks, 1_000_000),
-        ("stages", stages, 2**40),
-    ):
-        check_count(value, name, 1, most)
-    goal = None if goal is None else as_wholes(goal, "goal", (locations,), 0)
-    states = math.comb(blocks + locations - 1, locations - 1)
-    orbits = count_orbits(locations, blocks, symmetries(locations, goal))
-    fixed = 8 * 4 + 4 * 2 * locations + 8  # keys, weights, two layers of messages; moves; table
-    return Size(states, orbits, orbits * fixed + (stages + 1) * orbits * (8 if kept_in_full(orbits, stages) else 4))
-
-
-def solve_compositions(start, stages, cost, goal=None, charged="every", forbidden="lost", memory=2e9, progress=None):
+def solve_compositions(
+    start: np.ndarray,
+    stages: int,
+    cost: np.ndarray,
+    goal: np.ndarray | None = None,
+    charged: str = "every",
+    forbidden: str = "lost",
+    memory: float = 2e9,
+    progress: Callable | None = None,
+) -> "CompositionControl":
     """Solve the control of blocks on a ring exactly, from every start and at every stage.
 
     Where that takes more memory, states count that can be reached from the start in the moves there are, and lead to
@@ -100,11 +78,12 @@ def solve_compositions(start, stages, cost, goal=None, charged="every", forbidde
     _check(start, stages, cost, goal, charged, forbidden)
     memory = check_number(memory, "memory", least=0, most=math.inf)
     check_function(progress, "progress", "a few words, what is done and of how much")
-    size, space, say = *_room(start, stages, goal, memory, progress or _silent), progress or _silent
+    say = progress or (lambda *_: None)
+    size, space = size_within(start, stages, goal, memory, say)
     if space is None:
-        space = Space.of(n, m, symmetries(n, goal), size.orbits, say)
+        space = AllStates.of(n, m, symmetries(n, goal), size.orbits, say)
     chance = np.full(2 * n + 1, 1.0 / (3 * n)) if forbidden == "lost" else 1.0 / (3 * n - np.arange(2 * n + 1))
-    history, log_z = backward(space, stages, cost, goal, charged, chance, int(space.places(start)), say)
+    history, log_z = backward_pass(space, stages, cost, goal, charged, chance, int(space.places(start)), say)
     for array in (start, cost, chance):
         array.setflags(write=False)
     solved = math.isfinite(log_z)
@@ -124,6 +103,25 @@ def solve_compositions(start, stages, cost, goal=None, charged="every", forbidde
     )
 
 
+def _check(start, stages, cost, goal, charged, forbidden):
+    """Raise `ProblemError` unless a problem can be solved."""
+    n, m = len(start), int(start.sum())
+    if n < 2 or start.min() < 0 or m < 1 or start.max() > m:
+        raise ProblemError(f"start is {shown(start)}; expected heights of two or more locations, and a block")
+    stages = check_count(stages, "stages", 1)
+    if goal is not None and (goal.shape != start.shape or goal.min() < 0 or goal.max() > m or goal.sum() != m):
+        raise ProblemError(f"goal is {shown(goal)}; expected heights of {n} locations, {m} in sum")
+    if cost.shape != (m + 1,):
+        raise ProblemError(f"cost has shape {cost.shape}; expected finite costs of the heights 0 to {m}, ({m + 1},)")
+    for name, value, known in (("charged", charged, CHARGED), ("forbidden", forbidden, FORBIDDEN)):
+        check_choice(value, name, known)
+    nats = stages * (n * np.abs(cost).max() + math.log(3 * n))
+    if nats > MOST_NATS:
+        raise ProblemError(
+            f"costs may add up to {nats:.3g} over {stages} stages, more than {MOST_NATS:g}; lower the strength"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Forecast:
     """Expectations under optimal control from the start.
@@ -141,6 +139,31 @@ class Forecast:
     single: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class History:
+    """Messages of every stage as wide numbers, or shortened to 32 bits.
+
+    Attributes:
+      numbers: (T + 1, N).
+      base: exponents (T + 1,) that they count from.
+      mantissa: bits (T + 1,) of their mantissas.
+    """
+
+    numbers: np.ndarray
+    base: np.ndarray
+    mantissa: np.ndarray
+
+    def logs(self, t: int, places: np.ndarray) -> np.ndarray:
+        """Logarithms of messages at places, of which N stands for no state."""
+        row, bits = self.numbers[t], int(self.mantissa[t])
+        places = np.asarray(places)
+        there = places < len(row)
+        wide = row[np.where(there, places, 0)].astype(np.int64) * there
+        mantissa = 1.0 + (wide & ((1 << bits) - 1)) / (1 << bits)
+        power = (wide >> bits) + (int(self.base[t]) - kernels.BIAS)
+        return np.where(wide > 0, np.log(mantissa) + power * math.log(2.0), -np.inf)
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CompositionControl(Inference):
     """Exact optimal control of blocks, from every start and at every stage.
@@ -148,7 +171,7 @@ class CompositionControl(Inference):
     Attributes:
       start, stages, goal, cost, charged: as given.
       size: `Size`.
-      space: `Space` of the states up to symmetry, or `Reached` ones.
+      space: `AllStates` up to symmetry, or `ReachableStates`.
       chance: probability (2 n + 1,) of an action where that many moves are forbidden.
       history: `History` of the messages beta.
     """
@@ -159,17 +182,17 @@ class CompositionControl(Inference):
     cost: np.ndarray
     charged: str
     size: Size
-    space: Space | Reached = field(repr=False)
+    space: AllStates | ReachableStates = field(repr=False)
     chance: np.ndarray = field(repr=False)
     history: History = field(repr=False)
 
-    def log_value(self, heights, t=0):
+    def log_value(self, heights: np.ndarray, t: int = 0) -> np.ndarray:
         """log beta_t: minus the optimal expected cost (...) of the stages that are left, at heights (..., n)."""
         t = check_count(t, "t", 0, self.stages)
         heights = self._heights(heights, t)
         return self.history.logs(t, self.space.places(heights))
 
-    def probabilities(self, heights, t=0):
+    def probabilities(self, heights: np.ndarray, t: int = 0) -> np.ndarray:
         """Optimal probabilities (..., 3 n) of the actions at stage t; nan where nothing leads on.
 
         Raises:
@@ -194,11 +217,11 @@ class CompositionControl(Inference):
             p /= p.sum(axis=1, keepdims=True)
         return p.reshape(*heights.shape[:-1], 3 * n)
 
-    def infer(self, heights, t, memory=None):
+    def infer(self, heights: np.ndarray, t: int, memory: object = None) -> tuple:
         """What `play` asks for: probabilities, this inference, no memory."""
         return self.probabilities(heights, t), self, memory
 
-    def sample(self, count, seed=0):
+    def sample(self, count: int, seed: int = 0) -> np.ndarray:
         """Plans (count, T + 1, n) under optimal control from the start, by `play`."""
         count = check_count(count, "count", 1)
         check_room(count, 8 * (self.stages + 2) * self.space.locations, "count")
@@ -208,7 +231,7 @@ class CompositionControl(Inference):
         return np.stack(played.states, axis=1)
 
     @cached_property
-    def forecast(self):
+    def forecast(self) -> Forecast:
         """`Forecast` of the states passed under optimal control.
 
         Raises:
@@ -221,7 +244,7 @@ class CompositionControl(Inference):
             )
         if not self.status.solved:
             raise ProblemError("there are no expectations: no plan meets the goal")
-        plain = self.space.plain(states)
+        plain = self.space.without_symmetries(states)
         heights = plain.rows
         places, costs = self.space.places(heights), np.append(plain.costs(self.cost), 0.0)
         linked, p = np.append(places, self.space.count), np.zeros((self.stages + 1, plain.count))
@@ -257,7 +280,7 @@ class CompositionControl(Inference):
         array = as_wholes(heights, "heights", None, 0, m)
         if array.shape[-1:] != (n,) or not array.size or (array.sum(-1) != m).any():
             raise ProblemError(f"heights are {shown(heights)}; expected whole heights of {n} locations, {m} in sum")
-        late = self.space.late(array, t)
+        late = self.space.out_of_reach(array, t)
         if late.any():
             raise ProblemError(
                 f"heights {shown(array[late][0].tolist())} cannot be reached by stage {t}, and there was no memory for "
@@ -266,83 +289,55 @@ class CompositionControl(Inference):
         return array
 
 
-# -- parts -------------------------------------------------------------------------------------------------------------
+# -- messages over the states ------------------------------------------------------------------------------------------
 
 
-def _check(start, stages, cost, goal, charged, forbidden):
-    """Raise `ProblemError` unless a problem can be solved."""
-    n, m = len(start), int(start.sum())
-    if n < 2 or start.min() < 0 or m < 1 or start.max() > m:
-        raise ProblemError(f"start is {shown(start)}; expected heights of two or more locations, and a block")
-    stages = check_count(stages, "stages", 1)
-    if goal is not None and (goal.shape != start.shape or goal.min() < 0 or goal.max() > m or goal.sum() != m):
-        raise ProblemError(f"goal is {shown(goal)}; expected heights of {n} locations, {m} in sum")
-    if cost.shape != (m + 1,):
-        raise ProblemError(f"cost has shape {cost.shape}; expected finite costs of the heights 0 to {m}, ({m + 1},)")
-    for name, value, known in (("charged", charged, CHARGED), ("forbidden", forbidden, FORBIDDEN)):
-        check_choice(value, name, known)
-    nats = stages * (n * np.abs(cost).max() + math.log(3 * n))
-    if nats > MOST_NATS:
-        raise ProblemError(
-            f"costs may add up to {nats:.3g} over {stages} stages, more than {MOST_NATS:g}; lower the strength"
-        )
+def backward_pass(space, stages, cost, goal, charged, chance, start, say) -> tuple[History, float]:
+    """Messages of all stages over the states, and log Z at the place of the start."""
+    N = space.count
+    weights, message, layers = np.empty(N, dtype=np.int64), np.empty(N, dtype=np.int64), np.zeros((2, N + 1), np.int64)
+    kernels.widen_exponentials(-space.costs(cost), weights)
+    message[:] = kernels.BIAS << kernels.MANTISSA
+    if goal is not None:
+        message[np.arange(N) != space.places(goal)] = 0
+    message[N - space.outside :] = 0
+    ahead, out = layers
+    ahead[:N] = np.where(message > 0, weights, 0)  # at the last stage messages are 0 or 1
+    history = _history(N, stages)
+    _keep(history, stages, message, (kernels.BIAS, kernels.BIAS))
+    weights = weights if charged == "every" else weights[:0]
+    for t in reversed(range(stages)):
+        check()
+
+        def part(ends, ahead=ahead, out=out):
+            return kernels.backward(*ends, space.moves, chance, weights, ahead, message, out)
+
+        lows, highs = zip(*in_threads(part, parts(N)), strict=True)
+        _keep(history, t, message, (min(lows), max(highs)))
+        ahead, out = out, ahead
+        say("messages", stages - t, stages)
+    own = History(message[None], np.zeros(1, dtype=np.int64), np.full(1, kernels.MANTISSA))
+    return history, float(own.logs(0, start))
 
 
-def fits(start, stages, goal=None, memory=2e9):
-    """Whether a problem can be solved in so many bytes; arguments as for `solve_compositions`."""
-    try:
-        _room(np.asarray(start), stages, goal, memory, _silent)
-    except ProblemError:
-        return False
-    return True
+def _history(N, stages):
+    dtype = np.int64 if kept_in_full(N, stages) else np.uint32
+    base = np.zeros(stages + 1, dtype=np.int64)
+    return History(np.empty((stages + 1, N), dtype), base, np.full(stages + 1, kernels.MANTISSA))
 
 
-def _room(start, stages, goal, memory, say):
-    """`Size` of a problem, and the `Reached` states where all take more memory, else None.
+def _keep(history, t, message, exponents):
+    """Enter a message whose exponents lie between two."""
+    row = history.numbers[t]
+    if row.dtype == np.int64:
+        row[:] = message
+        return
+    low, high = exponents
+    history.base[t] = low - 1  # so that no number but 0 becomes 0
+    history.mantissa[t] = bits = 31 - max(high - low + 2, 1).bit_length()
 
-    Raises:
-      ProblemError: if those that can be reached do so as well.
-    """
-    n, m = len(start), int(start.sum())
-    whole = size_of(n, m, stages, goal)
-    if n * m.bit_length() <= KEY_BITS and whole.bytes <= memory and whole.orbits <= MOST_PLACES:
-        return whole, None
-    share = share_reached(start, stages) if goal is None else 0.0
-    least = int(share * whole.states / 2)  # half as many, as it is an estimate
-    if _bytes_of(least, 0, n, m, stages) <= memory:
+    def part(ends):
+        kernels.shorten(*ends, message, low - 1, kernels.MANTISSA - bits, row)
 
-        def enough(found, widest):
-            return found < MOST_PLACES and _bytes_of(found, widest, n, m, stages) <= memory
-
-        try:
-            space = Reached.of(start, stages, goal, enough, say)
-        except TooMany as error:
-            least = error.args[0]
-        else:
-            states = space.count - 1
-            return Size(states, states, _bytes_of(states, space.widest, n, m, stages)), space
-    taken = f"and take {_in_words(whole.bytes)}, more than the {_in_words(memory)} allowed"
-    if n * m.bit_length() > KEY_BITS:
-        taken = f"of {n * m.bit_length()} bits, more than {KEY_BITS}"
-    raise ProblemError(
-        f"{m} blocks at {n} locations for {stages} stages have {whole.states} states, {whole.orbits} of them unlike, "
-        f"{taken}, and {least} or more that can be reached, too many as well; allow more memory, or infer approximately"
-    )
-
-
-def _bytes_of(states, widest, n, most, stages):
-    """Bytes at the peak for so many states that are reached, of which so many are at the same distance.
-
-    A state has up to `most` piles, the blocks there are, that can move.
-    """
-    kept = 8 if kept_in_full(states, stages) else 4
-    passing = max(80 * min(n, most) * widest, 24 * n * min(states, PART))
-    return states * (16 * n + 80 + (stages + 1) * kept) + passing
-
-
-def _in_words(size):
-    return f"{size / 1e9:.2g} GB" if size >= 1e8 else f"{size / 1e6:.2g} MB"
-
-
-def _silent(*_):
-    """No progress."""
+    for _ in in_threads(part, parts(len(row))):
+        pass
