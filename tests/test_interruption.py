@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 import ppi_robotics as ppi
-from plants import CartPole, GridWorld, StagHunt
-from plants.blocks import study
+from plants import BlocksWorld, CartPole, GridWorld, StagHunt
+from plants.blocks import CompositionControl, play_chains, receding, study
+from plants.blocks.sweeps import ChainSweeps
+from plants.stag_hunt import Rendezvous, sweep_temperatures
 from plants.stag_hunt import commands as stag
-from plants.stag_hunt import sweep_temperatures
 from ppi_robotics import guesses, interruption, rollouts, solver
 from ppi_robotics.__main__ import main
 from ppi_robotics.discrete import (
@@ -359,6 +360,43 @@ def test_iterations_that_are_finished_are_kept(monkeypatch):
         np.testing.assert_array_equal(part.change, whole.change[: len(part.change)])
 
 
+WORLD, HUNT = BlocksWorld([1, 2, 1, 0], 6, strength=10.0), StagHunt.random(5, 4, 0, 5)
+PLAYS = {
+    "blocks": lambda follow: WORLD.run(receding(WORLD.chains(), "merged"), progress=follow),
+    "blocks exactly": lambda follow: WORLD.run(WORLD.exact().infer, progress=follow),
+    "hunt": lambda follow: HUNT.play(progress=follow),
+    "hunt by turns": lambda follow: HUNT.play(loop="turns", progress=follow),
+}
+
+
+def check_first(part, whole, stages):
+    """A play is that of some first stages of another, bit for bit."""
+    assert part.interrupted
+    assert not whole.interrupted
+    assert len(part.states) == stages + 1 < len(whole.states)
+    for name in ("states", "actions", "probabilities"):
+        some = getattr(part, name)
+        np.testing.assert_array_equal(some, getattr(whole, name)[: len(some)])
+
+
+@pytest.mark.parametrize("name", PLAYS)
+def test_plays_keep_the_stages_that_are_finished(name):
+    check_first(PLAYS[name](press_after(2)), PLAYS[name](None), 2)
+
+
+def test_inference_in_chains_ends_between_sweeps(monkeypatch):
+    """The stage whose inference is cut short is left out; a second Ctrl-C, and one outside of a play, is raised."""
+    whole = PLAYS["blocks"](None)
+    with monkeypatch.context() as patch:
+        press_at(patch, (ChainSweeps, "propagate"), 3)
+        check_first(PLAYS["blocks"](None), whole, 2)
+    with pytest.raises(KeyboardInterrupt):
+        PLAYS["blocks"](lambda *_: [signal.raise_signal(signal.SIGINT) for _ in range(2)])
+    press_at(monkeypatch, (ChainSweeps, "propagate"), 2)
+    with pytest.raises(KeyboardInterrupt):
+        list(play_chains([WORLD.chains()], "merged"))
+
+
 def test_majorization_keeps_its_last_policy():
     mdp, log_rho = random_problem()
     found = majorize(mdp, 0.5, 0.0, log_rho, callback=press_after(4))
@@ -372,6 +410,9 @@ def test_majorization_keeps_its_last_policy():
         ("stag exact --case 5x5 --lam 1,2,3", (stag, "inference_facts"), 3),
         ("stag run --case 5x5 --lam 1,2,3", (StagHunt, "play"), 3),
         ("stag phase --side 4,5 --hunters 2,2 --instances 2 --moves 2 --lam 0.5,1", (StagHunt, "random"), 3),
+        ("stag run --case 5x5 --lam 1,2,3 --loop closed", (Rendezvous, "infer"), 8),
+        ("blocks run --x0 1,2,1,0 --T 6 --method merged", (ChainSweeps, "propagate"), 3),
+        ("blocks run --x0 1,2,1,0 --T 6 --method exact", (CompositionControl, "probabilities"), 3),
         ("blocks fig5 --n 3 --m 2,3,4 --instances 1 --methods cvm", (study, "goal_rates"), 4),
         ("grid psi --iterations 200", (soft_policy_iteration, "soft_step"), 210),
         ("central mm --iterations 20", (soft_policy_iteration, "evaluate_policy"), 30),

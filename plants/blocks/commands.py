@@ -34,7 +34,7 @@ from ppi_robotics.cli.arguments import (
     whole,
 )
 from ppi_robotics.cli.output import progress, remark, show_json
-from ppi_robotics.cli.work import Files
+from ppi_robotics.cli.work import Files, stop_if
 from ppi_robotics.errors import ProblemError
 
 METHODS = ("exact", *APPROXIMATE)
@@ -200,10 +200,13 @@ def run(
     play, seconds, solution = act(world, method, choice, seed, options, 1e9 * memory)
     facts = {"method": method, "label": LABELS[method], "choice": choice} | play_facts(world, play)
     facts["seconds"] = seconds
-    reference = solution if solution is not None else infer(world, "exact", {})[0] if affordable(world) else None
-    facts["exact_logZ"] = None if reference is None else reference.log_partition
-    if out is not None:
-        draw_plan(world, play, facts, files)
+    facts["exact_logZ"] = None if solution is None else solution.log_partition
+    with files.until_interrupted():
+        stop_if(play.interrupted)
+        if solution is None and affordable(world):
+            facts["exact_logZ"] = infer(world, "exact", {})[0].log_partition
+        if out is not None:
+            draw_plan(world, play, facts, files)
     if as_json:
         show_json(setting(world, seed) | facts | files.facts())
     else:
@@ -212,7 +215,7 @@ def run(
         remark(f"{facts['label']} ended in a contradiction after {len(facts['actions'])} moves")
     elif facts["unsolved_stages"]:
         remark(f"{facts['label']} did not converge at {facts['unsolved_stages']} of {world.stages} stages")
-    return 0 if facts["cost"] is not None and facts["reached"] is not False else 1
+    return files.end(0 if facts["cost"] is not None and facts["reached"] is not False else 1)
 
 
 @blocks.command()

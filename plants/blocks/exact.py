@@ -228,6 +228,8 @@ class CompositionControl(Inference):
         if not self.status.solved:
             raise ProblemError("there are no plans to sample: no plan meets the goal")
         played = play(self.infer, self._step, np.tile(self.start, (count, 1)), self.stages, "sample", seed)
+        if played.interrupted:
+            raise KeyboardInterrupt
         return np.stack(played.states, axis=1)
 
     @cached_property

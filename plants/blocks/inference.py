@@ -263,6 +263,8 @@ def play_chains(
 
         ties = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
         found = play(infer_within_reach, step, chains.start, chains.stages, seed=ties)
+        if found.interrupted:  # its rate of success would be that of a plan cut short
+            raise KeyboardInterrupt
         return found, time.thread_time() - began
 
     return in_threads(one, range(len(problems)), threads)

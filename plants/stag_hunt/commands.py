@@ -10,7 +10,7 @@ from plants.stag_hunt.commands_phase import Damping, Sweeps, phase
 from ppi_robotics.checks import check_seed
 from ppi_robotics.cli.arguments import Json, Out, option, weights_of, whole
 from ppi_robotics.cli.output import progress, remark, show_json, show_rows
-from ppi_robotics.cli.work import Files, write_figure
+from ppi_robotics.cli.work import Files, stop_if, write_figure
 from ppi_robotics.errors import ProblemError
 
 LAMBDAS = "10,0.1"
@@ -96,7 +96,9 @@ def run(
         with progress("hunting") as say:
             for hunt in hunts:
                 say(f"hunting at lambda {hunt.temperature:g}")
-                plays[hunt] = hunt.play(method, loop, choice, play_seed, **options)
+                played = hunt.play(method, loop, choice, play_seed, **options)
+                stop_if(played.interrupted)  # where it ends says nothing about its cost
+                plays[hunt] = played
         if out is not None:
             with progress("drawing the pictures"):
                 draw_hunts(plays, files)

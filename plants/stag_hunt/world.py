@@ -142,7 +142,7 @@ class StagHunt:
           options: of belief propagation.
 
         Returns:
-          `Play`; by turns it has an inference of every hunter at every stage.
+          `Play`; by turns it has an inference of every hunter at every stage. After Ctrl-C it is shorter.
 
         Raises:
           ProblemError: if method, loop, choice or an option is unknown.
@@ -183,9 +183,11 @@ class StagHunt:
                 progress(done // M, T)
 
         turns = play(infer, step, (self.hunters, 0), M * T, choice, seed, follow)
-        actions, chances = (np.array(part).reshape(T, M, -1) for part in (turns.actions, turns.probabilities))
-        states = tuple(cells for cells, _ in turns.states[::M])
-        return Play(states, tuple(actions[..., 0]), tuple(chances), turns.inferences, seed)
+        whole = len(turns.actions) // M  # stages, fewer after Ctrl-C
+        made = (part[: whole * M] for part in (turns.actions, turns.probabilities))
+        actions, chances = (np.array(part).reshape(whole, M, -1) for part in made)
+        states, inferences = tuple(cells for cells, _ in turns.states[::M]), turns.inferences[: whole * M]
+        return Play(states, tuple(actions[..., 0]), tuple(chances), inferences, seed, turns.interrupted)
 
 
 def _cells(given, side, name):

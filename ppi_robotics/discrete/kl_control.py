@@ -30,6 +30,7 @@ from ppi_robotics.discrete.beliefs import GraphBeliefs, Inference
 from ppi_robotics.discrete.factor_graph import FactorGraph, Table
 from ppi_robotics.discrete.junction_trees import junction_tree
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.interruption import Held
 from ppi_robotics.solution import Status
 
 CHOICES = ("map", "sample")
@@ -47,6 +48,7 @@ class Play:
       probabilities: of the actions, at every stage.
       inferences: `Inference` of every stage.
       seed: of ties and samples.
+      interrupted: whether Ctrl-C was pressed; the stages are those finished by then.
     """
 
     states: tuple
@@ -54,6 +56,7 @@ class Play:
     probabilities: tuple[np.ndarray, ...]
     inferences: tuple[Inference, ...]
     seed: int
+    interrupted: bool = False
 
     @property
     def status(self) -> Status:
@@ -97,18 +100,26 @@ def play(
     check_function(progress, "progress", "stages done and the horizon")
     random = np.random.Generator(np.random.Philox(seed))
     states, actions, chances, inferences, memory = [start], [], [], [], None
-    for t in range(horizon):
-        probabilities, inference, memory = infer(states[-1], t, memory)
-        inferences.append(inference)
-        if inference.status in ENDS:
-            break
-        action = pick(probabilities, random, choice)
-        states.append(step(states[-1], action))
-        actions.append(action)
-        chances.append(probabilities)
-        if progress is not None:
-            progress(t + 1, horizon)
-    return Play(tuple(states), tuple(actions), tuple(chances), tuple(inferences), seed)
+    with Held() as hold:
+        for t in range(horizon):
+            try:
+                probabilities, inference, memory = infer(states[-1], t, memory)
+            except KeyboardInterrupt:
+                if hold.insisted or not hold.pressed:
+                    raise
+                break
+            inferences.append(inference)
+            if inference.status in ENDS:
+                break
+            action = pick(probabilities, random, choice)
+            states.append(step(states[-1], action))
+            actions.append(action)
+            chances.append(probabilities)
+            if progress is not None:
+                progress(t + 1, horizon)
+            if hold.pressed:
+                break
+    return Play(tuple(states), tuple(actions), tuple(chances), tuple(inferences), seed, hold.pressed)
 
 
 def on_graph(
