@@ -1,4 +1,4 @@
-"""`njit` for kernels of other packages: kept on disk as those of this one, anew when their texts change."""
+"""`njit` for kernels of other packages: kept on disk as those of this one, compiled anew when their texts change."""
 
 import functools
 import hashlib
@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ppi_robotics.kernels import jit
 
+OPTIONS = {"nogil": True, "error_model": "numpy"}
+INLINED = OPTIONS | {"forceinline": True}  # for what is called so often that the call would take longer
 IMPORTED = re.compile(r"^from ([\w.]+)\.(\w+) import ", re.M)
 
 

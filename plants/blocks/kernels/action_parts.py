@@ -7,8 +7,7 @@ import numpy as np
 from plants.blocks.kernels.merged_actions import GROWN, NOTHING
 from plants.blocks.kernels.messages import collect, pass_messages
 from plants.blocks.kernels.scaled import NARROW, log_sum, scale
-from ppi_robotics.kernels.graph_messages import distance
-from ppi_robotics.kernels.outside import njit
+from ppi_robotics.kernels.outside import OPTIONS, njit
 
 FEW = 200.0  # three factors above exp(-FEW) are far from underflow
 
@@ -43,7 +42,7 @@ def renew(message, found, damping, lost):
     to_top(found)
     change, least = 0.0, 0.0
     for k in range(message.shape[0]):
-        change = max(change, distance(found[k], message[k]))
+        change = max(change, 0.0 if found[k] == message[k] else abs(found[k] - message[k]))
         if found[k] > -np.inf:
             least = min(least, found[k])
         if message[k] > -np.inf and found[k] > -np.inf:

@@ -11,8 +11,7 @@ import math
 
 import numpy as np
 
-from ppi_robotics.kernels.bellman import INLINED, OPTIONS
-from ppi_robotics.kernels.outside import njit
+from ppi_robotics.kernels.outside import INLINED, OPTIONS, njit
 
 MANTISSA = 44  # bits
 ONE, FLOAT_ONE = 1 << MANTISSA, 1023 << 52  # the leading bit; the bits of 1.0

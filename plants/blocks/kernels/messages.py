@@ -30,8 +30,7 @@ from plants.blocks.kernels.scaled import (
     scale,
     to_logs,
 )
-from ppi_robotics.kernels.bellman import OPTIONS
-from ppi_robotics.kernels.outside import njit
+from ppi_robotics.kernels.outside import OPTIONS, njit
 from ppi_robotics.kernels.scalar import use_widest_vectors
 from ppi_robotics.kernels.tiles import vector
 

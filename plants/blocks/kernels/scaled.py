@@ -11,8 +11,7 @@ import numpy as np
 from numba import types, uint64
 from numba.extending import intrinsic
 
-from ppi_robotics.kernels.bellman import INLINED, OPTIONS
-from ppi_robotics.kernels.outside import njit
+from ppi_robotics.kernels.outside import INLINED, OPTIONS, njit
 from ppi_robotics.kernels.scalar import LN2_HIGH, LN2_LOW, MAGIC, bits_of, float_of, log_unit, use_widest_vectors
 
 LANES = INLINED | {"fastmath": {"reassoc", "nnan", "nsz", "contract"}}  # sums in any order; nothing here is nan

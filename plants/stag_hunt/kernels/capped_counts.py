@@ -10,8 +10,7 @@ import math
 
 import numpy as np
 
-from ppi_robotics.kernels.bellman import INLINED, OPTIONS
-from ppi_robotics.kernels.outside import njit
+from ppi_robotics.kernels.outside import INLINED, OPTIONS, njit
 
 
 @njit(**OPTIONS)

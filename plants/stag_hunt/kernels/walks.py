@@ -5,8 +5,7 @@ A row of `moves` (N, A) has the cells that can be reached in one move, -1 for a 
 
 import numpy as np
 
-from ppi_robotics.kernels.bellman import OPTIONS
-from ppi_robotics.kernels.outside import njit
+from ppi_robotics.kernels.outside import OPTIONS, njit
 
 
 @njit(**OPTIONS)
