@@ -94,7 +94,7 @@ def doors():
     sampling = {"samples": 8, "max_iterations": 2, "temperature": 1.0, "spread": None, "baseline": "moving"}
     sampling |= {"noise_draws": 0, "lambda_transition": 0.0, "draws": "normal"}
     sampling |= {"feedback": "sweep", "covariance": "time", "anneal": 0.0, "proposal": None}
-    sampling |= {"correlation": None, "renewal": 10, "tolerance": 0.1, "smoothing": ppi.White()}
+    sampling |= {"renewal": 10, "tolerance": 0.1, "smoothing": ppi.White()}
     model, data = made("arm").model, None
     states = np.zeros((3, 2))
     law = ppi.Controller(made("arm policy"), made("arm"))
@@ -261,7 +261,7 @@ def doors():
         "Splines.factor": Door(ppi.Splines(4).factor, {"T": 9, "dt": 0.1}),
         "Kernel.shifted": Door(
             ppi.Kernel("matern32", 0.3).shifted,
-            {"mean": np.zeros((4, 1)), "cov": np.eye(4), "stages": 1, "dt": 0.1, "anneal": 0.0},
+            {"cov": np.eye(4), "stages": 1, "dt": 0.1, "anneal": 0.0},
         ),
         "Fixed": Door(ppi.Fixed, {"temperature": 1.0}),
         "TargetESS": Door(ppi.TargetESS, {"samples": 5}),
