@@ -14,7 +14,7 @@ import pytest
 
 import ppi_robotics as ppi
 from plants import BlocksWorld, CartPole, GridWorld, StagHunt
-from plants.blocks import CompositionControl, play_chains, receding, study
+from plants.blocks import CompositionControl, chain_beliefs, play_chains, receding, study, sweeps
 from plants.blocks.sweeps import ChainSweeps
 from plants.stag_hunt import Rendezvous, sweep_temperatures
 from plants.stag_hunt import commands as stag
@@ -384,8 +384,24 @@ def test_plays_keep_the_stages_that_are_finished(name):
     check_first(PLAYS[name](press_after(2)), PLAYS[name](None), 2)
 
 
-def test_inference_in_chains_ends_between_sweeps(monkeypatch):
-    """The stage whose inference is cut short is left out; a second Ctrl-C, and one outside of a play, is raised."""
+@pytest.mark.parametrize(("method", "limit"), [("merged", "max_sweeps"), ("double_loop", "max_outer")])
+def test_inference_in_chains_keeps_the_beliefs_of_the_last_sweeps(monkeypatch, method, limit):
+    """They are those of a run that may not go further."""
+    monkeypatch.setattr(sweeps, "WORK", 1)
+    press_at(monkeypatch, (ChainSweeps, "_sweep"), 1)
+    part = chain_beliefs(WORLD.chains(), method, inner_sweeps=1)
+    assert part.status is ppi.Status.INTERRUPTED
+    assert part.tried == ((method, ppi.Status.INTERRUPTED),)
+    whole = chain_beliefs(WORLD.chains(), method, inner_sweeps=1, **{limit: 1})
+    assert whole.status is ppi.Status.MAX_ITERATIONS
+    assert part.trace == whole.trace
+    np.testing.assert_array_equal(part.actions, whole.actions)
+    np.testing.assert_array_equal(part.levels, whole.levels)
+
+
+def test_an_interrupted_inference_in_chains_ends_the_play(monkeypatch):
+    """The stage whose inference is cut short is left out; a second Ctrl-C is raised, and plays of many end with one."""
+    monkeypatch.setattr(sweeps, "WORK", 1)
     whole = PLAYS["blocks"](None)
     with monkeypatch.context() as patch:
         press_at(patch, (ChainSweeps, "propagate"), 3)

@@ -36,6 +36,7 @@ from ppi_robotics.cli.arguments import (
 from ppi_robotics.cli.output import progress, remark, show_json
 from ppi_robotics.cli.work import Files, stop_if
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.solution import Status
 
 METHODS = ("exact", *APPROXIMATE)
 INNER_SWEEPS = 50  # of the double loop at most
@@ -268,6 +269,7 @@ def inferred(world, names, options, memory, seed, out, as_json):
     with files.until_interrupted():
         for name in names:
             results[name] = infer(world, name, options, 1e9 * memory)
+            stop_if(results[name][0].status is Status.INTERRUPTED)
     if names[0] not in results:
         return files.end(1)
     names = list(results)

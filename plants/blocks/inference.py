@@ -46,6 +46,7 @@ from ppi_robotics.checks import (
 )
 from ppi_robotics.discrete import Inference, Play, play
 from ppi_robotics.gaussian import frozen
+from ppi_robotics.interruption import Held
 from ppi_robotics.parallel import in_threads
 
 METHODS = ("cvm", "merged", "double_loop", "separate")
@@ -118,11 +119,11 @@ def chain_beliefs(
       start: `ChainMessages` of an inference on as many stages; given up where they contradict the chains.
 
     Returns:
-      `ChainBeliefs`. Not converging and contradictions are a status, never an exception.
+      `ChainBeliefs`. Not converging and contradictions are a status, never an exception; so is Ctrl-C, which leaves the
+      beliefs of the last sweeps.
 
     Raises:
       ProblemError: if an option is unknown or out of range, or "separate" is asked of actions without parts.
-      KeyboardInterrupt: after Ctrl-C, between sweeps.
     """
     check_choice(method, "method", METHODS)
     if method == "cvm":
@@ -140,20 +141,21 @@ def chain_beliefs(
         if value is not None or name != "inner_sweeps":
             check_count(value, name, 1)
     tried = []
-    for one in ("merged", "double_loop") if method == "cvm" else (method,):
-        limits = (inner_sweeps, max_outer, bound) if one == "double_loop" else (max_sweeps, damping)
-        found = _infer(chains, one, tolerance, limits, start)
-        if start is not None and found.status in (Status.CONTRADICTION, Status.MESSAGES_LOST):
-            found = _infer(chains, one, tolerance, limits, None)
-        tried.append((one, found.status))
-        if found.status.solved:
-            break
+    with Held() as hold:
+        for one in ("merged", "double_loop") if method == "cvm" else (method,):
+            limits = (inner_sweeps, max_outer, bound) if one == "double_loop" else (max_sweeps, damping)
+            found = _infer(chains, one, tolerance, limits, start, hold)
+            if start is not None and found.status in (Status.CONTRADICTION, Status.MESSAGES_LOST):
+                found = _infer(chains, one, tolerance, limits, None, hold)
+            tried.append((one, found.status))
+            if found.status.solved or hold.pressed:
+                break
     return replace(found, tried=tuple(tried))
 
 
-def _infer(chains, method, tolerance, limits, start):
+def _infer(chains, method, tolerance, limits, start, hold):
     """`ChainBeliefs` by one method, from messages or without."""
-    run = ChainSweeps(chains, start, method == "separate")
+    run = ChainSweeps(chains, start, method == "separate", hold)
     tolerance = max(tolerance, run.rounding)
     solve = run.double_loop if method == "double_loop" else run.propagate
     sweeps, change, trace = solve(tolerance, *limits)
@@ -163,8 +165,10 @@ def _infer(chains, method, tolerance, limits, start):
         status, actions, change = Status.CONTRADICTION, np.full_like(actions, np.nan), 0.0
     elif change == GROWN:
         status, change = Status.MESSAGES_LOST, np.inf
+    elif change < tolerance:
+        status = Status.CONVERGED
     else:
-        status = Status.CONVERGED if change < tolerance else Status.MAX_ITERATIONS
+        status = Status.INTERRUPTED if hold.pressed else Status.MAX_ITERATIONS
     if status is not Status.CONTRADICTION:
         levels, inconsistency = run.levels()
     return ChainBeliefs(

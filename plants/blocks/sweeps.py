@@ -5,7 +5,7 @@ import numpy as np
 from plants.blocks.chains import ChainMessages, CoupledChains
 from plants.blocks.kernels import action_parts, merged_actions, messages, scaled
 from ppi_robotics import ProblemError
-from ppi_robotics.interruption import check
+from ppi_robotics.interruption import Held
 
 MOST_INNER, PATIENCE = 200, 16  # sweeps of an iteration that may become more, and iterations that made no progress
 FINER = 0.1  # change of the actions in an inner sweep, relative to the tolerance, below which it counts as solved
@@ -22,9 +22,11 @@ class ChainSweeps:
       chains: `CoupledChains`.
       start: `ChainMessages` or None.
       separate: whether the parts of actions are variables of their own.
+      hold: Ctrl-C, which ends the sweeps.
     """
 
-    def __init__(self, chains: CoupledChains, start: ChainMessages | None, separate: bool):
+    def __init__(self, chains: CoupledChains, start: ChainMessages | None, separate: bool, hold: Held):
+        self.hold = hold
         self.size = T, n, m, A = chains.stages, chains.start.size, chains.top, chains.log_prior.size
         self.at_once = max(1, int(WORK / (T * n * (m + A))))  # sweeps between two looks at Ctrl-C
         self.log_prior = _padded(chains.log_prior, -np.inf)
@@ -85,7 +87,7 @@ class ChainSweeps:
             change = self._outer_change(rates, pace, (self.Q - before) / share, tolerance)
             if len(trace) > 1:
                 change = max(change, ((trace[-1] - trace[-2]) / share) ** 2)
-            if change < tolerance:
+            if change < tolerance or self.hold.pressed:
                 break
             setbacks += change > last
             if inner is None and setbacks == PATIENCE:
@@ -122,8 +124,7 @@ class ChainSweeps:
     def _in_parts(self, sweep, how, most, tolerance, trace):
         """Sweeps of a kernel, with a look at Ctrl-C between some of them."""
         done, change = 0, np.inf
-        while done < most and change >= tolerance:  # what ends the sweeps early is below 0
-            check()
+        while done < most and change >= tolerance and not (done and self.hold.pressed):
             done, change = sweep(*how, (done, min(done + self.at_once, most)), tolerance, trace)
         return done, change
 
