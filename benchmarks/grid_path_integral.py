@@ -32,14 +32,14 @@ def setting():
 def exact(problem, policy, n):
     """Grid problem, its baseline, the state at the start, and value and mean first control there."""
     from ppi_robotics.discrete import Grid, discretize
-    from ppi_robotics.discrete.bellman import sweep
+    from ppi_robotics.discrete.bellman import backup
 
     grid = Grid.regular((0.0, -RATE), (0.0, RATE), (n, n + 1), (2.0 * math.pi, None))
     found = discretize(problem, grid, np.linspace(*problem.plant.control_limits[0], CONTROLS)[:, None])
     log_rho = found.baseline(policy)
     V = found.values(WEIGHT, WEIGHT, log_rho)
     Q, first = np.empty((grid.size, CONTROLS)), np.empty(grid.size)
-    sweep(found.mdp, 0, log_rho[0], (WEIGHT, WEIGHT), V[1], Q, first)
+    backup(found.mdp, 0, log_rho[0], (WEIGHT, WEIGHT), V[1], Q, first)
     state = int(np.flatnonzero((grid.points == problem.initial.mean).all(axis=1))[0])  # hanging is a point
     pi = np.exp(log_rho[0, state] - WEIGHT * (Q[state] - first[state]))
     return found, log_rho, state, np.array([first[state], pi @ found.controls[:, 0]])

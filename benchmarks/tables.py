@@ -42,7 +42,7 @@ def passes():
     matrix, baseline = mdp.at(0)[0], bellman.as_baseline(mdp, None, 1)[0]
 
     def ours():
-        bellman.sweep(mdp, 0, baseline, (np.inf, 0.0), ahead, Q, V)
+        bellman.backup(mdp, 0, baseline, (np.inf, 0.0), ahead, Q, V)
 
     ours()
     plain = mdp.cost + mdp.discount * (matrix @ ahead).reshape(STATES, ACTIONS)

@@ -33,6 +33,7 @@ from ppi_robotics.discrete import (
     majorize,
     on_graph,
     play,
+    policy_improvement,
     policy_iteration,
     psi_iteration,
     random_problem,
@@ -431,7 +432,7 @@ def test_majorization_keeps_its_last_policy():
         ("blocks run --x0 1,2,1,0 --T 6 --method exact", (CompositionControl, "probabilities"), 3),
         ("blocks fig5 --n 3 --m 2,3,4 --instances 1 --methods cvm", (study, "goal_rates"), 4),
         ("grid psi --iterations 200", (soft_policy_iteration, "soft_step"), 210),
-        ("central mm --iterations 20", (soft_policy_iteration, "evaluate_policy"), 30),
+        ("central mm --iterations 20", (policy_improvement, "evaluate_policy"), 30),
         ("grid learn --map cup --transitions 400 --trials 2 --methods q,psi,dpp", (learning, "_log_policy"), 3),
     ],
 )

@@ -17,7 +17,7 @@ from ppi_robotics.discrete import (
     solve,
     weight_of_bound,
 )
-from ppi_robotics.discrete.soft_policy_iteration import divergence
+from ppi_robotics.discrete.policy_improvement import divergence
 
 ROUNDING = 1e-12
 RATES = {  # iterations from rho until the largest excess over the optimum is below 1e-2 and 1e-4, None: not asked for

@@ -79,7 +79,7 @@ def test_discounts_near_one_take_few_passes(monkeypatch, krylov):
 
 def test_passes_alone_say_that_they_are_not_done(monkeypatch):
     """At .999 a thousand passes leave a third of the value; the change in a pass is then a thousandth of that."""
-    monkeypatch.setattr(stationary.Passes, "jump", lambda _: False)
+    monkeypatch.setattr(stationary.Passes, "newton_step", lambda _: False)
     mdp = random_mdp(30, 0.999)
     found = iterate(mdp, tolerance=1e-2, max_sweeps=1000)
     assert found.status is ppi.Status.MAX_ITERATIONS
@@ -149,7 +149,7 @@ def test_values_to_start_from_fit_or_are_refused(value):
 
 def test_ctrl_c_ends_with_the_values_so_far(monkeypatch):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    monkeypatch.setattr(stationary.Passes, "jump", lambda _: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(stationary.Passes, "newton_step", lambda _: signal.raise_signal(signal.SIGINT))
     found = iterate(random_mdp(30, 0.9999))
     assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
     assert found.status is ppi.Status.INTERRUPTED

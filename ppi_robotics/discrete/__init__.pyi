@@ -1,7 +1,7 @@
 """Public names: type checkers and editors read them here, and `__init__.py`, which loads each on first use."""
 
 from .beliefs import GraphBeliefs, Inference
-from .bellman import TableSolution, evaluate_policy, mean_and_variance, solve, tilted
+from .bellman import TableSolution, entropic_cost, evaluate_policy, mean_and_variance, solve, tilted
 from .cluster_variation import RegionGraph, double_loop, minimal_regions, single_loop
 from .discretization import Grid, GridProblem, discretize
 from .elimination import TreeSize, tree_size
@@ -31,20 +31,9 @@ from .linearly_solvable import (
 )
 from .loopy_belief_propagation import belief_propagation
 from .mdp import FiniteMDP, random_problem
-from .soft_policy_iteration import (
-    Descent,
-    Iterations,
-    entropic_cost,
-    majorize,
-    policy_iteration,
-    policy_value,
-    posterior_policy_iteration,
-    psi_iteration,
-    value_error,
-    value_iteration,
-    weight_of_bound,
-)
-from .stationary import iterate
+from .policy_improvement import Descent, majorize, posterior_policy_iteration, weight_of_bound
+from .soft_policy_iteration import Iterations, policy_iteration, psi_iteration, value_error, value_iteration
+from .stationary import iterate, policy_value
 
 __all__ = [
     "Descent", "FactorGraph", "FiniteMDP", "GraphBeliefs", "Grid", "GridProblem", "IndexMap", "Inference",

@@ -17,15 +17,16 @@
 *Unifying Entropy Regularization in Optimal Control*, arXiv 2512.06109, equations 16 and 17. Weights multiply the cost:
 the divergences are weighed by their inverses, and a larger weight regularizes less.
 
-Mean and variance of the cost of a policy on tables, exactly.
+Mean and variance of the cost of a policy follow the same backups:
 
-m_t(x) = E[c_t + m_{t+1}(y)],   v_t(x) = E[(c_t(x, u) + m_{t+1}(y) - m_t(x))^2 + v_{t+1}(y)]      u ~ pi, y ~ iota
+    m_t(x) = E[c_t + m_{t+1}(y)],   v_t(x) = E[(c_t(x, u) + m_{t+1}(y) - m_t(x))^2 + v_{t+1}(y)]      u ~ pi, y ~ iota
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 
 from ppi_robotics.checks import as_floats, check_count, check_instance, check_number, shown
@@ -71,12 +72,18 @@ class TableSolution(Record):
             getattr(self, name).setflags(write=False)
 
     @property
-    def policy(self):
+    def policy(self) -> np.ndarray:
         """Probabilities pi (T, S, A), or (S, A)."""
         return np.exp(self.log_policy)
 
 
-def solve(mdp, lambda_policy=math.inf, lambda_transition=0.0, baseline=None, horizon=None):
+def solve(
+    mdp: FiniteMDP,
+    lambda_policy: float = math.inf,
+    lambda_transition: float = 0.0,
+    baseline: ArrayLike | None = None,
+    horizon: int | None = None,
+) -> TableSolution:
     """Solve a problem of finite horizon, backward in one pass.
 
     Args:
@@ -98,13 +105,13 @@ def solve(mdp, lambda_policy=math.inf, lambda_transition=0.0, baseline=None, hor
     V, Q = np.empty((T + 1, mdp.states)), np.empty((T, mdp.states, mdp.actions))
     V[T] = mdp.terminal
     for t in reversed(range(T)):
-        sweep(mdp, t, log_rho[min(t, len(log_rho) - 1)], weights, V[t + 1], Q[t], V[t])
+        backup(mdp, t, log_rho[min(t, len(log_rho) - 1)], weights, V[t + 1], Q[t], V[t])
     log_pi = np.stack([soft_policy(Q[t], V[t], log_rho[min(t, len(log_rho) - 1)], weights[0]) for t in range(T)])
     return TableSolution(V, Q, log_pi, *weights, sweeps=T)
 
 
-def sweep(mdp, t, log_rho, weights, ahead, Q, V):
-    """One backup of all states at stage t into Q (S, A) and V (S,), on all processors where it is worth it."""
+def backup(mdp, t, log_rho, weights, ahead, Q, V):
+    """Backup of all states at stage t into Q (S, A) and V (S,), on all processors where it is worth it."""
     matrix, (cost, _, absorbing, terminal) = mdp.at(t)[0], mdp.compiled
     cost = cost[t] if cost.ndim == 3 else cost
     given = rows_of(matrix), cost, plain(log_rho), weights, mdp.discount, plain(ahead), absorbing, terminal
@@ -136,7 +143,9 @@ def soft_policy(Q, V, log_rho, weight):
     return log_pi
 
 
-def evaluate_policy(mdp, log_policy, lambda_transition=0.0, horizon=None):
+def evaluate_policy(
+    mdp: FiniteMDP, log_policy: ArrayLike, lambda_transition: float = 0.0, horizon: int | None = None
+) -> np.ndarray:
     """Value of a policy, with the risk over transitions alone: N(pi) of the same weights.
 
     Args:
@@ -150,7 +159,22 @@ def evaluate_policy(mdp, log_policy, lambda_transition=0.0, horizon=None):
     return solve(mdp, 0.0, lambda_transition, log_policy, horizon).value
 
 
-def tilted(mdp, solution):
+def entropic_cost(mdp: FiniteMDP, log_policy: ArrayLike, weight: float, horizon: int | None = None) -> np.ndarray:
+    """-(1/weight) log E exp(-weight C) of trajectory costs C under a policy, (T + 1, S), of its own noise as well.
+
+    Args:
+      mdp: `FiniteMDP`.
+      log_policy: (S, A) or (T, S, A).
+      weight: positive seeks risk; 0 gives the expected cost, inf the least cost that can happen.
+      horizon: as for `solve`.
+
+    Raises:
+      ProblemError: if the weight is negative, for which `solve` would need a policy that maximizes.
+    """
+    return solve(mdp, weight, weight, log_policy, horizon).value
+
+
+def tilted(mdp: FiniteMDP, solution: TableSolution) -> tuple[sparse.csr_matrix, ...]:
     """The transitions that the risk of a solution stands for, tau ~ iota exp(-lS V), as matrices (S * A, S) by stage.
 
     Raises:
@@ -176,6 +200,43 @@ def tilted(mdp, solution):
         kernels.tilt(rows, plain(V), R, weight, data)
         moved.append(sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape))
     return tuple(moved)
+
+
+def mean_and_variance(
+    mdp: FiniteMDP, log_policy: ArrayLike, horizon: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of the cost of trajectories under a policy.
+
+    Args:
+      mdp: `FiniteMDP` without discount.
+      log_policy: (S, A) or (T, S, A).
+      horizon: as for `solve`.
+
+    Returns:
+      m and v, each (T + 1, S); inf where a trajectory of infinite cost can happen.
+
+    Raises:
+      ProblemError: if the problem is discounted, or an argument cannot be used.
+    """
+    T = check_horizon(mdp, horizon)
+    if mdp.discount != 1.0:
+        raise ProblemError(f"discount is {mdp.discount:g}; the variance is for problems without")
+    log_pi = as_baseline(mdp, log_policy, T)
+    mean, variance = np.empty((T + 1, mdp.states)), np.empty((T + 1, mdp.states))
+    mean[T], variance[T] = mdp.terminal, np.where(np.isinf(mdp.terminal), np.inf, 0.0)
+    for t in reversed(range(T)):
+        matrix, cost = mdp.at(t)
+        pi, size = np.exp(log_pi[min(t, len(log_pi) - 1)]), np.diff(matrix.indptr)
+        total = np.where(pi > 0.0, cost + (matrix @ mean[t + 1]).reshape(pi.shape), 0.0)
+        mean[t] = np.where(mdp.absorbing, mdp.terminal, (pi * total).sum(axis=1))
+        row = np.repeat(np.arange(len(size)), size)
+        with np.errstate(invalid="ignore"):  # where means are infinite, which is put right below
+            excess = mean[t + 1][matrix.indices] - (mean[t][:, None] - cost).ravel()[row]
+            terms = matrix.data * (excess**2 + variance[t + 1][matrix.indices])
+            squares = np.bincount(row, terms, len(size)).reshape(pi.shape)
+            found = np.where(pi > 0.0, pi * squares, 0.0).sum(axis=1)
+        variance[t] = np.where(np.isfinite(mean[t]), np.where(mdp.absorbing, 0.0, found), np.inf)
+    return mean, variance
 
 
 # -- arguments ---------------------------------------------------------------------------------------------------------
@@ -255,38 +316,3 @@ def plain(value):
         array = np.ascontiguousarray(value)
         return array if array.flags.writeable else array.copy()
     return value
-
-
-def mean_and_variance(mdp, log_policy, horizon=None):
-    """Mean and variance of the cost of trajectories under a policy.
-
-    Args:
-      mdp: `FiniteMDP` without discount.
-      log_policy: (S, A) or (T, S, A).
-      horizon: as for `solve`.
-
-    Returns:
-      m and v, each (T + 1, S); inf where a trajectory of infinite cost can happen.
-
-    Raises:
-      ProblemError: if the problem is discounted, or an argument cannot be used.
-    """
-    T = check_horizon(mdp, horizon)
-    if mdp.discount != 1.0:
-        raise ProblemError(f"discount is {mdp.discount:g}; the variance is for problems without")
-    log_pi = as_baseline(mdp, log_policy, T)
-    mean, variance = np.empty((T + 1, mdp.states)), np.empty((T + 1, mdp.states))
-    mean[T], variance[T] = mdp.terminal, np.where(np.isinf(mdp.terminal), np.inf, 0.0)
-    for t in reversed(range(T)):
-        matrix, cost = mdp.at(t)
-        pi, size = np.exp(log_pi[min(t, len(log_pi) - 1)]), np.diff(matrix.indptr)
-        total = np.where(pi > 0.0, cost + (matrix @ mean[t + 1]).reshape(pi.shape), 0.0)
-        mean[t] = np.where(mdp.absorbing, mdp.terminal, (pi * total).sum(axis=1))
-        row = np.repeat(np.arange(len(size)), size)
-        with np.errstate(invalid="ignore"):  # where means are infinite, which is put right below
-            excess = mean[t + 1][matrix.indices] - (mean[t][:, None] - cost).ravel()[row]
-            terms = matrix.data * (excess**2 + variance[t + 1][matrix.indices])
-            squares = np.bincount(row, terms, len(size)).reshape(pi.shape)
-            found = np.where(pi > 0.0, pi * squares, 0.0).sum(axis=1)
-        variance[t] = np.where(np.isfinite(mean[t]), np.where(mdp.absorbing, 0.0, found), np.inf)
-    return mean, variance

@@ -27,7 +27,7 @@ from ppi_robotics.checks import (
     check_number,
     check_sequence,
 )
-from ppi_robotics.discrete.bellman import as_baseline, check_weights, sweep
+from ppi_robotics.discrete.bellman import as_baseline, backup, check_weights
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Record, frozen
@@ -164,7 +164,7 @@ class GridProblem:
         V, Q = np.empty((T + 1, self.grid.size)), np.empty((self.grid.size, len(self.controls)))
         V[T] = self.mdp.terminal
         for t in reversed(range(T)):
-            sweep(self.mdp, t, log_rho[min(t, len(log_rho) - 1)], weights, V[t + 1], Q, V[t])
+            backup(self.mdp, t, log_rho[min(t, len(log_rho) - 1)], weights, V[t + 1], Q, V[t])
         return V
 
     def baseline(self, policy):

@@ -16,6 +16,7 @@ import math
 import warnings
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 from scipy.sparse.linalg import bicgstab, splu
@@ -30,6 +31,7 @@ from ppi_robotics.discrete.bellman import (
     rows_of,
     soft_policy,
 )
+from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.interruption import Held
 from ppi_robotics.kernels import bellman as kernels
@@ -37,7 +39,7 @@ from ppi_robotics.solution import Status
 
 PATIENCE = 50  # passes before the first of Newton's steps
 MOST_WORK = 2e10  # multiplications that the factors of a system may take, a second or so
-MOST_JUMPS, MOVED = 50, 1e-6  # steps one after the other, and change of a probability that makes another one worth it
+MOST_STEPS, MOVED = 50, 1e-6  # steps one after the other, and change of a probability that makes another one worth it
 KRYLOV = 100  # products of a Krylov method where they would take more
 ROUNDING = 4 * np.finfo(float).eps  # changes of this size relative to the values are none
 MOST_IDLE = 100  # passes without any, after which rounding alone moves the values
@@ -45,8 +47,14 @@ INEXACT = 0.1  # share of the right-hand side by which a Krylov method may miss 
 
 
 def iterate(
-    mdp, lambda_policy=math.inf, lambda_transition=0.0, baseline=None, value=None, tolerance=1e-12, max_sweeps=100_000
-):
+    mdp: FiniteMDP,
+    lambda_policy: float = math.inf,
+    lambda_transition: float = 0.0,
+    baseline: ArrayLike | None = None,
+    value: ArrayLike | None = None,
+    tolerance: float = 1e-12,
+    max_sweeps: int = 100_000,
+) -> TableSolution:
     """Solve a stationary problem: discounted, or ending in absorbing states.
 
     Passes go through the states in the order of their distance from the absorbing ones, each seeing the values found
@@ -79,8 +87,8 @@ def iterate(
     with Held() as hold:
         while passes.count < max_sweeps:
             if passes.count >= due:
-                due = passes.count + 1 if passes.jump() else 2 * passes.count + PATIENCE
-            passes.sweep()
+                due = passes.count + 1 if passes.newton_step() else 2 * passes.count + PATIENCE
+            passes.backup()
             if passes.error <= tolerance * passes.size:
                 status = Status.CONVERGED
                 break
@@ -92,8 +100,21 @@ def iterate(
     return passes.solution(status)
 
 
+def policy_value(
+    mdp: FiniteMDP, log_policy: ArrayLike, lambda_transition: float = 0.0, value: ArrayLike | None = None
+) -> np.ndarray:
+    """Cost (S,) of a stationary policy (S, A): the recursion with no weight of the cost against the policy.
+
+    Without risk it is one sparse linear system.
+
+    Raises:
+      ProblemError: if the policy never ends from some state of an undiscounted problem, or an argument cannot be used.
+    """
+    return iterate(mdp, 0.0, lambda_transition, log_policy, value).value
+
+
 class Passes:
-    """Values of a stationary problem, on their way.
+    """Values of a stationary problem between passes.
 
     Args:
       mdp, weights, log_rho: the problem, weights of policy and transitions, baseline (S, A).
@@ -110,12 +131,12 @@ class Passes:
         self.mdp, self.weights, self.log_rho, self.order = mdp, weights, plain(log_rho), order
         self.rows, self.ends = plain(rows_of(mdp.at(0)[0])), plain((mdp.absorbing, mdp.terminal))
         self.V, self.Q = np.array(V, dtype=float), np.empty((mdp.states, mdp.actions))
-        self.count, self.idle, self.jumps, self.change = 0, 0, 0, math.inf
+        self.count, self.idle, self.steps, self.change = 0, 0, 0, math.inf
         self.level = 0.0  # values are level + V
         self.cost = np.array(mdp.at(0)[1])
         self._center()
 
-    def sweep(self):
+    def backup(self):
         """One pass."""
         self.change = float(kernels.backup_in_order(self.order, *self._given(), *self.ends, self.Q, self.V))
         self.count += 1
@@ -141,8 +162,8 @@ class Passes:
         discount = self.mdp.discount
         return self.change if discount == 1.0 else self.change * discount / (1.0 - discount)
 
-    def jump(self):
-        """Take Newton's step; whether the next one is likely to help as much.
+    def newton_step(self):
+        """Take Newton's step; whether another one is likely to help as much.
 
         Of costs that policy and transitions both lower, all steps but the first lower the values, down to the best.
         Elsewhere, and without discount, a step is taken if it halves the residual.
@@ -166,9 +187,9 @@ class Passes:
         if not (halved or sure):
             return False
         self.V += step
-        self.jumps += 1
+        self.steps += 1
         self._center()
-        return self.jumps < MOST_JUMPS and (halved or np.abs(np.exp(then) - np.exp(log_pi)).max() > MOVED)
+        return self.steps < MOST_STEPS and (halved or np.abs(np.exp(then) - np.exp(log_pi)).max() > MOVED)
 
     def _center(self):
         """Make the level the middle of the values, where it may be moved."""
@@ -241,7 +262,7 @@ def bandwidth(matrix):
     return int(np.abs(rows - place[pattern.indices]).max(initial=0))
 
 
-# -- where to begin ----------------------------------------------------------------------------------------------------
+# -- first values ------------------------------------------------------------------------------------------------------
 
 
 def approach(mdp, log_rho):
@@ -285,7 +306,7 @@ def reached(indptr, indices, sources, count):
 
 
 def first_values(mdp, log_rho, distance):
-    """Values (S,) to start from: the distance from the absorbing states times what getting a step closer costs.
+    """First values (S,): the distance from the absorbing states times what getting a step closer costs.
 
     If the distance can be made to fall by d on average from everywhere, and no step costs more than c, values are at
     most c / d times the distance. Passes end at the same values from any others; from too low ones states first chase
