@@ -121,6 +121,14 @@ def test_cost_distribution_marks_mean_and_cvar_and_counts_every_rollout():
     assert "1000 rollouts" in ax.figure.legends[0].get_texts()[0].get_text()
 
 
+def test_bins_are_fine_enough_for_each_of_distributions_far_apart():
+    rng = np.random.default_rng(0)
+    costs = {name: ppi.Evaluation(rng.normal(mean, 1.0, 1000)) for name, mean in (("PPI", 10.0), ("iLQG", 30.0))}
+    ax = plotting.cost_distribution(costs)
+    for patch in ax.patches[::2]:
+        assert np.count_nonzero(patch.get_data().values) >= 15  # each spans 6.5, and 80 bins cover 26.5
+
+
 def test_heavy_tails_get_a_logarithmic_axis_that_says_so():
     cost = np.concatenate([np.random.default_rng(0).normal(-50.0, 1.0, 990), np.geomspace(10.0, 1e5, 10)])
     ax = plotting.cost_distribution({"PPI": ppi.Evaluation(cost), "iLQG": ppi.Evaluation(cost + 1)})

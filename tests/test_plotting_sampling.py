@@ -77,6 +77,7 @@ def test_fan_shades_samples_by_weight_with_the_answer_on_top(problem, solution):
     assert (np.diff(shades.sum(axis=1)) <= 1e-12).all()  # ever darker
     np.testing.assert_array_equal(axes[1].lines[0].get_ydata(), solution.x[:, 1])
     assert axes[-1].lines[0].get_drawstyle() == "steps-post"
+    assert axes[-1].lines[0].get_xdata()[-1] == axes[0].lines[0].get_xdata()[-1]  # the last control is held
     texts = [text.get_text() for text in axes[0].figure.legends[0].get_texts()]
     assert texts == ["50 samples", "of more weight (10 effective samples)", "answer, without noise", "limit"]
 

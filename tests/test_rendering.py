@@ -125,6 +125,21 @@ def test_the_page_is_white_and_uncolored_bodies_are_not_gray(model):
     assert body.shape[0] > 300
 
 
+def test_uncolored_bodies_are_blue_in_either_way(model, artist):
+    picture = next(rendering.frames(model, model.qpos0[None], **SIZE)).astype(int)
+    body = picture[(picture[..., 2] - picture[..., 0] > 20) & (picture[..., 2] > 100)]
+    assert body.shape[0] > 300
+
+
+def test_floors_end_in_the_white_of_the_page():
+    floor = '<geom type="plane" size="0 0 1"/>'
+    model = mujoco.MjModel.from_xml_string(BALL.replace("<worldbody>", f"<worldbody>{floor}"))
+    column = next(rendering.frames(model, model.qpos0[None], **SIZE))[:, 0].min(axis=1)
+    assert column[0] == 255
+    assert column.min() < 200
+    assert column[np.argmax(column < 255)] > 240  # no line at the horizon
+
+
 def test_a_model_with_a_sky_keeps_it():
     sky = '<asset><texture type="skybox" builtin="flat" rgb1="0 0 1" rgb2="0 0 1" width="16" height="96"/></asset>'
     model = mujoco.MjModel.from_xml_string(BALL.replace("<worldbody>", f"{sky}<worldbody>"))

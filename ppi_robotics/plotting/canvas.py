@@ -48,7 +48,7 @@ class Palette:
 
     def image(self, frame):
         """The indexed image of a frame (height, width, 3 or 4)."""
-        rgb = Image.fromarray(np.ascontiguousarray(frame[..., :3]))
+        rgb = Image.fromarray(np.ascontiguousarray(frame[..., :3] & 0xF8))  # of 5 bits files are smaller
         return rgb.quantize(palette=self.colors, dither=Image.Dither.NONE)
 
 

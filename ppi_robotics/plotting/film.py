@@ -11,7 +11,7 @@ from ppi_robotics.checks import as_finite, check_count, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.plotting import video
 from ppi_robotics.plotting.animations import CAMERA_SECONDS, smooth
-from ppi_robotics.plotting.offscreen import NoOpenGL, Offscreen
+from ppi_robotics.plotting.offscreen import NoOpenGL, Offscreen, on_a_light_page
 from ppi_robotics.plotting.stick_figure import SHOWN_GROUPS, StickFigure
 
 WIDTH, HEIGHT = 640, 480  # pixels
@@ -106,7 +106,7 @@ class Film:
         some = np.unique(np.linspace(0, len(self) - 1, 100).astype(int))
         seconds = (self.moments[-1] - self.moments[0]) / max(len(some) - 1, 1)
         self.view = View(model, (self._pose(i) for i in some), some, max(seconds, 1e-6), width / height)
-        camera = _camera(model, camera)
+        camera, model = _camera(model, camera), on_a_light_page(model, width, height, self.view)
         try:
             self.artist = Offscreen(model, width, height, self.view, camera)
         except NoOpenGL as error:

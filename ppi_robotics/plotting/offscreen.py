@@ -30,7 +30,7 @@ class Offscreen:
     """Draws poses of a model into arrays.
 
     Args:
-      model: `MjModel`.
+      model: `MjModel` as `on_a_light_page` returns it.
       width, height: pixels.
       view: `View` of the motion.
       camera: `MjvCamera`, or None to frame what moves.
@@ -40,9 +40,9 @@ class Offscreen:
     """
 
     def __init__(self, model, width, height, view, camera=None):
-        self.model, self.view, self.given = _for_a_light_page(model, width, height, view), view, camera
-        self.renderer = _open(self.model, width, height)
-        self.scene = self.renderer.scene
+        self.model, self.view, self.given = model, view, camera
+        self.renderer = _open(model, width, height)
+        self.scene, self.spacing = self.renderer.scene, _round_down(_floor_scale(model, view))
         self.plain = not np.any(model.tex_type == mujoco.mjtTexture.mjTEXTURE_SKYBOX.value)
         self.scene.flags[mujoco.mjtRndFlag.mjRND_FOG] = self.plain and camera is None  # floors end in white
         ruled = (model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE.value) & (model.geom_matid < 0)
@@ -68,15 +68,14 @@ class Offscreen:
 
     def _rule(self, place, axes, size, center):
         """White lines on a floor, round distances apart, so that motion is seen."""
-        spacing = _round_down(self.view.radius)
-        middle = (axes.T @ (center - place))[:2]
+        spacing, middle = self.spacing, (axes.T @ (center - place))[:2]
         half = np.where(size > 0, size, np.inf)  # 0 is endless
         low, high = np.maximum(middle - LINES * spacing / 2, -half), np.minimum(middle + LINES * spacing / 2, half)
         for axis in (0, 1):
             for at in spacing * np.arange(np.ceil(low[axis] / spacing), np.floor(high[axis] / spacing) + 1):
                 ends = np.stack([low, high])
                 ends[:, axis] = at
-                ends = place + np.hstack([ends, np.full((2, 1), 0.006 * self.view.radius)]) @ axes.T
+                ends = place + np.hstack([ends, np.full((2, 1), 0.01 * spacing)]) @ axes.T
                 line = self._decor(mujoco.mjtGeom.mjGEOM_LINE, np.zeros(3), np.zeros(3), np.eye(3))
                 if line is not None:
                     mujoco.mjv_connector(line, mujoco.mjtGeom.mjGEOM_LINE.value, 1.0, *ends)
@@ -114,7 +113,7 @@ class Offscreen:
         return geom
 
 
-def _for_a_light_page(model, width, height, view):
+def on_a_light_page(model, width, height, view):
     """A copy of a model with room for pictures of a size and a `View` in range, colors and light included."""
     model = copy.copy(model)
     vis, light = model.vis, model.vis.headlight
@@ -123,8 +122,9 @@ def _for_a_light_page(model, width, height, view):
     vis.quality.numslices, vis.quality.numstacks = 48, 32  # balls look round
     vis.map.znear = min(vis.map.znear, 0.3 * view.radius / model.stat.extent)
     vis.map.zfar = max(vis.map.zfar, 1.2 * (view.distance + 10 * view.radius) / model.stat.extent)
-    vis.map.fogstart = (view.distance + 2.0 * view.radius) / model.stat.extent
-    vis.map.fogend = (view.distance + 9.0 * view.radius) / model.stat.extent
+    scale = _floor_scale(model, view)
+    vis.map.fogstart = (view.distance + 2.0 * scale) / model.stat.extent
+    vis.map.fogend = (view.distance + 9.0 * scale) / model.stat.extent
     vis.rgba.fog[:] = WHITE
     vis.map.shadowclip = max(vis.map.shadowclip, 4.0 * view.radius / model.stat.extent)
     default, ours = HEADLIGHT
@@ -134,6 +134,12 @@ def _for_a_light_page(model, width, height, view):
     floor = model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE.value
     model.geom_rgba[bare & floor], model.geom_rgba[bare & ~floor] = FLOOR, BODY
     return model
+
+
+def _floor_scale(model, view):
+    """The size of what is seen, or its height above the lowest floor if that is larger [m]."""
+    floors = model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE.value
+    return max([view.radius, *(view.centers[:, 2].max() - model.geom_pos[floors, 2])])
 
 
 def _round_down(length):

@@ -12,7 +12,7 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.plotting.costs import histograms
 from ppi_robotics.plotting.theme import ON_LINES, OTHER_COLORS, Page, check_axes, color, is_wide, number, style
 
-TICKS_APART = 0.1  # of the width of an axis
+TICKS_APART = 0.085  # of the width of an axis
 UNSOLVED = "x"
 DECADES = 300.0  # ratio up to which a logarithmic axis marks 1, 2 and 5 of every decade
 MOST_HANDLES = 4  # of a legend within a panel; a larger one stands above it

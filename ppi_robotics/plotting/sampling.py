@@ -53,9 +53,9 @@ def fan(problem, solution, drawn=None, seed: int = 0, axes=None):
     for i, ax in enumerate(axes):
         held = i >= plant.nx
         values = u[:, :, i - plant.nx] if held else drawn.x[order, :, i]
-        line = solution.u[:, i - plant.nx] if held else solution.x[:, i]
+        line = np.append(solution.u, solution.u[-1:], axis=0)[:, i - plant.nx] if held else solution.x[:, i]
         _lines(ax, time, values, shades, held)
-        ax.plot(time[: len(line)], line, zorder=3, drawstyle="steps-post" if held else "default", **ANSWER)
+        ax.plot(time, line, zorder=3, drawstyle="steps-post" if held else "default", **ANSWER)
         finish_panel(ax, plant, i, time)
     ess = 1.0 / np.sum(drawn.weights**2)
     handles = [
