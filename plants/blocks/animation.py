@@ -8,7 +8,7 @@ side and enters it on the other.
 
 import numpy as np
 
-from ppi_robotics.errors import ProblemError
+from ppi_robotics import ProblemError
 from ppi_robotics.plotting.canvas import (
     BACKGROUND,
     EMPTY,

@@ -22,6 +22,7 @@ from plants.blocks.commands_work import (
     play_facts,
     setting,
 )
+from ppi_robotics import ProblemError, Status
 from ppi_robotics.cli.arguments import (
     MOST_INSTANCES,
     Json,
@@ -35,8 +36,6 @@ from ppi_robotics.cli.arguments import (
 )
 from ppi_robotics.cli.output import progress, remark, show_json
 from ppi_robotics.cli.work import Files, stop_if
-from ppi_robotics.errors import ProblemError
-from ppi_robotics.solution import Status
 
 METHODS = ("exact", *APPROXIMATE)
 INNER_SWEEPS = 50  # of the double loop at most

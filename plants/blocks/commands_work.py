@@ -5,10 +5,10 @@ import time
 
 import numpy as np
 
+from ppi_robotics import ProblemError
 from ppi_robotics.cli.arguments import check_choice, check_range
 from ppi_robotics.cli.output import progress
 from ppi_robotics.cli.work import write_figure
-from ppi_robotics.errors import ProblemError
 
 SEPARATE, CVM = "separate", "cvm"
 APPROXIMATE = {"bp": SEPARATE, "cvm": CVM, "merged": "merged", "double_loop": "double_loop"}

@@ -1,10 +1,10 @@
 """Public names: type checkers and editors read them here, and `__init__.py`, which loads each on first use."""
 
-from .capped_counts import CappedCounts, CountBeliefs
+from .counts import CappedCounts, CountBeliefs
 from .factor_graph import StagGraph, stag_graph
 from .joint_walks import JointMessages, joint_messages
 from .rendezvous import Rendezvous, RendezvousBeliefs
-from .temperature_sweep import TemperatureSweep, sweep_temperatures
+from .temperatures import TemperatureSweep, sweep_temperatures
 from .world import StagHunt
 
 __all__ = [

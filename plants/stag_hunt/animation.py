@@ -5,7 +5,7 @@ animation.save("hunt.gif", {"λ = 0.1": (hunt, path)})
 
 import numpy as np
 
-from ppi_robotics.errors import ProblemError
+from ppi_robotics import ProblemError
 from ppi_robotics.plotting.canvas import (
     BACKGROUND,
     HEADER,

@@ -7,11 +7,11 @@ import typer
 
 from plants.stag_hunt.commands_hunts import CASES, METHODS, made_at, make_hunts
 from plants.stag_hunt.commands_phase import Damping, Sweeps, phase
+from ppi_robotics import ProblemError
 from ppi_robotics.checks import check_seed
 from ppi_robotics.cli.arguments import Json, Out, option, weights_of, whole
 from ppi_robotics.cli.output import progress, remark, show_json, show_rows
 from ppi_robotics.cli.work import Files, stop_if, write_figure
-from ppi_robotics.errors import ProblemError
 
 LAMBDAS = "10,0.1"
 MOST_DRAWN = 4  # hunts side by side

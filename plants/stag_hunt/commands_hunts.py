@@ -2,9 +2,9 @@
 
 import json
 
+from ppi_robotics import ProblemError
 from ppi_robotics.checks import check_seed
 from ppi_robotics.cli.arguments import MOST_STAGES, check_choice, check_range
-from ppi_robotics.errors import ProblemError
 from ppi_robotics.files import read_text
 
 METHODS = ("exact", "bp")

@@ -14,11 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from plants.stag_hunt.rendezvous import Rendezvous
+from ppi_robotics import ProblemError, Status
 from ppi_robotics.checks import check_count, check_instance, check_seed
-from ppi_robotics.discrete.beliefs import Inference
-from ppi_robotics.discrete.kl_control import TIES
-from ppi_robotics.errors import ProblemError
-from ppi_robotics.solution import Status
+from ppi_robotics.discrete import Inference, pick
 
 MOST_NUMBERS = 20_000_000  # of all messages together
 
@@ -32,10 +30,10 @@ class JointMessages(Inference):
       problem: the `Rendezvous`.
     """
 
-    messages: tuple
-    problem: object
+    messages: tuple[np.ndarray, ...]
+    problem: Rendezvous
 
-    def step(self, t, cells):
+    def step(self, t: int, cells: np.ndarray) -> np.ndarray:
         """Probability of the moves of all walkers, M axes of A moves, at a stage and cells (M,).
 
         Raises:
@@ -50,24 +48,23 @@ class JointMessages(Inference):
         chance = np.exp(ahead - ahead.max())
         return chance / chance.sum()
 
-    def actions(self, t, cells):
+    def actions(self, t: int, cells: np.ndarray) -> np.ndarray:
         """Probability (M, A) of every walker's move at a stage, given the cells (M,) of all."""
         joint = self.step(t, cells)
         axes = range(joint.ndim)
         return np.stack([joint.sum(axis=tuple(other for other in axes if other != i)) for i in axes])
 
-    def most_likely(self, seed=0):
+    def most_likely(self, seed: int = 0) -> np.ndarray:
         """Cells (stages + 1, M) of a walk that takes the most probable move of all walkers; those that tie by seed."""
         random, path = np.random.Generator(np.random.Philox(check_seed(seed))), [np.array(self.problem.start)]
         for t in range(self.problem.stages):
             joint = self.step(t, path[-1])
-            ties = np.argwhere(joint >= (1.0 - TIES) * joint.max())
-            chosen = ties[int(random.random() * len(ties))]
+            chosen = np.unravel_index(pick(joint.ravel(), random), joint.shape)
             path.append(self.problem.moves[path[-1], chosen])
         return np.array(path)
 
 
-def joint_messages(problem):
+def joint_messages(problem: Rendezvous) -> JointMessages:
     """`JointMessages` of a `Rendezvous`.
 
     Raises:

@@ -5,7 +5,7 @@
 
 q draws every allowed move with the same probability. As R counts at the end alone, the path of a walker is a walk of q
 that a function of its last cell tilts, p(path of i) = q(path of i) g_i(last cell), and g_i follows from the
-probabilities of the walkers' last places: `capped_counts`.
+probabilities of the walkers' last places: `CappedCounts`.
 
 Kappen, Gomez, Opper, *Optimal control as a graphical model inference problem* (Machine Learning, 2012), section 4 and
 equations 17 and 18.
@@ -16,10 +16,10 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from plants.stag_hunt.capped_counts import CappedCounts, CountBeliefs
-from plants.stag_hunt.kernels import walks
+from plants.stag_hunt import kernels
+from plants.stag_hunt.counts import CappedCounts, CountBeliefs
+from ppi_robotics import ProblemError
 from ppi_robotics.checks import as_finite, as_flags, as_wholes, check_choice, check_count, check_number, shown
-from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Record, frozen
 
 MOST_STAGES = 1_000_000
@@ -42,7 +42,7 @@ class RendezvousBeliefs(CountBeliefs):
     problem: "Rendezvous"
     tilt: np.ndarray
 
-    def actions(self, t=0, cells=None):
+    def actions(self, t: int = 0, cells: np.ndarray | None = None) -> np.ndarray:
         """Probability (M, A) of every walker's move at a stage, given the cell where it is and no other walker's.
 
         Args:
@@ -59,7 +59,7 @@ class RendezvousBeliefs(CountBeliefs):
         check_count(t, "stage", 0, problem.stages - 1)
         cells = problem.start if cells is None else problem.check_cells(cells)
         ahead = np.empty_like(self.tilt)
-        walks.pull(problem.moves, self.tilt, problem.stages - t - 1, ahead)
+        kernels.walk_backward(problem.moves, self.tilt, problem.stages - t - 1, ahead)
         there = problem.moves[cells]  # (M, A)
         chance = np.where(there >= 0, np.take_along_axis(ahead, np.maximum(there, 0), axis=1), 0.0)
         total, made = chance.sum(axis=1, keepdims=True), problem.moved & (t == 0)
@@ -127,15 +127,15 @@ class Rendezvous(Record):
                 "and a stage to have moved in"
             )
 
-    def after(self, start, stages, moved=None):
+    def after(self, start: np.ndarray, stages: int, moved: np.ndarray | None = None) -> "Rendezvous":
         """The same problem from other cells for other stages, for instance those that are left."""
         return replace(self, start=start, stages=stages, moved=moved)
 
-    def at(self, temperature):
+    def at(self, temperature: float) -> "Rendezvous":
         """The same problem at another temperature."""
         return replace(self, temperature=temperature)
 
-    def infer(self, method="exact", **options):
+    def infer(self, method: str = "exact", **options: object) -> RendezvousBeliefs:
         """`RendezvousBeliefs`, exact or by belief propagation.
 
         Args:
@@ -146,7 +146,7 @@ class Rendezvous(Record):
           ProblemError: if the method is unknown, there are too many places for "exact", or an option is out of range
             or of the other method.
         """
-        check_method(method)
+        check_choice(method, "method", METHODS)
         if method == "exact" and options:
             raise ProblemError(f"{', '.join(options)} is given, which belongs to method 'bp'; leave it out")
         counts = self.counts.exact() if method == "exact" else self.counts.propagate(**options)
@@ -155,30 +155,30 @@ class Rendezvous(Record):
         kl = -counts.log_partition - counts.mean / self.temperature
         return RendezvousBeliefs(**made, ends=self.free_ends * tilt, kl=kl, problem=self, tilt=tilt)
 
-    def least_cost(self):
+    def least_cost(self) -> float:
         """The least cost R that the walkers can reach."""
         own = np.column_stack([self._lowest, self.counts.own[:, 1:]])
         return replace(self.counts, own=own).least()
 
-    def cost(self, cells):
+    def cost(self, cells: np.ndarray) -> float:
         """R of cells (M,) of the walkers."""
         cells = self.check_cells(cells)
         together = (cells[:, None] == self.places).sum(axis=0) >= 2
         return float(self.alone[cells].sum() + self.shared[together].sum())
 
-    def check_cells(self, cells):
+    def check_cells(self, cells: np.ndarray) -> np.ndarray:
         """Cells (M,) of the walkers as an array of whole numbers."""
         return as_wholes(cells, "cells", self.start.shape, 0, len(self.moves) - 1)
 
     @functools.cached_property
-    def free_ends(self):
+    def free_ends(self) -> np.ndarray:
         """Probability (M, N) of the walkers' last cells without control."""
         ends = np.empty((len(self.start), len(self.moves)))
-        walks.spread(self.moves, self.start, self.stages - self.moved, ends)
+        kernels.walk_forward(self.moves, self.start, self.stages - self.moved, ends)
         return ends
 
     @functools.cached_property
-    def counts(self):
+    def counts(self) -> CappedCounts:
         """The `CappedCounts` of the walkers' last places."""
         total = self._none.sum(axis=1)
         with np.errstate(divide="ignore"):
@@ -224,8 +224,3 @@ class Rendezvous(Record):
 def _relative(part, whole):
     """part / whole, 0 where whole is."""
     return np.where(whole > 0.0, part / np.where(whole > 0.0, whole, 1.0), 0.0)
-
-
-def check_method(method):
-    """Raise `ProblemError` unless a method of inference is known."""
-    check_choice(method, "method", METHODS)

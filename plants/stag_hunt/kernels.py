@@ -1,9 +1,12 @@
-"""Agents that choose among classes, and places that reward two agents or more: sums over capped counts, and messages.
+"""Agents that choose among classes, and places that reward two of them: sums over capped counts, messages, and walks.
 
     Z  =  sum over classes c_1 ... c_M  of  prod_i w_i(c_i)  prod_j exp(gain_j [at least two agents have class j])
 
 Class 0 is no place, class j + 1 the place j of S. What matters of the agents before one is how many have each class,
 0, 1 or at least 2: one of 3^S numbers, in the order of base 3. All weights and messages are logarithms.
+
+Walks over cells take every allowed move with the same probability; `moves` (N, A) has the cells that can be reached in
+one move, -1 for a move that is not allowed.
 """
 
 import math
@@ -161,9 +164,12 @@ def to_place(weights, ratios, j, out):
 
 @njit(**OPTIONS)
 def from_place(agents, gain, rest, out):
-    """out (M,): messages of a place to agents, from theirs (2, M) to it; returns the log of the place's sum.
+    """out (M,): messages of a place to agents, from theirs (2, M) to it.
 
     rest (M + 1, 3): room for the log of the sum over the later agents, by the count of the earlier ones.
+
+    Returns:
+      log of the place's sum, and of its part with two agents or more there.
     """
     M = agents.shape[1]
     rest[M] = (0.0, 0.0, gain)
@@ -178,45 +184,43 @@ def from_place(agents, gain, rest, out):
         two = add(two, one + agents[1, i])
         one = add(one + agents[0, i], none + agents[1, i])
         none += agents[0, i]
-    return rest[0, 0]
+    return rest[0, 0], two + gain
 
 
-@njit(**OPTIONS)
-def free_energy(weights, gains, ratios, out, rest):
-    """Bethe free energy of messages; out (S,) the beliefs of the places that two agents or more are there."""
-    M, S, energy = weights.shape[0], gains.shape[0], 0.0
-    agents, again = np.empty((2, M)), np.empty(M)
-    for i in range(M):
-        total = weights[i, 0]
-        for j in range(S):
-            if weights[i, j + 1] > -np.inf:
-                total = add(total, weights[i, j + 1] + ratios[j, i])
-        energy -= total
-    for j in range(S):
-        to_place(weights, ratios, j, agents)
-        total = from_place(agents, gains[j], rest, again)
-        energy -= total
-        none, one, two = 0.0, -np.inf, -np.inf
-        for i in range(M):
-            energy += add(agents[0, i], agents[1, i] + ratios[j, i])
-            two = add(two, one + agents[1, i])
-            one = add(one + agents[0, i], none + agents[1, i])
-            none += agents[0, i]
-        out[j] = math.exp(two + gains[j] - total)
-    return energy
+@njit(**INLINED)
+def belief_of(weights, ratios, i, out):
+    """out (S + 1,): log probabilities of the classes of an agent by messages, up to the constant that is returned."""
+    out[0] = total = weights[i, 0]
+    for k in range(1, out.shape[0]):
+        out[k] = weights[i, k] + ratios[k - 1, i] if weights[i, k] > -np.inf else -np.inf
+        total = add(total, out[k]) if weights[i, k] > -np.inf else total
+    return total
 
 
 @njit(**OPTIONS)
 def classes_of(weights, ratios, out):
     """out (M, S + 1): probabilities of classes by messages."""
     for i in range(weights.shape[0]):
-        total = weights[i, 0]
-        for k in range(1, weights.shape[1]):
-            if weights[i, k] > -np.inf:
-                total = add(total, weights[i, k] + ratios[k - 1, i])
-        out[i, 0] = math.exp(weights[i, 0] - total)
-        for k in range(1, weights.shape[1]):
-            out[i, k] = math.exp(weights[i, k] + ratios[k - 1, i] - total) if weights[i, k] > -np.inf else 0.0
+        total = belief_of(weights, ratios, i, out[i])
+        for k in range(weights.shape[1]):
+            out[i, k] = math.exp(out[i, k] - total)
+
+
+@njit(**OPTIONS)
+def free_energy(weights, gains, ratios, out, rest):
+    """Bethe free energy of messages; out (S,) the beliefs of the places that two agents or more are there."""
+    M, S, energy = weights.shape[0], gains.shape[0], 0.0
+    agents, again, classes = np.empty((2, M)), np.empty(M), np.empty(S + 1)
+    for i in range(M):
+        energy -= belief_of(weights, ratios, i, classes)
+    for j in range(S):
+        to_place(weights, ratios, j, agents)
+        total, met = from_place(agents, gains[j], rest, again)
+        energy -= total
+        for i in range(M):
+            energy += add(agents[0, i], agents[1, i] + ratios[j, i])
+        out[j] = math.exp(met - total)
+    return energy
 
 
 @njit(**OPTIONS)
@@ -249,3 +253,54 @@ def propagate(weights, gains, ratios, damping, tolerance, most, trace):
             there = agents[1, i] + fresh[i]
             apart = max(apart, abs(classes[i, j + 1] - math.exp(there - add(agents[0, i], there))))
     return sweep, change, apart
+
+
+# -- walks -------------------------------------------------------------------------------------------------------------
+
+
+@njit(**OPTIONS)
+def walk_forward(moves, start, stages, out):
+    """out (M, N): probabilities of the cells where walkers that start at cells (M,) are after stages (M,)."""
+    N, A = moves.shape
+    ahead = np.empty(N)
+    for i in range(start.shape[0]):
+        here = out[i]
+        here[:] = 0.0
+        here[start[i]] = 1.0
+        for _ in range(stages[i]):
+            ahead[:] = 0.0
+            for x in range(N):
+                if here[x] == 0.0:
+                    continue
+                count = 0
+                for a in range(A):
+                    count += moves[x, a] >= 0
+                share = here[x] / count
+                for a in range(A):
+                    if moves[x, a] >= 0:
+                        ahead[moves[x, a]] += share
+            here[:] = ahead
+
+
+@njit(**OPTIONS)
+def walk_backward(moves, tilt, stages, out):
+    """out (M, N): expected values of tilt (M, N) after some stages, by the cell where a walker is before them."""
+    N, A = moves.shape
+    share = np.empty(N)
+    before = np.empty(N)
+    for x in range(N):
+        count = 0
+        for a in range(A):
+            count += moves[x, a] >= 0
+        share[x] = 1.0 / count
+    for i in range(tilt.shape[0]):
+        here = out[i]
+        here[:] = tilt[i]
+        for _ in range(stages):
+            for x in range(N):
+                total = 0.0
+                for a in range(A):
+                    if moves[x, a] >= 0:
+                        total += here[moves[x, a]]
+                before[x] = share[x] * total
+            here[:] = before

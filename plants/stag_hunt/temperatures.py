@@ -9,15 +9,15 @@ The first has no maximum inside; the others have one, at different temperatures.
 Kappen, Gomez, Opper, *Optimal control as a graphical model inference problem* (Machine Learning, 2012), section 4.2.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from plants.stag_hunt.rendezvous import Rendezvous
+from ppi_robotics import ProblemError, Status
 from ppi_robotics.checks import as_finite, as_floats, check_function, check_instance, check_seed, check_sequence, shown
-from ppi_robotics.errors import ProblemError
 from ppi_robotics.parallel import finished
-from ppi_robotics.solution import Status
 
 LEAST = 2  # instances that an interruption leaves, for standard errors
 RESAMPLES = 1000  # of the instances, for the error of a peak
@@ -52,31 +52,31 @@ class TemperatureSweep:
     interrupted: bool = False
 
     @property
-    def slope(self):
+    def slope(self) -> np.ndarray:
         """d<R>/dT (I, L), which is -dKL/dln T."""
         return self.variance / self.temperatures**2
 
     @property
-    def log_slope(self):
+    def log_slope(self) -> np.ndarray:
         """d<R>/dln T (I, L)."""
         return self.variance / self.temperatures
 
     @property
-    def bp_error(self):
+    def bp_error(self) -> np.ndarray:
         """Difference (I, L) of the log Z of belief propagation to the exact one, without its sign."""
         return np.abs(self.bp_log_partition - self.log_partition)
 
     @property
-    def energy_slope(self):
+    def energy_slope(self) -> np.ndarray:
         """d(-log Z)/dT (I, L)."""
         return -self.mean / self.temperatures**2
 
     @property
-    def bp_energy_slope(self):
+    def bp_energy_slope(self) -> np.ndarray:
         """d(-log Z)/dT (I, L) of belief propagation, whose log Z is stationary in the messages where it converged."""
         return -self.bp_mean / self.temperatures**2
 
-    def peak(self, values, seed=0):
+    def peak(self, values: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
         """Where and how high the mean over instances of values (I, L) is largest.
 
         Returns:
@@ -92,7 +92,9 @@ class TemperatureSweep:
         return float(self.temperatures[mean.argmax()]), float(at.std()), float(mean.max())
 
 
-def sweep_temperatures(problems, temperatures, progress=None, **options):
+def sweep_temperatures(
+    problems: list[Rendezvous], temperatures: np.ndarray, progress: Callable | None = None, **options: object
+) -> TemperatureSweep:
     """`TemperatureSweep` of instances, exactly and by belief propagation.
 
     Args:

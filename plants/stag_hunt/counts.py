@@ -18,13 +18,12 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from plants.stag_hunt.kernels import capped_counts as kernels
-from ppi_robotics.checks import as_costs, as_finite, as_logs, check_count
-from ppi_robotics.discrete.beliefs import Inference, check_messages
+from plants.stag_hunt import kernels
+from ppi_robotics import ProblemError, Status
+from ppi_robotics.checks import as_costs, as_finite, as_logs, check_count, check_number
+from ppi_robotics.discrete import Inference
 from ppi_robotics.entropic import log_sum
-from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Record, frozen
-from ppi_robotics.solution import Status
 
 MOST_NUMBERS = 30_000_000  # of the exact program's table, of 8 bytes: 12 places for 55 agents
 MAX_SWEEPS = 500
@@ -79,36 +78,27 @@ class CappedCounts(Record):
         if not M or not (self.weights.max(axis=1) > -np.inf).all():
             raise ProblemError("weights leave an agent no class, or there is none; expected a choice for all")
 
-    def exact(self):
+    def exact(self) -> CountBeliefs:
         """`CountBeliefs` by the dynamic program over capped counts, group by group.
 
         Raises:
           ProblemError: if a group has too many places.
         """
-        groups = self.groups
         self._check_sizes()
-        if len(groups) == 1 and len(groups[0][1]) == len(self.gains):
-            return self._whole()
+        if len(self.groups) == 1 and len(self.groups[0][1]) == len(self.gains):
+            return _exact_beliefs(*self._sums())
         log_z, mean, variance = 0.0, 0.0, 0.0
         classes, met = np.zeros_like(self.weights), np.zeros(len(self.gains))
-        for agents, places in groups:
+        for agents, places in self.groups:
             part, shares = self._part(agents, places)
-            found = part._whole()
-            log_z, mean, variance = log_z + found.log_partition, mean + found.mean, variance + found.variance
-            classes[agents] = shares * found.classes[:, :1]
-            classes[agents[:, None], places + 1], met[places] = found.classes[:, 1:], found.met
-        return CountBeliefs(
-            log_partition=log_z,
-            exact=True,
-            status=Status.CONVERGED,
-            classes=classes,
-            met=met,
-            mean=mean,
-            variance=variance,
-        )
+            of_log_z, of_mean, of_variance, of_classes, met[places] = part._sums()
+            log_z, mean, variance = log_z + of_log_z, mean + of_mean, variance + of_variance
+            classes[agents] = shares * of_classes[:, :1]
+            classes[agents[:, None], places + 1] = of_classes[:, 1:]
+        return _exact_beliefs(log_z, mean, variance, classes, met)
 
-    def _whole(self):
-        """The same for all agents at once."""
+    def _sums(self):
+        """log Z, mean and variance of the cost, and probabilities of classes and of places, over all agents at once."""
         M, S = len(self.weights), len(self.gains)
         value, mean, variance = np.empty((M + 1, 3**S)), np.empty(3**S), np.zeros(3**S)
         kernels.ends(self.gains, self.shared, value[M], mean)
@@ -116,17 +106,15 @@ class CappedCounts(Record):
         counts, classes, met = np.empty(3**S), np.empty((M, S + 1)), np.empty(S)
         kernels.forward(self.weights, value, counts, classes)
         kernels.met(counts, value[M], met)
-        return CountBeliefs(
-            log_partition=float(value[0, 0]),
-            exact=True,
-            status=Status.CONVERGED,
-            classes=classes,
-            met=met,
-            mean=float(mean[0]),
-            variance=float(variance[0]),
-        )
+        return float(value[0, 0]), float(mean[0]), float(variance[0]), classes, met
 
-    def propagate(self, damping=0.0, tolerance=1e-9, max_sweeps=MAX_SWEEPS, start=None):
+    def propagate(
+        self,
+        damping: float = 0.0,
+        tolerance: float = 1e-9,
+        max_sweeps: int = MAX_SWEEPS,
+        start: np.ndarray | None = None,
+    ) -> CountBeliefs:
         """`CountBeliefs` by belief propagation, place after place.
 
         Args:
@@ -140,14 +128,15 @@ class CappedCounts(Record):
           ProblemError: if an option is out of range, or the messages to start from have another shape.
         """
         M, S = len(self.weights), len(self.gains)
-        check_messages(tolerance, damping)
+        check_number(damping, "damping", least=0, below=1)
+        check_number(tolerance, "tolerance", least=0)
         max_sweeps = check_count(max_sweeps, "max_sweeps", 1)
         ratios = np.zeros((S, M)) if start is None else np.array(as_finite(start, "start", (S, M)))
         trace, known = np.empty(max_sweeps), self.weights[self.weights > -np.inf]
         rounding = ROUNDING * max(np.abs(known).max(), np.abs(self.gains).max(initial=0.0))
         tolerance = max(float(tolerance), rounding)
-        run = (self.weights, self.gains, ratios, float(damping), tolerance)
-        sweeps, change, apart = kernels.propagate(*run, max_sweeps, trace)
+        how = self.weights, self.gains, ratios, float(damping), tolerance
+        sweeps, change, apart = kernels.propagate(*how, max_sweeps, trace)
         classes, met = np.empty((M, S + 1)), np.empty(S)
         kernels.classes_of(self.weights, ratios, classes)
         energy = kernels.free_energy(self.weights, self.gains, ratios, met, np.empty((M + 1, 3)))
@@ -167,7 +156,7 @@ class CappedCounts(Record):
             ratios=ratios,
         )
 
-    def least(self):
+    def least(self) -> float:
         """The least cost that choices of positive weight have, of `own` and `shared` costs."""
         self._check_sizes()
         total, possible = 0.0, np.isfinite(self.weights)
@@ -184,7 +173,7 @@ class CappedCounts(Record):
         return total
 
     @functools.cached_property
-    def groups(self):
+    def groups(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Pairs of agents (m,) and places (s,) that hang together, through places that two agents or more can choose.
 
         The places that fewer can choose are in no group: nobody meets there. All agents that can choose no other are
@@ -228,3 +217,8 @@ class CappedCounts(Record):
                 f"{S} places and {M} agents hang together, the largest group, and need {M + 1} x 3^{S} numbers, more "
                 f"than {MOST_NUMBERS}; use belief propagation (method 'bp'), which needs few"
             )
+
+
+def _exact_beliefs(log_z, mean, variance, classes, met):
+    found = {"log_partition": log_z, "mean": mean, "variance": variance, "classes": classes, "met": met}
+    return CountBeliefs(exact=True, status=Status.CONVERGED, **found)
