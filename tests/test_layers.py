@@ -3,8 +3,10 @@
 import ast
 import importlib
 import inspect
+import re
 import subprocess
 import sys
+import tomllib
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -136,6 +138,17 @@ def test_imports_within_sub_packages_have_no_cycle():
 def test_heavy_packages_stay_at_home(path):
     for package in {name.split(".")[0] for name in imported(path)} & set(HOMES):
         assert part(path) in HOMES[package], f"{path.name} imports {package}"
+
+
+def test_every_package_that_is_imported_is_declared():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    declared = [*project["dependencies"], *extras["video"], *extras["gym"]]
+    distributions = {re.match(r"[\w.-]+", line)[0].lower().replace("_", "-") for line in declared}
+    used = {name.split(".")[0] for path in [*sources(PACKAGE), *sources(PLANTS)] for name in imported(path)}
+    for package in used - {"ppi_robotics", "plants", *sys.stdlib_module_names}:
+        name = {"PIL": "pillow"}.get(package, package).replace("_", "-")
+        assert name in distributions, f"declare {name} in pyproject.toml"
 
 
 def test_the_library_does_not_know_its_plants():
