@@ -184,7 +184,7 @@ def test_baseline_on_a_grid_is_the_clipped_policy_rounded():
         counts = np.bincount(np.round(drawn).astype(int) + 5, minlength=11) / len(drawn)
         np.testing.assert_allclose(counts, np.exp(log_rho[0, s]), atol=5 * math.sqrt(0.25 / len(drawn)))
     still = ppi.LinearGaussianPolicy(rho.x_ref, rho.u_ref, K, np.zeros((2, 1, 1)), 0.05)
-    with pytest.raises(ppi.ProblemError, match="without spread"):
+    with pytest.raises(ppi.ProblemError, match="variance 0"):
         found.baseline(still)
     with pytest.raises(ppi.ProblemError, match="no increasing values of one control"):
         discretize(problem, grid, [[1.0], [0.0]]).baseline(rho)

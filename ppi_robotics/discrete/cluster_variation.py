@@ -37,7 +37,7 @@ from ppi_robotics.discrete.loopy_belief_propagation import (
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.interruption import Held
 from ppi_robotics.kernels import cluster_variation as kernel
-from ppi_robotics.kernels.belief_propagation import FINE, disagreement
+from ppi_robotics.kernels.belief_propagation import FINE, Net, disagreement
 from ppi_robotics.solution import Status
 
 MOST = 50_000_000  # configurations of an outer region
@@ -98,7 +98,7 @@ class RegionGraph:
         return tuple(_product(own, scope, self.graph) for own, scope in zip(factors, self.outer, strict=True))
 
     @functools.cached_property
-    def net(self):
+    def net(self) -> Net:
         """Outer clusters and inner regions for the compiled code; the state of a region is a number of mixed radix."""
         sizes = self.graph.sizes
         numbers = [math.prod(sizes[v] for v in region) for region in self.inner]

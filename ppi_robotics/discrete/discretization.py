@@ -11,10 +11,13 @@ A. Moore, *Variable resolution discretization in optimal control* (2002).
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse, special
 
 from ppi_robotics.checks import (
@@ -52,8 +55,8 @@ class Grid(Record):
       ProblemError: if coordinates do not increase, or span a period.
     """
 
-    axes: tuple
-    periods: tuple = ()
+    axes: Sequence[ArrayLike]
+    periods: Sequence[float | None] = ()
 
     def __post_init__(self):
         axes = check_sequence(self.axes, "axes", "axes")
@@ -70,7 +73,9 @@ class Grid(Record):
         object.__setattr__(self, "periods", periods)
 
     @classmethod
-    def regular(cls, low, high, counts, periods=()):
+    def regular(
+        cls, low: ArrayLike, high: ArrayLike, counts: Sequence[int], periods: Sequence[float | None] = ()
+    ) -> Self:
         """A grid of equal cells from low to high (nx,); entries that wrap take their period from low on instead."""
         low = as_finite(low, "low", (None,))
         high, counts = as_finite(high, "high", low.shape), check_counts(counts, "counts", 2, MOST_POINTS, len(low))
@@ -84,21 +89,21 @@ class Grid(Record):
         return cls(tuple(axes), periods)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """Number of coordinates of every entry."""
         return tuple(map(len, self.axes))
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Number of points S."""
         return math.prod(self.shape)
 
     @cached_property
-    def points(self):
+    def points(self) -> np.ndarray:
         """Points (S, nx), the last entry changing fastest."""
         return frozen(np.stack(np.meshgrid(*self.axes, indexing="ij"), axis=-1).reshape(self.size, -1))
 
-    def corners(self, x):
+    def corners(self, x: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Interpolation at states x (N, nx).
 
         Returns:
@@ -125,7 +130,7 @@ class Grid(Record):
             weights[:, k] = np.prod([s if up else 1.0 - s for s, up in zip(share, ups, strict=True)], axis=0)
         return indices, weights, inside
 
-    def interpolate(self, values, x):
+    def interpolate(self, values: ArrayLike, x: ArrayLike) -> np.ndarray:
         """Values (N,) between those of the points (S,), at states x (N, nx)."""
         indices, weights, _ = self.corners(x)
         return (weights * as_floats(values, "values", (self.size,))[indices]).sum(axis=1)
@@ -157,7 +162,9 @@ class GridProblem:
     noise_points: int
     clipped: float
 
-    def values(self, lambda_policy=math.inf, lambda_transition=0.0, baseline=None):
+    def values(
+        self, lambda_policy: float = math.inf, lambda_transition: float = 0.0, baseline: ArrayLike | None = None
+    ) -> np.ndarray:
         """V (T + 1, S) by the recursion, as of `solve`, without keeping a policy for every stage."""
         weights, T = check_weights(lambda_policy, lambda_transition), self.problem.horizon
         log_rho = as_baseline(self.mdp, baseline, T)
@@ -167,7 +174,7 @@ class GridProblem:
             backup(self.mdp, t, log_rho[min(t, len(log_rho) - 1)], weights, V[t + 1], Q, V[t])
         return V
 
-    def baseline(self, policy):
+    def baseline(self, policy: LinearGaussianPolicy) -> np.ndarray:
         """Log probabilities (T, S, A) that a policy's controls are nearest to those of the grid, once within limits.
 
         Angles that wrap are taken as near to the policy's reference as they can be.
@@ -177,14 +184,14 @@ class GridProblem:
 
         Raises:
           ProblemError: if there are several controls, the grid's do not increase, or the policy does not fit or has no
-            spread.
+            covariance.
         """
         u = self.controls[:, 0]
         if self.controls.shape[1] != 1 or (np.diff(u) <= 0).any():
             raise ProblemError(f"controls of shape {self.controls.shape} are no increasing values of one control")
         check_instance(policy, "policy", LinearGaussianPolicy).check(self.problem)
         if not (policy.cov > 0.0).all():
-            raise ProblemError("the policy has stages without spread; give dataclasses.replace(policy, cov=...)")
+            raise ProblemError("the policy has stages of variance 0; give dataclasses.replace(policy, cov=...)")
         edges, wraps = (u[1:] + u[:-1]) / 2.0, [period is not None for period in self.grid.periods]
         periods = np.array([period or 1.0 for period in self.grid.periods])
         log_rho = np.empty((self.problem.horizon, self.grid.size, len(u)))
@@ -197,13 +204,13 @@ class GridProblem:
                 here[:] = np.log(np.diff(sums, axis=1))
         return log_rho
 
-    def at_start(self, values):
+    def at_start(self, values: ArrayLike) -> float:
         """The value at the mean initial state, of V (T + 1, S) or of one stage's (S,)."""
         values = as_floats(values, "values")
         first = values if values.ndim == 1 else values[:1].reshape(-1)
         return float(self.grid.interpolate(first, self.problem.initial.mean[None])[0])
 
-    def controls_at(self, ahead, x, controls=None):
+    def controls_at(self, ahead: ArrayLike, x: ArrayLike, controls: ArrayLike | None = None) -> np.ndarray:
         """Controls (N, nu) at states x (N, nx), which need not be points, least in c(x, u) + E V(next state).
 
         Args:
@@ -225,7 +232,9 @@ class GridProblem:
         return controls[np.argmin(Q, axis=1)]
 
 
-def discretize(problem, grid, controls, noise_points=3, outside="clamp"):
+def discretize(
+    problem: Problem, grid: Grid, controls: ArrayLike, noise_points: int = 3, outside: str = "clamp"
+) -> GridProblem:
     """A continuous problem as a finite one.
 
     Args:

@@ -23,10 +23,12 @@ files of other programs by `graph_files`.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import (
     as_finite,
@@ -57,7 +59,7 @@ class Table(Record):
       ProblemError: if the shape does not fit, variables repeat, a value is nan or inf, or all weights are zero.
     """
 
-    variables: tuple
+    variables: tuple[int, ...]
     log_values: np.ndarray
 
     def __post_init__(self):
@@ -72,7 +74,7 @@ class Table(Record):
         object.__setattr__(self, "log_values", frozen(values))
 
     @classmethod
-    def of_weights(cls, variables, weights):
+    def of_weights(cls, variables: Sequence[int], weights: ArrayLike) -> Self:
         """The table of weights that are not negative, in place of their logarithms.
 
         Raises:
@@ -85,16 +87,16 @@ class Table(Record):
             return cls(variables, np.log(weights))
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """Sizes of the variables."""
         return self.log_values.shape
 
     @property
-    def count(self):
+    def count(self) -> int:
         """Number E of configurations that have weight."""
         return int(np.count_nonzero(self.log_values > -np.inf))
 
-    def entries(self):
+    def entries(self) -> tuple[np.ndarray, np.ndarray]:
         """Configurations (E, d) that have weight, and its logarithm (E,)."""
         states, where = _places(self.log_values > -np.inf)
         return states, self.log_values.ravel()[where]
@@ -115,7 +117,7 @@ class IndexMap(Record):
         or no configuration is left.
     """
 
-    parents: tuple
+    parents: tuple[int, ...]
     child: int
     index: np.ndarray
     log_weight: np.ndarray | None = None
@@ -136,21 +138,21 @@ class IndexMap(Record):
         object.__setattr__(self, "log_weight", frozen(weight))
 
     @property
-    def variables(self):
+    def variables(self) -> tuple[int, ...]:
         """Parents and child."""
         return (*self.parents, self.child)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """Sizes of the parents, and one more than the largest value of the child."""
         return (*self.index.shape, int(self.index.max()) + 1)
 
     @property
-    def count(self):
+    def count(self) -> int:
         """Number E of configurations that have weight."""
         return int(np.count_nonzero((self.index > NO_VALUE) & (self.log_weight > -np.inf)))
 
-    def entries(self):
+    def entries(self) -> tuple[np.ndarray, np.ndarray]:
         """Configurations (E, d) that have weight, and its logarithm (E,)."""
         parents, where = _places((self.index > NO_VALUE) & (self.log_weight > -np.inf), room=1)
         parents[:, -1] = self.index.ravel()[where]
@@ -170,9 +172,9 @@ class FactorGraph:
       ProblemError: if a factor names a variable that is not there, or does not fit its variables' sizes.
     """
 
-    sizes: tuple
-    factors: tuple
-    names: tuple = ()
+    sizes: Sequence[int]
+    factors: Sequence[Table | IndexMap]
+    names: Sequence[str] = ()
 
     def __post_init__(self):
         sizes = check_counts(self.sizes, "sizes", 1, MOST_VALUES)
@@ -207,11 +209,11 @@ class FactorGraph:
             expected = expected if kind == "Table" else expected[:-1]
             raise ProblemError(f"factor {number}, a {kind}, has shape {given}{which}; its variables have {expected}")
 
-    def name(self, variable):
+    def name(self, variable: int) -> str:
         """Name of a variable, or its number."""
         return repr(self.names[variable]) if self.names else str(variable)
 
-    def clamp(self, values):
+    def clamp(self, values: Mapping[Any, int]) -> Self:
         """The graph with some variables held at values: a mapping from numbers or names of variables to them.
 
         log Z of the clamped graph counts the configurations with these values alone; log Z less that of the whole
@@ -233,7 +235,7 @@ class FactorGraph:
             held.append(Table.of_weights((variable,), np.arange(self.sizes[variable]) == value))
         return FactorGraph(self.sizes, self.factors + tuple(held), self.names)
 
-    def log_weight(self, states):
+    def log_weight(self, states: ArrayLike) -> float:
         """Logarithm of the product of all factors at a configuration, of a value for every variable."""
         states, total = as_wholes(states, "states", (len(self.sizes),), 0), 0.0
         if (states >= self.sizes).any():
@@ -249,7 +251,7 @@ class FactorGraph:
         return float(total)
 
     @functools.cached_property
-    def entries(self):
+    def entries(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
         """`entries` of every factor."""
         return tuple(factor.entries() for factor in self.factors)
 

@@ -13,6 +13,7 @@ the same; other programs take them for 0 or inf.
 
 import decimal
 import math
+import os
 
 import numpy as np
 
@@ -27,7 +28,7 @@ DENSE = 1_000_000  # weights of a map that a UAI file would have to list
 LN10 = math.log(10.0)
 
 
-def read_uai(path):
+def read_uai(path: str | os.PathLike) -> FactorGraph:
     """The `FactorGraph` of a UAI network, MARKOV or BAYES.
 
     Raises:
@@ -57,7 +58,7 @@ def read_uai(path):
     return FactorGraph(sizes, factors)
 
 
-def write_uai(graph, path):
+def write_uai(graph: FactorGraph, path: str | os.PathLike) -> None:
     """Write a `FactorGraph` as a UAI network, MARKOV; names of variables are lost.
 
     Raises:
@@ -80,7 +81,7 @@ def write_uai(graph, path):
     _write(path, lines)
 
 
-def read_fg(path):
+def read_fg(path: str | os.PathLike) -> FactorGraph:
     """The `FactorGraph` of a .fg file of libDAI.
 
     Variables are those that factors have, in the order of their labels, which are the names unless they are 0, 1, ...
@@ -118,7 +119,7 @@ def read_fg(path):
     return FactorGraph([sizes[label] for label in order], factors, names)
 
 
-def write_fg(graph, path):
+def write_fg(graph: FactorGraph, path: str | os.PathLike) -> None:
     """Write a `FactorGraph` as a .fg file of libDAI; labels are the numbers of variables, names are lost.
 
     A variable without factors is given one of weights 1.

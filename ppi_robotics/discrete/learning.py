@@ -8,6 +8,7 @@ with weight eta, exp(Psi - bar Psi) of the others.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import (
     as_floats,
@@ -56,40 +57,40 @@ class Learning:
     interrupted: bool = False
 
     @property
-    def mean(self):
+    def mean(self) -> np.ndarray:
         """Mean error over trials (n,)."""
         return self.error.mean(axis=0)
 
     @property
-    def standard_error(self):
+    def standard_error(self) -> np.ndarray:
         """Standard error (n,) of `mean`; nan of a single trial."""
         trials = len(self.error)
         return self.error.std(axis=0, ddof=1) / np.sqrt(trials) if trials > 1 else np.full(self.error.shape[1], np.nan)
 
-    def reached(self, level):
+    def reached(self, level: float) -> int | None:
         """Transitions after which the mean error is below a level for the first time; None if it never is."""
         return _first(self.transitions, self.mean < check_number(level, "level"))
 
-    def reached_each(self, level):
+    def reached_each(self, level: float) -> list[int | None]:
         """The same for every trial, a list."""
         check_number(level, "level")
         return [_first(self.transitions, row < level) for row in self.error]
 
 
 def learn(
-    mdp,
-    method="psi",
-    behavior="uniform",
-    eta=1.0,
-    step=10_000.0,
-    transitions=100_000,
-    every=1000,
-    trials=1,
-    seed=0,
-    truth=None,
-    start=None,
-    patience=100,
-):
+    mdp: FiniteMDP,
+    method: str = "psi",
+    behavior: str = "uniform",
+    eta: float = 1.0,
+    step: float = 10_000.0,
+    transitions: int = 100_000,
+    every: int = 1000,
+    trials: int = 1,
+    seed: int = 0,
+    truth: ArrayLike | None = None,
+    start: ArrayLike | None = None,
+    patience: int = 100,
+) -> Learning:
     """Learn from simulated transitions, which are drawn from the model that the method does not see.
 
     An episode starts at random, and ends in an absorbing state or after `patience` transitions. Trial i meets the same
@@ -168,7 +169,9 @@ def _log_policy(mdp, method, table):
     return log_softmax(table)
 
 
-def ratio(result, reference, level, resamples=1000, seed=0):
+def ratio(
+    result: Learning, reference: Learning, level: float, resamples: int = 1000, seed: int = 0
+) -> tuple[float, float, float]:
     """Transitions to a level of the mean error, relative to those of a reference, and a 90 % interval.
 
     The interval is that of the bootstrap over trials, taken in pairs, as trial i meets the same random numbers in both.

@@ -5,20 +5,21 @@
 Rawlik, Toussaint, Vijayakumar (RSS 2012) for Psi; Lagoudakis and Parr, *Least-squares policy iteration* (JMLR 4, 2003)
 for the baseline. With one feature for every pair of state and action both are exact on the empirical model.
 
-Psi-learning with continuous states and controls: Psi quadratic in both, and policies Gaussian.
+With continuous states and controls Psi is quadratic in both, and policies are Gaussian:
 
     Psi(x, u) = (1, x, u)'M (1, x, u) / 2 = -u'Lambda u / 2 + u'nu(x) + psi_0(x)
     bar Psi(x) = psi_0(x) + nu'Lambda^-1 nu / 2 - log det(Lambda / 2 pi) / 2,   pi = N(Lambda^-1 nu, Lambda^-1)
 
-Weights M are found by least squares from transitions, as for tables; Rawlik, Toussaint, Vijayakumar (RSS 2012). On
-linear dynamics and quadratic costs the form is closed: the iterates are those of the backward sweep about the policy
-before, with lambda_policy = eta and no risk.
+Weights M are found by least squares from transitions. On linear dynamics and quadratic costs the form is closed: the
+iterates are those of the backward pass about the policy before, with lambda_policy = eta and no risk.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 
 from ppi_robotics.checks import (
@@ -78,7 +79,7 @@ class Transitions(Record):
             if values.min() < 0 or values.max() >= top:
                 raise ProblemError(f"{name} has {values.min()} to {values.max()}; expected 0 to {top - 1}")
 
-    def model(self):
+    def model(self) -> FiniteMDP:
         """The `FiniteMDP` of observed frequencies and mean costs; pairs that never occurred are not allowed.
 
         Raises:
@@ -95,13 +96,13 @@ class Transitions(Record):
         idle = known[~seen[known].any(axis=1) & ~self.absorbing[known]]
         if len(idle):
             raise ProblemError(f"state {idle[0]} was reached but never left; give transitions from it")
-        outside = np.setdiff1d(np.arange(S), known)  # ends of no account
+        outside = np.setdiff1d(np.arange(S), known)  # in no transition
         absorbing = self.absorbing.copy()
         absorbing[outside] = True
         return FiniteMDP(matrix, cost, allowed=seen, absorbing=absorbing, discount=self.discount)
 
 
-def sample_transitions(mdp, count, seed=0):
+def sample_transitions(mdp: FiniteMDP, count: int, seed: int = 0) -> Transitions:
     """Independent transitions from uniform pairs of a state that is not absorbing and an allowed action.
 
     Raises:
@@ -123,7 +124,9 @@ def sample_transitions(mdp, count, seed=0):
     return Transitions(state, action, matrix.indices[entry].astype(np.int64), cost[state, action], *known)
 
 
-def least_squares_psi(transitions, features, eta=1.0, iterations=100, ridge=1e-9):
+def least_squares_psi(
+    transitions: Transitions, features: ArrayLike, eta: float = 1.0, iterations: int = 100, ridge: float = 1e-9
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Psi-learning with features from stored transitions.
 
     Args:
@@ -152,7 +155,9 @@ def least_squares_psi(transitions, features, eta=1.0, iterations=100, ridge=1e-9
     return w, -_bar(psi, transitions) / eta, log_softmax(psi)
 
 
-def lstd_q(transitions, features, log_policy, ridge=1e-9):
+def lstd_q(
+    transitions: Transitions, features: ArrayLike, log_policy: ArrayLike, ridge: float = 1e-9
+) -> tuple[np.ndarray, np.ndarray]:
     """Q (S, A) of a policy from stored transitions, by least-squares temporal differences on features.
 
     Args:
@@ -235,22 +240,22 @@ class QuadraticPsi(Record):
             raise ProblemError("Psi has no maximum in u; expected a negative definite block of u")
 
     @property
-    def precision(self):
+    def precision(self) -> np.ndarray:
         """Lambda (nu, nu)."""
         return -self.M[1 + self.nx :, 1 + self.nx :]
 
     @property
-    def gain(self):
+    def gain(self) -> tuple[np.ndarray, np.ndarray]:
         """k (nu,) and K (nu, nx) of the mean K x + k of the policy."""
         both = np.linalg.solve(self.precision, self.M[1 + self.nx :, : 1 + self.nx])
         return both[:, 0], both[:, 1:]
 
     @property
-    def cov(self):
+    def cov(self) -> np.ndarray:
         """Covariance (nu, nu) of the policy."""
         return np.linalg.inv(self.precision)
 
-    def __call__(self, x, u):
+    def __call__(self, x: ArrayLike, u: ArrayLike) -> np.ndarray:
         """Psi (...) of states (..., nx) and controls (..., nu)."""
         x, u = as_floats(x, "x"), as_floats(u, "u")
         if x.shape[-1:] != (self.nx,) or u.shape != (*x.shape[:-1], len(self.precision)):
@@ -260,7 +265,7 @@ class QuadraticPsi(Record):
         z = np.concatenate((np.ones((*x.shape[:-1], 1)), x, u), axis=-1)
         return 0.5 * np.einsum("...i,ij,...j->...", z, self.M, z)
 
-    def bar(self, x):
+    def bar(self, x: ArrayLike) -> np.ndarray:
         """bar Psi (...) of states (..., nx)."""
         x = as_floats(x, "x")
         if x.shape[-1:] != (self.nx,):
@@ -270,7 +275,7 @@ class QuadraticPsi(Record):
         return self(x, x @ K.T + k) - 0.5 * size
 
 
-def baseline_psi(K, k, cov):
+def baseline_psi(K: ArrayLike, k: ArrayLike, cov: ArrayLike) -> QuadraticPsi:
     """Psi = log N(u; K x + k, cov), of which bar Psi is 0."""
     k = as_finite(k, "k", (None,))
     K, cov = as_finite(K, "K", (len(k), None)), as_covariance(cov, "cov", len(k))
@@ -282,7 +287,18 @@ def baseline_psi(K, k, cov):
     return QuadraticPsi(M, K.shape[1])
 
 
-def quadratic_psi_step(psi, x, u, cost, after, eta=1.0, discount=1.0, ahead=None, weights=None, ridge=0.0):
+def quadratic_psi_step(
+    psi: QuadraticPsi,
+    x: ArrayLike,
+    u: ArrayLike,
+    cost: ArrayLike,
+    after: ArrayLike,
+    eta: float = 1.0,
+    discount: float = 1.0,
+    ahead: Callable[[np.ndarray], np.ndarray] | None = None,
+    weights: ArrayLike | None = None,
+    ridge: float = 0.0,
+) -> QuadraticPsi:
     """One iteration from transitions: the fit of Psi - bar Psi - eta c + gamma bar Psi(y).
 
     Args:

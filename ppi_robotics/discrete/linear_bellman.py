@@ -11,12 +11,15 @@ policies for several goals mixed from those of each. All in logarithms.
 *Unifying Entropy Regularization in Optimal Control*, arXiv 2512.06109, equations 34 to 36 and 40.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import as_costs, as_finite, check_count, check_sequence, check_threads
 from ppi_robotics.discrete.bellman import TableSolution, as_baseline, check_horizon, plain
+from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.entropic import log_sum
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
@@ -28,7 +31,13 @@ CHUNK = 2**16  # sampled trajectories a task
 SAME = 1e-8  # difference of baselines, beyond rounding, from which on components do not have the same
 
 
-def solve_linear(mdp, weight, baseline=None, horizon=None, terminals=None):
+def solve_linear(
+    mdp: FiniteMDP,
+    weight: float,
+    baseline: ArrayLike | None = None,
+    horizon: int | None = None,
+    terminals: ArrayLike | None = None,
+) -> TableSolution | tuple[TableSolution, ...]:
     """Solve the linear Bellman equation of finite horizon, for one terminal cost or for many.
 
     Args:
@@ -68,7 +77,7 @@ def _solution(log_z, log_y, log_rho, weight, T):
     return TableSolution(-log_z / weight, -log_y / weight, log_pi, weight, weight, sweeps=T)
 
 
-def soft_minimum(costs, weights, weight):
+def soft_minimum(costs: ArrayLike, weights: ArrayLike, weight: float) -> np.ndarray:
     """-(1/l) log sum_i w_i exp(-l cost_i) of costs (n, ...), the terminal cost that a composed policy is optimal for.
 
     Raises:
@@ -80,7 +89,7 @@ def soft_minimum(costs, weights, weight):
     return -_log_mixed(_log_weights(weights, len(costs)), -weight * costs) / weight
 
 
-def compose_tables(solutions, weights):
+def compose_tables(solutions: Sequence[TableSolution], weights: ArrayLike) -> TableSolution:
     """The optimum for the soft minimum of terminal costs, from optima for each of them.
 
     Args:
@@ -184,11 +193,11 @@ class TableIntegral:
     interrupted: bool = False
 
     @property
-    def reliable(self):
+    def reliable(self) -> bool:
         """Whether there are enough effective samples, 100, for value, policy and errors to be trusted."""
         return self.ess >= RELIABLE
 
-    def __str__(self):
+    def __str__(self) -> str:
         pairs = zip(self.policy, self.policy_standard_error, strict=True)
         return (
             f"path integral over {self.samples} trajectories, seed {self.seed}, weight {self.weight:g}: "
@@ -198,7 +207,17 @@ class TableIntegral:
         )
 
 
-def sample_integral(mdp, weight, state, stage=0, samples=10_000, seed=0, baseline=None, horizon=None, threads=None):
+def sample_integral(
+    mdp: FiniteMDP,
+    weight: float,
+    state: int,
+    stage: int = 0,
+    samples: int = 10_000,
+    seed: int = 0,
+    baseline: ArrayLike | None = None,
+    horizon: int | None = None,
+    threads: int | None = None,
+) -> TableIntegral:
     """Value and first action at a state, by sampling trajectories of the baseline.
 
     Args:

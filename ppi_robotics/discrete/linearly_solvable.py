@@ -1,4 +1,5 @@
-"""Linearly solvable Markov decision processes: the next state's distribution is the control, its divergence the price.
+"""Linearly solvable Markov decision processes: the control is the next state's distribution, at the price
+of its divergence from that without control.
 
     min_u  sum q(x) + KL(u(. | x) || p(. | x))        z = exp(-V),   u*(y | x) = p(y | x) z(y) / sum_y' p(y' | x) z(y')
 
@@ -18,8 +19,10 @@ E. Todorov, *Linearly-solvable Markov decision problems* (NIPS 2006), *Efficient
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.sparse import csgraph, linalg
 
@@ -50,7 +53,7 @@ class LMDP(Record):
       ProblemError: if shapes do not fit, rows do not sum to 1, or a cost is nan or -inf.
     """
 
-    passive: object
+    passive: Any
     cost: np.ndarray
     absorbing: np.ndarray | None = None
 
@@ -66,7 +69,7 @@ class LMDP(Record):
         object.__setattr__(self, "cost", frozen(cost))
         object.__setattr__(self, "absorbing", table.absorbing)
 
-    def table(self, discount=1.0, terminal=None):
+    def table(self, discount: float = 1.0, terminal: ArrayLike | None = None) -> FiniteMDP:
         """The problem as a `FiniteMDP` of one action."""
         final = self.cost
         if terminal is not None:
@@ -86,12 +89,12 @@ class LMDPSolution:
     """
 
     value: np.ndarray
-    policy: object
+    policy: sparse.csr_matrix | tuple[sparse.csr_matrix, ...]
     average: float | None = None
     status: Status = Status.CONVERGED
 
 
-def solve_finite(lmdp, horizon, terminal=None):
+def solve_finite(lmdp: LMDP, horizon: int, terminal: ArrayLike | None = None) -> LMDPSolution:
     """Solve for T stages, each of cost q, and a terminal cost (S,), 0 by default.
 
     Raises:
@@ -103,7 +106,7 @@ def solve_finite(lmdp, horizon, terminal=None):
     return LMDPSolution(value, tuple(_policy(lmdp, V) for V in value[1:]))
 
 
-def solve_first_exit(lmdp):
+def solve_first_exit(lmdp: LMDP) -> LMDPSolution:
     """Solve until an absorbing state is reached, by one sparse linear system.
 
     Values beyond the range of its digits, from 28 above the smallest on, are found by passes of the recursion, which
@@ -138,7 +141,7 @@ def solve_first_exit(lmdp):
     return LMDPSolution(found.value, _policy(lmdp, found.value), status=found.status)
 
 
-def solve_discounted(lmdp, discount):
+def solve_discounted(lmdp: LMDP, discount: float) -> LMDPSolution:
     """Solve z = exp(-q) P z^gamma, by passes over the states in logarithms.
 
     Raises:
@@ -150,7 +153,7 @@ def solve_discounted(lmdp, discount):
     return LMDPSolution(found.value, _policy(lmdp, discount * found.value), status=found.status)
 
 
-def solve_average(lmdp):
+def solve_average(lmdp: LMDP) -> LMDPSolution:
     """Solve for the least average cost, by the principal eigenvector of diag(exp(-q)) P.
 
     Passes of relative value iteration end it, once what they add to the values differs by less than 1e-12 of the
@@ -210,7 +213,7 @@ def _policy(lmdp, V):
     return policy
 
 
-def embed(mdp):
+def embed(mdp: FiniteMDP) -> LMDP:
     """The LMDP whose prices of an MDP's transitions are the costs of its actions.
 
     For every state and allowed action q(x) + KL(p(. | x, a) || passive(. | x)) = c(x, a), where p are the MDP's own

@@ -1,4 +1,4 @@
-"""Finite Markov decision processes: who can get where, and at what cost.
+"""Finite Markov decision processes: transition probabilities and costs.
 
 States are 0 to S - 1, actions 0 to A - 1. Transitions are held sparse, one row for every pair of state and action in
 the order of `state * A + action`; dense arrays are taken as well.
@@ -6,6 +6,7 @@ the order of `state * A + action`; dense arrays are taken as well.
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -36,13 +37,13 @@ class FiniteMDP(Record):
         state has no action.
     """
 
-    transition: object
+    transition: Any
     cost: np.ndarray
     terminal: np.ndarray | None = None
     allowed: np.ndarray | None = None
     discount: float = 1.0
     absorbing: np.ndarray | None = None
-    names: tuple = ()
+    names: tuple[str, ...] = ()
     _derived = ("uniform", "compiled")
 
     def __post_init__(self):
@@ -70,45 +71,43 @@ class FiniteMDP(Record):
         rows = tuple(self._matrix(matrix, S, A, allowed, absorbing) for matrix in self._stages(S, A))
         if cost.ndim == 3 and len(rows) not in (1, len(cost)):
             raise ProblemError(f"cost has {len(cost)} stages and transition {len(rows)}; expected as many, or one")
-        for name, value in (("cost", frozen(cost)), ("terminal", frozen(terminal)), ("transition", rows)):
+        fields = {"transition": rows, "cost": frozen(cost), "terminal": frozen(terminal), "discount": discount}
+        fields |= {"allowed": frozen(allowed, bool), "absorbing": frozen(absorbing, bool), "names": names}
+        for name, value in fields.items():
             object.__setattr__(self, name, value)
-        object.__setattr__(self, "allowed", frozen(allowed, bool))
-        object.__setattr__(self, "absorbing", frozen(absorbing, bool))
-        object.__setattr__(self, "discount", discount)
-        object.__setattr__(self, "names", names)
 
     @property
-    def states(self):
+    def states(self) -> int:
         """Number of states S."""
         return self.cost.shape[-2]
 
     @property
-    def actions(self):
+    def actions(self) -> int:
         """Number of actions A."""
         return self.cost.shape[-1]
 
     @property
-    def stages(self):
+    def stages(self) -> int | None:
         """Number of stages that costs or transitions are given for; None if they never change."""
         count = max(len(self.transition), len(self.cost) if self.cost.ndim == 3 else 1)
         return count if count > 1 or self.cost.ndim == 3 else None
 
-    def at(self, t):
+    def at(self, t: int) -> tuple[sparse.csr_matrix, np.ndarray]:
         """Transition matrix (S * A, S) and costs (S, A) of stage t."""
         return self.transition[t if len(self.transition) > 1 else 0], self.cost[t] if self.cost.ndim == 3 else self.cost
 
     @functools.cached_property
-    def uniform(self):
+    def uniform(self) -> np.ndarray:
         """Logarithms (S, A) of equal probabilities of the allowed actions."""
         with np.errstate(divide="ignore"):
             return frozen(np.log(self.allowed / np.maximum(self.allowed.sum(axis=1, keepdims=True), 1)))
 
     @functools.cached_property
-    def compiled(self):
+    def compiled(self) -> tuple[np.ndarray, ...]:
         """cost, uniform, absorbing and terminal as writable arrays, the only ones that the compiled code takes."""
         return tuple(np.array(part) for part in (self.cost, self.uniform, self.absorbing, self.terminal))
 
-    def dense(self, t=0):
+    def dense(self, t: int = 0) -> np.ndarray:
         """Transition probabilities (S, A, S) of a stage."""
         return self.at(t)[0].toarray().reshape(self.states, self.actions, self.states)
 
@@ -168,7 +167,7 @@ def _checked_rows(given):
         raise ProblemError(f"a transition matrix is damaged: {error}; expected one that SciPy made") from error
 
 
-def random_problem(seed=0, states=5, actions=3, stages=6):
+def random_problem(seed: int = 0, states: int = 5, actions: int = 3, stages: int = 6) -> tuple[FiniteMDP, np.ndarray]:
     """A problem with changing transitions and costs, and a baseline.
 
     Transitions and baseline are drawn from Dirichlet(1) distributions, costs of stages and end uniformly from 0 to 1,

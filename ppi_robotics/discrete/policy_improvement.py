@@ -71,18 +71,18 @@ class Descent:
     status: Status
 
     @property
-    def iterations(self):
+    def iterations(self) -> int:
         """Number n of policies after the first baseline."""
         return len(self.bound)
 
     @property
-    def rise(self):
+    def rise(self) -> float:
         """Largest step up in N(pi^0), V^(0), N(pi^1), V^(1), ... at any state; rounding alone makes it positive."""
         chain = np.empty((2 * self.iterations + 1, self.cost.shape[1]))
         chain[::2], chain[1::2] = self.cost, self.bound
         return max(float(_drop(chain[1:], chain[:-1]).max()), 0.0)
 
-    def gap(self, optimum):
+    def gap(self, optimum: ArrayLike) -> np.ndarray:
         """Excess (n + 1,) of the cost over values (S,), at the state where it is largest."""
         return _drop(self.cost, as_finite(optimum, "optimum", (self.cost.shape[1],))).max(axis=1)
 
