@@ -1,10 +1,6 @@
 """How often plans of the blocks world reach random goals: rows of a table over locations and blocks."""
 
-import time
-
-import numpy as np
-
-from plants.blocks.commands_work import LABELS, solve_exactly
+from plants.blocks.commands_work import LABELS
 from ppi_robotics.cli.arguments import check_choice
 from ppi_robotics.cli.output import progress, show_rows
 from ppi_robotics.cli.work import write_figure
@@ -26,12 +22,8 @@ def rates_of(n, m, names, instances, seed, say):
     from plants.blocks.study import goal_rates
 
     for name in names:
-        told = f"{LABELS[name]}: {n} locations, {m} blocks"
-        say(told)
-        if name == "exact":
-            row = exact_rates(n, m, instances, seed, lambda i, told=told: say(f"{told}, instance {i}"))
-        else:
-            (row,) = goal_rates((n,), (m,), instances, (PLANNERS[name],), seed)
+        say(f"{LABELS[name]}: {n} locations, {m} blocks")
+        (row,) = goal_rates((n,), (m,), instances, (PLANNERS.get(name, name),), seed)
         yield {
             "n": n,
             "m": m,
@@ -45,21 +37,6 @@ def rates_of(n, m, names, instances, seed, say):
             "cpu_seconds": row.seconds,
             "sweeps": row.sweeps,
         }
-
-
-def exact_rates(n, m, instances, seed, say):
-    """`plants.blocks.study.GoalRates` of exact control of the same worlds."""
-    from plants.blocks.study import GoalRates, random_goal
-
-    reached, seconds = [], []
-    for i in range(instances):
-        say(i + 1)
-        world, began = random_goal(n, m, (seed, i)), time.process_time()
-        play = world.run(solve_exactly(world).infer, seed=seed)
-        seconds.append(time.process_time() - began)
-        reached.append(bool((play.states[-1] == world.goal).all()))
-    took = float(np.mean(seconds))
-    return GoalRates("exact", n, m, world.stages, instances, 1.0, float(np.mean(reached)), took, 0.0, seed)
 
 
 def show_rates(rows, instances, seed, files):

@@ -28,8 +28,9 @@ MOST_CELLS = 1_000_000  # stages times locations
 
 def make_world(n, m, T, x0, goal, lam, norm, charged, forbidden):
     """The `BlocksWorld` of the options; by default a tower that is to move to the other side of four locations."""
+    from plants.blocks.exact import CHARGED, FORBIDDEN
     from plants.blocks.states import moves_between
-    from plants.blocks.world import CHARGED, FORBIDDEN, NORMS, BlocksWorld
+    from plants.blocks.world import NORMS, BlocksWorld
 
     check_choice("norm", norm, NORMS)
     check_choice("charged", charged, CHARGED)

@@ -38,7 +38,8 @@ from ppi_robotics.parallel import in_threads
 
 MOST_NATS = 150_000.0  # of cost over all stages that wide numbers hold
 MOST_STEPS = 1e9  # of moves that a forecast adds up
-CHARGED, FORBIDDEN = ("every", "last"), ("lost", "renormalized")
+CHARGED = ("every", "last")  # states that the cost counts for
+FORBIDDEN = ("lost", "renormalized")  # what becomes of the probability of moves that an empty location forbids
 
 
 def solve_compositions(

@@ -6,11 +6,15 @@ Kappen, Gomez, Opper, *Optimal control as a graphical model inference problem* (
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ppi_robotics import ProblemError
-from ppi_robotics.discrete import FactorGraph, IndexMap, Table
+from ppi_robotics.discrete import FactorGraph, GraphBeliefs, IndexMap, Table
+
+if TYPE_CHECKING:
+    from plants.blocks.world import BlocksWorld
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +34,12 @@ class BlocksGraph:
     steps: np.ndarray
     heights: np.ndarray
 
-    def actions(self, found, stage=0):
+    def actions(self, found: GraphBeliefs, stage: int = 0) -> np.ndarray:
         """Probabilities (3 n,) of the actions of a stage, from the `GraphBeliefs` of inference in the graph."""
         return found.joint(*map(int, self.moves[stage])).ravel()
 
 
-def blocks_graph(world, merged=False):
+def blocks_graph(world: "BlocksWorld", merged: bool = False) -> BlocksGraph:
     """`BlocksGraph` of a world; merged has one variable of 3 n actions at a stage in place of location and direction.
 
     Raises:

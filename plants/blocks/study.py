@@ -5,6 +5,8 @@ Kappen, Gomez, Opper, *Optimal control as a graphical model inference problem* (
 
 import itertools
 import math
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +25,8 @@ from ppi_robotics.checks import (
     check_threads,
 )
 
-PLANNERS = {  # name to method and options of `plants.blocks.chain_beliefs`
+EXACT = "exact"
+PLANNERS = {  # besides exact control: name to method and options of `chain_beliefs`
     "bp": ("separate", {}),
     "merged bp": ("merged", {"damping": 0.5}),
     "double loop": ("double_loop", {}),
@@ -37,7 +40,7 @@ class GoalRates:
     """What a planner did with the random worlds of one size.
 
     Attributes:
-      planner: a key of PLANNERS.
+      planner: a key of PLANNERS, or "exact".
       locations, blocks, stages: size of the worlds.
       instances: how many.
       converged: share of plans whose inference converged at every stage from which the goal was within reach.
@@ -58,14 +61,22 @@ class GoalRates:
     sweeps: float
     seed: int
 
-    def standard_error(self, rate):
+    def standard_error(self, rate: float) -> float:
         """Standard error of a share of the instances, of Wilson's center, so that it is not 0 at 0 or 1."""
         n = self.instances
         center = (rate * n + 2) / (n + 4)
         return math.sqrt(center * (1 - center) / (n + 4))
 
 
-def goal_rates(locations, blocks, instances=20, planners=tuple(PLANNERS), seed=0, threads=None, progress=None):
+def goal_rates(
+    locations: Sequence[int],
+    blocks: Sequence[int],
+    instances: int = 20,
+    planners: Sequence[str] = tuple(PLANNERS),
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Callable | None = None,
+) -> tuple[GoalRates, ...]:
     """Plan random worlds of some sizes to their goals, inferring anew on the stages that are left after every move.
 
     Start and goal are drawn evenly from all heights, again where the goal is too far. World i of a size is the same
@@ -74,7 +85,7 @@ def goal_rates(locations, blocks, instances=20, planners=tuple(PLANNERS), seed=0
     Args:
       locations, blocks: numbers of both; all pairs are the sizes.
       instances: worlds of a size.
-      planners: keys of PLANNERS.
+      planners: keys of PLANNERS, or "exact".
       seed: of worlds and ties.
       threads: as many as processors by default.
       progress: function of the number of sizes and planners done, and of all.
@@ -86,7 +97,7 @@ def goal_rates(locations, blocks, instances=20, planners=tuple(PLANNERS), seed=0
       ProblemError: if a planner is unknown.
     """
     for planner in check_sequence(planners, "planners", "planners"):
-        check_choice(planner, "planner", PLANNERS)
+        check_choice(planner, "planner", (*PLANNERS, EXACT))
     locations, blocks = check_counts(locations, "locations", 2, 2000), check_counts(blocks, "blocks", 1, 10**6)
     check_count(instances, "instances", 1)
     check_seed(seed)
@@ -95,18 +106,15 @@ def goal_rates(locations, blocks, instances=20, planners=tuple(PLANNERS), seed=0
     rows, cells = [], list(itertools.product(locations, blocks))
     for n, m in cells:
         worlds = [random_goal(n, m, (seed, i)) for i in range(instances)]
-        chains = [world.chains() for world in worlds]
         for planner in planners:
-            method, options = PLANNERS[planner]
-            options = options | {"tolerance": TOLERANCE, "max_sweeps": SWEEPS, "max_outer": SWEEPS}
-            plays = list(play_chains(chains, method, seed=seed, threads=threads, reachable=_reachable, **options))
-            rows.append(_rates(planner, worlds, plays, seed))
+            plays = _exact_plays(worlds, seed) if planner == EXACT else _chain_plays(worlds, planner, seed, threads)
+            rows.append(_rates(planner, worlds, list(plays), seed))
             if progress is not None:
                 progress(len(rows), len(cells) * len(planners))
     return tuple(rows)
 
 
-def random_goal(locations, blocks, seed=0):
+def random_goal(locations: int, blocks: int, seed: int | Sequence[int] = 0) -> BlocksWorld:
     """A `BlocksWorld` of ceil(m n / 4) stages with random start and goal.
 
     Args:
@@ -132,8 +140,26 @@ def _heights(random, n, m):
     return np.diff(np.concatenate(([-1], bars, [m + n - 1]))) - 1
 
 
-def _reachable(chains, heights, stages):
-    return moves_between(heights, chains.goal) <= stages
+def _exact_plays(worlds, seed):
+    """`Play` of every world by exact control, and the processor time [s] that it took."""
+    for world in worlds:
+        began = time.process_time()
+        play = world.run(world.exact().infer, seed=seed)
+        if play.interrupted:
+            raise KeyboardInterrupt
+        yield play, time.process_time() - began
+
+
+def _chain_plays(worlds, planner, seed, threads):
+    """The same by approximate inference."""
+
+    def within_reach(chains, heights, stages):
+        return moves_between(heights, chains.goal) <= stages
+
+    method, options = PLANNERS[planner]
+    options = options | {"tolerance": TOLERANCE, "max_sweeps": SWEEPS, "max_outer": SWEEPS}
+    chains = [world.chains() for world in worlds]
+    return play_chains(chains, method, seed=seed, threads=threads, reachable=within_reach, **options)
 
 
 def _converged(play):

@@ -3,21 +3,20 @@
 Kappen, Gomez, Opper, *Optimal control as a graphical model inference problem* (Machine Learning, 2012), section 3.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from plants.blocks.chains import CoupledChains
-from plants.blocks.exact import solve_compositions
-from plants.blocks.factor_graph import blocks_graph
+from plants.blocks.exact import CHARGED, FORBIDDEN, CompositionControl, solve_compositions
+from plants.blocks.factor_graph import BlocksGraph, blocks_graph
 from plants.blocks.states import height_changes, moves_between
 from ppi_robotics import ProblemError
 from ppi_robotics.checks import as_wholes, check_choice, check_count, check_flag, check_number, shown
-from ppi_robotics.discrete import play
-from ppi_robotics.gaussian import frozen
+from ppi_robotics.discrete import Play, play
 
 NORMS = ("blocks", "locations")  # what heights are divided by in the entropy
-CHARGED = ("every", "last")  # the states that the cost counts for
 MOST_LOCATIONS, MOST_BLOCKS = 2000, 1_000_000
-FORBIDDEN = ("lost", "renormalized")  # what becomes of the probability of moves that an empty location forbids
 
 
 class BlocksWorld:
@@ -51,13 +50,19 @@ class BlocksWorld:
         option is unknown.
     """
 
-    def __init__(self, start, stages, goal=None, strength=0.0, norm="blocks", charged="every", forbidden="lost"):
-        for name, value, known in (
-            ("norm", norm, NORMS),
-            ("charged", charged, CHARGED),
-            ("forbidden", forbidden, FORBIDDEN),
-        ):
-            check_choice(value, name, known)
+    def __init__(
+        self,
+        start: np.ndarray,
+        stages: int,
+        goal: np.ndarray | None = None,
+        strength: float = 0.0,
+        norm: str = "blocks",
+        charged: str = "every",
+        forbidden: str = "lost",
+    ):
+        check_choice(norm, "norm", NORMS)
+        check_choice(charged, "charged", CHARGED)
+        check_choice(forbidden, "forbidden", FORBIDDEN)
         self.stages, self.strength = check_count(stages, "stages", 1), check_number(strength, "strength")
         self.start = _heights(start, "start")
         self.norm, self.charged, self.forbidden = norm, charged, forbidden
@@ -66,7 +71,8 @@ class BlocksWorld:
         if self.goal is not None:
             self._check_goal()
         self.actions = 3 * self.locations
-        self.shifts = frozen(height_changes(self.locations).reshape(self.actions, -1), np.int64)
+        self.shifts = height_changes(self.locations).reshape(self.actions, self.locations)
+        self.shifts.setflags(write=False)
         p = np.arange(self.blocks + 1) / (self.blocks if norm == "blocks" else self.locations)
         self.cost = -self.strength * p * np.log(np.where(p > 0, p, 1.0))
 
@@ -79,7 +85,7 @@ class BlocksWorld:
         if least > self.stages:
             raise ProblemError(f"the goal is {least} moves away and there are {self.stages}; give {least} or more")
 
-    def after(self, start, stages):
+    def after(self, start: np.ndarray, stages: int) -> "BlocksWorld":
         """The same world from other heights for other stages, for instance those that are left.
 
         Raises:
@@ -87,7 +93,7 @@ class BlocksWorld:
         """
         return BlocksWorld(start, stages, self.goal, self.strength, self.norm, self.charged, self.forbidden)
 
-    def step(self, heights, action):
+    def step(self, heights: np.ndarray, action: int) -> np.ndarray:
         """Heights (n,) after an action.
 
         Raises:
@@ -98,14 +104,14 @@ class BlocksWorld:
             raise ProblemError(f"action {action} moves a block of an empty location of {shown(heights)}")
         return moved
 
-    def allowed(self, heights):
+    def allowed(self, heights: np.ndarray) -> np.ndarray:
         """Which actions (3 n,) do not move a block of an empty location."""
         return (self._state(heights) + self.shifts).min(axis=1) >= 0
 
     def _state(self, heights):
         return as_wholes(heights, "heights", (self.locations,), 0, self.blocks)
 
-    def graph(self, merged=False):
+    def graph(self, merged: bool = False) -> BlocksGraph:
         """The world as a factor graph, `plants.blocks.factor_graph.BlocksGraph`.
 
         Args:
@@ -116,11 +122,11 @@ class BlocksWorld:
         """
         return blocks_graph(self, check_flag(merged, "merged"))
 
-    def entropy_cost(self, heights):
+    def entropy_cost(self, heights: np.ndarray) -> np.ndarray:
         """Cost of states (..., n), wherever it is charged."""
         return self.cost[as_wholes(heights, "heights", None, 0, self.blocks)].sum(axis=-1)
 
-    def path_cost(self, states):
+    def path_cost(self, states: np.ndarray) -> float:
         """Cost of the states (T + 1, n) of a plan, and -log q of its moves: log 3 to stay, log 3 n of a move.
 
         Its expectation under the optimal probabilities is larger than -log Z, by their entropy.
@@ -135,7 +141,7 @@ class BlocksWorld:
         same = allowed & (self.shifts == after - before).all(axis=1)
         return float(np.log((allowed.sum() if self.forbidden == "renormalized" else self.actions) / same.sum()))
 
-    def exact(self, memory=2e9, progress=None):
+    def exact(self, memory: float = 2e9, progress: Callable | None = None) -> CompositionControl:
         """The optimal control, exactly: `plants.blocks.CompositionControl`.
 
         Args:
@@ -149,7 +155,7 @@ class BlocksWorld:
             self.start, self.stages, self.cost, self.goal, self.charged, self.forbidden, memory, progress
         )
 
-    def run(self, infer, choice="map", seed=0, progress=None):
+    def run(self, infer: Callable, choice: str = "map", seed: int = 0, progress: Callable | None = None) -> Play:
         """A plan from the start by inference at every stage: `ppi_robotics.discrete.Play`.
 
         Args:
@@ -159,7 +165,7 @@ class BlocksWorld:
         """
         return play(infer, self.step, self.start, self.stages, choice, seed, progress)
 
-    def chains(self):
+    def chains(self) -> CoupledChains:
         """The world as `plants.blocks.CoupledChains`, which ignore that heights keep their sum.
 
         Raises:

@@ -9,10 +9,14 @@ Kappen, Gomez, Opper, *Optimal control as a graphical model inference problem* (
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ppi_robotics.discrete import FactorGraph, IndexMap, Table
+from ppi_robotics.discrete import FactorGraph, GraphBeliefs, IndexMap, Table
+
+if TYPE_CHECKING:
+    from plants.stag_hunt.world import StagHunt
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,16 +37,16 @@ class StagGraph:
     at: np.ndarray
     counts: np.ndarray
 
-    def actions(self, found, stage=0):
+    def actions(self, found: GraphBeliefs, stage: int = 0) -> np.ndarray:
         """Probability (M, 5) of every hunter's move at a stage, from the `GraphBeliefs` of inference in the graph."""
         return np.stack([found.beliefs[variable] for variable in self.moves[stage]])
 
-    def ends(self, found):
+    def ends(self, found: GraphBeliefs) -> np.ndarray:
         """Probability (M, cells) of every hunter's last cell."""
         return np.stack([found.beliefs[variable] for variable in self.cells[-1]])
 
 
-def stag_graph(hunt):
+def stag_graph(hunt: "StagHunt") -> StagGraph:
     """`StagGraph` of a hunt."""
     M, S, T, N = len(hunt.hunters), len(hunt.stags), hunt.stages, hunt.cells
     blocks = {"x": (T + 1, M, N), "a": (T, M, 5), "d": (M, S, 2), "u": (max(M - 1, 0), S, 3)}

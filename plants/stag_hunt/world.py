@@ -4,11 +4,12 @@ Kappen, Gomez, Opper, *Optimal control as a graphical model inference problem* (
 """
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 
-from plants.stag_hunt.factor_graph import stag_graph
-from plants.stag_hunt.rendezvous import Rendezvous
+from plants.stag_hunt.factor_graph import StagGraph, stag_graph
+from plants.stag_hunt.rendezvous import Rendezvous, RendezvousBeliefs
 from ppi_robotics import ProblemError
 from ppi_robotics.checks import as_wholes, check_choice, check_count, check_number, check_seed, shown
 from ppi_robotics.discrete import Play, play
@@ -31,7 +32,7 @@ class StagHunt:
       hares, stags: cells (H,) and (S,).
       cells: L * L.
       moves: cells (L * L, 5) reached by staying and by going up, down, left and right, -1 for off the grid.
-      problem: the `Rendezvous` of ppi_robotics.discrete that it is.
+      problem: the `Rendezvous` that it is.
 
     Args:
       side: number of cells L along a side.
@@ -45,11 +46,19 @@ class StagHunt:
       ProblemError: if a cell is off the grid or has two animals, there is no hunter, or a number is out of range.
     """
 
-    def __init__(self, side, hunters, hares, stags, stages=9, hare=-2.0, stag=-10.0, temperature=1.0):
-        self.side, self.stages = (
-            check_count(side, "side", 1, MOST_SIDE),
-            check_count(stages, "stages", 1, MOST_STAGES),
-        )
+    def __init__(
+        self,
+        side: int,
+        hunters: np.ndarray,
+        hares: np.ndarray,
+        stags: np.ndarray,
+        stages: int = 9,
+        hare: float = -2.0,
+        stag: float = -10.0,
+        temperature: float = 1.0,
+    ):
+        self.side = check_count(side, "side", 1, MOST_SIDE)
+        self.stages = check_count(stages, "stages", 1, MOST_STAGES)
         self.cells, self.temperature = self.side**2, check_number(temperature, "temperature", above=0)
         self.hare, self.stag = check_number(hare, "hare"), check_number(stag, "stag")
         self.hunters = _cells(hunters, self.side, "hunters")
@@ -62,7 +71,7 @@ class StagHunt:
             raise ProblemError(f"row {row}, column {column} has {counts.max()} animals; expected one a cell")
 
     @classmethod
-    def random(cls, side, hunters, seed=0, stages=9, **options):
+    def random(cls, side: int, hunters: int, seed: int = 0, stages: int = 9, **options: float) -> "StagHunt":
         """A random instance with M hunters, 2 M hares and M / 2 stags, all in cells of their own.
 
         Args:
@@ -88,7 +97,7 @@ class StagHunt:
         stags, hares = hunters + hunters // 2, 7 * hunters // 2
         return cls(side, cells[:hunters], cells[stags:hares], cells[hunters:stags], stages, **options)
 
-    def at(self, temperature):
+    def at(self, temperature: float) -> "StagHunt":
         """The same hunt at another temperature.
 
         Raises:
@@ -98,7 +107,7 @@ class StagHunt:
         return StagHunt(self.side, *cells, self.stages, self.hare, self.stag, temperature)
 
     @functools.cached_property
-    def moves(self):
+    def moves(self) -> np.ndarray:
         """Cells (L * L, 5) reached by every action, -1 for off the grid."""
         L, (row, column) = self.side, np.divmod(np.arange(self.cells), self.side)
         there = [(row + down, column + right) for down, right in MOVES.values()]
@@ -106,31 +115,39 @@ class StagHunt:
         return np.stack([np.where(ok, r * L + c, -1) for ok, (r, c) in zip(inside, there, strict=True)], axis=1)
 
     @functools.cached_property
-    def problem(self):
+    def problem(self) -> Rendezvous:
         """The `Rendezvous` at the stags, with hares for those who come alone."""
         alone = np.zeros(self.cells)
         alone[self.hares] = self.hare
         shared = np.full(len(self.stags), self.stag)
         return Rendezvous(self.moves, self.hunters, self.stages, alone, self.stags, shared, self.temperature)
 
-    def infer(self, method="exact", **options):
+    def infer(self, method: str = "exact", **options: object) -> RendezvousBeliefs:
         """`RendezvousBeliefs` by "exact" sums or by "bp", belief propagation; options as `Rendezvous.infer`."""
         return self.problem.infer(method, **options)
 
-    def graph(self):
+    def graph(self) -> StagGraph:
         """The hunt as a factor graph, `plants.stag_hunt.factor_graph.StagGraph`."""
         return stag_graph(self)
 
-    def cost(self, cells):
+    def cost(self, cells: np.ndarray) -> float:
         """Cost of last cells (M,)."""
         return self.problem.cost(cells)
 
-    def caught(self, cells):
+    def caught(self, cells: np.ndarray) -> tuple[int, int]:
         """How many hunters in cells (M,) are at a hare, and how many stags have two or more."""
         cells = self.problem.check_cells(cells)
         return int(np.isin(cells, self.hares).sum()), int(((cells[:, None] == self.stags).sum(axis=0) >= 2).sum())
 
-    def play(self, method="exact", loop="closed", choice="map", seed=0, progress=None, **options):
+    def play(
+        self,
+        method: str = "exact",
+        loop: str = "closed",
+        choice: str = "map",
+        seed: int = 0,
+        progress: Callable | None = None,
+        **options: object,
+    ) -> Play:
         """`Play` of all stages, every hunter acting on its own probabilities.
 
         Args:
