@@ -5,6 +5,8 @@ from .composition import MixtureEstimate, MixturePolicy, SampledMixture, compose
 from .costs import LeastSquares, Quadratic, SymbolicCost
 from .errors import Diverged, PlantError, PPIError, ProblemError, RiskBreakdown, SimulationError, SolveError
 from .evaluation import Comparison, compare, evaluate
+from .function_cost import FunctionCost
+from .function_plant import FunctionPlant
 from .gaussian import Gaussian
 from .linearize import SigmaPoints
 from .methods import AICO, ILQG, LEQG, PPI
@@ -47,14 +49,14 @@ __version__: str
 
 __all__ = [
     "AICO", "AR1", "CEM", "CenterOfMass", "Colored", "Comparison", "ContactForce", "Controller", "Cost", "Diverged",
-    "Effort", "Elite", "Evaluation", "Fixed", "Gaussian", "ILQG", "Iteration", "JointPosition", "JointVelocity",
-    "KLControl", "Kernel", "LBPS", "LEQG", "LeastSquares", "LinearGaussianPolicy", "MPPI", "Method", "MixtureEstimate",
-    "MixturePolicy", "MujocoPlant", "Noise", "PPI", "PPIError", "PathIntegral", "Plant", "PlantError",
-    "PredictiveSampling", "Problem", "ProblemError", "PsiIteration", "Quadratic", "REPS", "RecedingHorizon",
-    "Residual", "RiskBreakdown", "RiskPoint", "RiskProfile", "Rollouts", "Run", "SampledMixture", "SensorValue",
-    "SigmaPoints", "SimulationError", "SiteOrientation", "SitePosition", "Solution", "SolveError", "Splines",
-    "StateDeviation", "Status", "SymbolicCost", "SymbolicPlant", "TargetESS", "TaskCost", "WeightedSamples",
-    "White", "__version__", "atan2", "compare", "compose", "cos", "critical_theta", "dot", "evaluate", "exp",
-    "fabs", "fan", "if_else", "log", "path_integral", "risk_profile", "rollout", "run", "sin", "solve", "sqrt",
-    "sumsqr", "sweep", "tan", "tanh", "vertcat",
+    "Effort", "Elite", "Evaluation", "Fixed", "FunctionCost", "FunctionPlant", "Gaussian", "ILQG", "Iteration",
+    "JointPosition", "JointVelocity", "KLControl", "Kernel", "LBPS", "LEQG", "LeastSquares", "LinearGaussianPolicy",
+    "MPPI", "Method", "MixtureEstimate", "MixturePolicy", "MujocoPlant", "Noise", "PPI", "PPIError", "PathIntegral",
+    "Plant", "PlantError", "PredictiveSampling", "Problem", "ProblemError", "PsiIteration", "Quadratic", "REPS",
+    "RecedingHorizon", "Residual", "RiskBreakdown", "RiskPoint", "RiskProfile", "Rollouts", "Run", "SampledMixture",
+    "SensorValue", "SigmaPoints", "SimulationError", "SiteOrientation", "SitePosition", "Solution", "SolveError",
+    "Splines", "StateDeviation", "Status", "SymbolicCost", "SymbolicPlant", "TargetESS", "TaskCost",
+    "WeightedSamples", "White", "__version__", "atan2", "compare", "compose", "cos", "critical_theta", "dot",
+    "evaluate", "exp", "fabs", "fan", "if_else", "log", "path_integral", "risk_profile", "rollout", "run", "sin",
+    "solve", "sqrt", "sumsqr", "sweep", "tan", "tanh", "vertcat",
 ]  # fmt: skip

@@ -4,14 +4,13 @@
 message, and what is expected of it.
 """
 
-import contextlib
 import math
 import pathlib
 import reprlib
 
 import numpy as np
 
-from ppi_robotics.errors import PlantError, ProblemError, one_line
+from ppi_robotics.errors import ProblemError, one_line
 from ppi_robotics.streams import LARGEST_STATE
 
 MOST_COUNT = 2**63 - 1  # what a 64-bit integer of compiled code holds
@@ -374,33 +373,3 @@ def check_quaternions(values, nx):
                 f"quaternions start at {shown(starts)}; expected four entries each, apart, in a state of {nx}"
             )
     return tuple(starts)
-
-
-def check_limits(given, name, names):
-    """Pairs (lower, upper) as a read-only array (n, 2), one for each name; None in place of a pair, or all, is free.
-
-    Raises:
-      ProblemError: if they are no such pairs, or a lower limit is not below its upper one.
-    """
-    free = (-np.inf, np.inf)
-    if given is None:
-        given = [free] * len(names)
-    rows = [free if pair is None else pair for pair in check_sequence(given, name, "(lower, upper) pairs", len(names))]
-    array = np.array(as_floats(rows, name, (len(names), 2)))
-    for label, (low, high) in zip(names, array, strict=True):
-        if not low < high:
-            raise ProblemError(
-                f"{name}: {label} has lower limit {low:g} and upper limit {high:g}; "
-                "give (lower, upper) with lower < upper"
-            )
-    array.setflags(write=False)
-    return array
-
-
-@contextlib.contextmanager
-def of_plant(label=""):
-    """Errors in the definition of a plant as `PlantError`s, after what they are about."""
-    try:
-        yield
-    except ProblemError as error:
-        raise PlantError(f"{label}{error}") from error

@@ -14,12 +14,14 @@ import casadi as ca
 import numpy as np
 
 from ppi_robotics.checks import as_covariance, as_finite, check_choice, check_instance
+from ppi_robotics.definition import as_rows, as_states
+from ppi_robotics.derivatives import project
 from ppi_robotics.errors import PlantError, ProblemError
-from ppi_robotics.gaussian import Record, correlation_of, covariance_factor, frozen
+from ppi_robotics.function_cost import StageCosts
+from ppi_robotics.gaussian import correlation_of, covariance_factor, frozen
 from ppi_robotics.kernels.compiler import STAGE_LANES, build
 from ppi_robotics.kernels.translate import lane_function, trace
 from ppi_robotics.manifold import origin, retract_jacobian, unit
-from ppi_robotics.problem import as_rows, as_states
 from ppi_robotics.residuals import BoundResiduals, ControlError, StateError
 
 HESSIANS = ("gauss_newton", "exact", "project")
@@ -139,7 +141,7 @@ class LeftBehind:
         )
 
 
-class BoundCost(Record):
+class BoundCost(StageCosts):
     """A cost compiled for the sizes of a plant: `stage`, `terminal`, `quadratize`.
 
     Attributes:
@@ -229,18 +231,6 @@ class BoundCost(Record):
         self.kernels.terminals(x, self.terminal_constants, v)
         return v
 
-    def stages(self, x, u, y=None):  # noqa: ARG002
-        """Costs (N, T + 1) along trajectories x (N, T + 1, nx), u (N, T, nu); sensors y are of no account."""
-        N, T, nu = u.shape
-        costs = np.empty((N, T + 1))
-        costs[:, :T] = self.stage(x[:, :-1].reshape(N * T, -1), u.reshape(N * T, nu)).reshape(N, T)
-        costs[:, T] = self.terminal(x[:, -1])
-        return costs
-
-    def trajectory(self, x, u):
-        """Cost of one trajectory x (T + 1, nx), u (T, nu)."""
-        return float(self.stage(x[:-1], u).sum() + self.terminal(x[-1:])[0])
-
     def expand(self, plant, x, u):
         """Next states, A and B of the plant, and what `quadratize` returns, in the tangent of the states."""
         model = self.quadratize(x, u)
@@ -295,32 +285,3 @@ def _expand(expression, z, residuals, hessian):
     value = ca.dot(expression, expression) if residuals else expression
     matrix, gradient = ca.hessian(value, z)
     return value, gradient, matrix
-
-
-def project(Cxx, Cux, Cuu):
-    """Raise the eigenvalues of every stage's Hessian to 1e-8 of its largest, in place; see `_clamp` for their units."""
-    T, nu, nx = Cux.shape
-    H = np.empty((T, nx + nu, nx + nu))
-    H[:, :nx, :nx], H[:, nx:, :nx], H[:, nx:, nx:] = Cxx[:T], Cux, Cuu
-    H[:, :nx, nx:] = Cux.transpose(0, 2, 1)
-    H, Cxx[T] = _clamp(H), _clamp(Cxx[T:])[0]
-    Cxx[:T], Cux[:], Cuu[:] = H[:, :nx, :nx], H[:, nx:, :nx], H[:, nx:, nx:]
-
-
-def _clamp(H):
-    """Hessians (N, n, n) with their eigenvalues raised where every coordinate counts in units of its own.
-
-    These are such that the largest second derivative in it is 1. What the cost does not know stays at 0.
-    """
-    sizes = np.abs(np.einsum("nii->ni", H)).max(axis=0)
-    crossed = np.abs(H).max(axis=0)
-    for _ in range(len(sizes)):  # what appears in products alone
-        roots = np.sqrt(sizes)
-        beside = np.divide(crossed, roots, out=np.zeros_like(crossed), where=roots > 0.0).max(axis=1)
-        sizes = np.where(sizes > 0.0, sizes, beside**2)
-    unknown = sizes == 0.0
-    units = 1.0 / np.sqrt(np.where(unknown, 1.0, sizes))
-    eigenvalues, vectors = np.linalg.eigh(H * np.multiply.outer(units, units) + np.diag(unknown.astype(float)))
-    floor = 1e-8 * np.abs(eigenvalues).max(axis=-1, keepdims=True)
-    raised = (vectors * np.maximum(eigenvalues, floor)[..., None, :]) @ np.swapaxes(vectors, -1, -2)
-    return raised * np.multiply.outer(~unknown / units, ~unknown / units)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from ppi_robotics.checks import check_choice, check_count, check_number, shown
-from ppi_robotics.costs import BoundCost, Quadratic, project
+from ppi_robotics.costs import BoundCost, Quadratic
+from ppi_robotics.derivatives import project
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen, writable
 from ppi_robotics.kernels.algebra import semidefinite_roots

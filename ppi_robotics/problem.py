@@ -4,25 +4,37 @@ minimize  E[ sum_{t<T} C_t(x_t, u_t) + C_T(x_T) ]   with   x_{t+1} = f(x_t, u_t)
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from ppi_robotics.checks import as_finite, as_floats, check_count, check_function, check_instance, shown
+from ppi_robotics.checks import as_finite, check_count, check_function, check_instance, shown
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.function_cost import BoundFunctions, check_at
+from ppi_robotics.function_plant import complete
 from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.manifold import unit
 from ppi_robotics.noise import Noise
-from ppi_robotics.scales import scales_of
+from ppi_robotics.scales import Scales, known_sizes, scales_of
 
 MOST_STAGES = 100_000_000
 
 
 @runtime_checkable
 class Plant(Protocol):
-    """What a plant offers: batched, without state.
+    """What a plant offers: names, sizes, limits, noise, a step of rows. Nothing else is called but, where it has it,
+
+      linearize(x (T, nx), u (T, nu)): A (T, ndx, ndx) and B (T, ndx, nu), derivatives of the next state; by default
+        differences are taken.
+      difference(x (N, nx), y (N, nx)): tangents (N, ndx) from y to x; x - y by default.
+      retract(x (N, nx), dx (N, ndx)): states reached; x + dx by default.
+      quaternions: indices of the state at which unit quaternions start; none by default, where ndx = nx.
+      second_derivatives: whether differences may be taken twice; False by default.
+      success(x (N, nx)): booleans (N,), the default of a problem's criterion.
+
+    `FunctionPlant` makes one of functions; `SymbolicPlant` and `MujocoPlant` have faster loops as well.
 
     Attributes:
       name: for messages and files; a policy refuses a plant of another name.
@@ -33,46 +45,65 @@ class Plant(Protocol):
       control_limits: (nu, 2) lower and upper bounds, infinite where there is none.
       state_limits: (nx, 2) likewise.
       noise: `Noise`, on the tangent.
-      quaternions: indices of the state at which unit quaternions start; () for a flat state, where ndx = nx.
-      second_derivatives: whether `expand` takes adjoints.
     """
 
-    name: str
-    nx: int
-    ndx: int
-    nu: int
-    dt: float
-    state_names: tuple
-    control_names: tuple
-    units: tuple
-    control_limits: np.ndarray
-    state_limits: np.ndarray
-    noise: Noise
-    quaternions: tuple
-    second_derivatives: bool
+    @property
+    def name(self) -> str: ...
+    @property
+    def nx(self) -> int: ...
+    @property
+    def ndx(self) -> int: ...
+    @property
+    def nu(self) -> int: ...
+    @property
+    def dt(self) -> float: ...
+    @property
+    def state_names(self) -> Sequence[str]: ...
+    @property
+    def control_names(self) -> Sequence[str]: ...
+    @property
+    def units(self) -> Sequence[str]: ...
+    @property
+    def control_limits(self) -> np.ndarray: ...
+    @property
+    def state_limits(self) -> np.ndarray: ...
+    @property
+    def noise(self) -> Noise: ...
 
-    def step(self, x, u):
-        """Next states (N, nx) from states (N, nx) and controls (N, nu), without noise."""
-
-    def linearize(self, x, u):
-        """A (T, ndx, ndx) and B (T, ndx, nu) at T pairs of state and control."""
-
-    def difference(self, x, y):
-        """Tangent (N, ndx) that leads from y to x."""
-
-    def retract(self, x, dx):
-        """State (N, nx) reached from x along the tangent dx."""
+    def step(self, x: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """Next states (N, nx) from states (N, nx) and controls (N, nu), without noise; every row for itself."""
+        ...
 
 
 @runtime_checkable
 class Cost(Protocol):
-    """What a cost offers; it is minimized. `bind` fixes the plant's sizes and checks the weights against them.
+    """What a cost offers; it is minimized. Nothing else is called but, where it has it,
 
-    A cost on sensors also has `equip`, which returns the plant with the sensors that it needs.
+      quadratize(x (T + 1, nx), u (T, nu)): values (T + 1,), gradients cx (T + 1, ndx), cu (T, nu) and Hessians
+        Cxx (T + 1, ndx, ndx), Cux (T, nu, ndx), Cuu (T, nu, nu) along a trajectory; by default differences are taken.
+
+    `FunctionCost` makes one of functions.
+    """
+
+    def stage(self, x: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """Costs (N,) of a stage at states (N, nx) and controls (N, nu)."""
+        ...
+
+    def terminal(self, x: np.ndarray) -> np.ndarray:
+        """Costs (N,) of the last states (N, nx)."""
+        ...
+
+
+@runtime_checkable
+class Bindable(Protocol):
+    """A cost that takes shape with the plant, such as `Quadratic`.
+
+    One on sensors also has `equip`, which returns the plant with the sensors that it needs.
     """
 
     def bind(self, plant):
-        """The cost for a plant: `stage`, `terminal`, `trajectory`, `stages` and `expand`."""
+        """The cost for a plant."""
+        ...
 
 
 @runtime_checkable
@@ -119,32 +150,64 @@ class Problem:
     """
 
     plant: Plant
-    cost: Cost
-    initial: Gaussian
+    cost: Cost | Bindable
+    initial: Gaussian | np.ndarray | Sequence[float]
     horizon: int
     success: Callable | None = None
     first_stage: int = 0
 
     def __post_init__(self):
-        if isinstance(self.plant, type) or not isinstance(self.plant, Plant):
-            raise ProblemError(f"plant is {shown(self.plant)}; expected a plant such as CartPole() or a SymbolicPlant")
-        if isinstance(self.cost, type) or not isinstance(self.cost, Cost):
-            raise ProblemError(f"cost is {shown(self.cost)}; expected Quadratic, LeastSquares or SymbolicCost")
+        object.__setattr__(self, "plant", complete(self.plant))
+        if isinstance(self.cost, type) or not isinstance(self.cost, Bindable | Cost):
+            raise ProblemError(
+                f"cost is {shown(self.cost)}; expected Quadratic, LeastSquares, SymbolicCost or FunctionCost"
+            )
         object.__setattr__(self, "horizon", check_count(self.horizon, "horizon", 1, MOST_STAGES))
         object.__setattr__(self, "initial", self._initial_belief())
         self._check_start()
         check_function(self.success, "success", "final states (N, nx)")
         if self.success is None:
             object.__setattr__(self, "success", getattr(self.plant, "success", None))
+        object.__setattr__(self, "first_stage", check_count(self.first_stage, "first_stage", 0))
         if hasattr(self.cost, "equip"):
             object.__setattr__(self, "plant", self.cost.equip(self.plant))
-        object.__setattr__(self, "first_stage", check_count(self.first_stage, "first_stage", 0))
-        cost = self.cost.bind(self.plant)
+        self._bind()
+        if any(getattr(part, "unsized", False) for part in (self.plant, self.cost)):
+            self._measure()
+
+    def _bind(self, sizes=None):
+        """Fix the cost for the plant, both with sizes (ndx + nu,) that steps of differences are parts of."""
+        plant = self.plant
+        if sizes is not None and hasattr(plant, "with_sizes"):
+            plant = plant.with_sizes(sizes)
+            object.__setattr__(self, "plant", plant)
+        cost = self.cost.bind(plant) if hasattr(self.cost, "bind") else BoundFunctions(self.cost, plant)
         cost = cost.over(self.first_stage, self.horizon) if hasattr(cost, "over") else cost
+        if sizes is not None and hasattr(cost, "with_sizes"):
+            cost = cost.with_sizes(sizes)
         object.__setattr__(self, "cost", cost)
 
+    def _measure(self):
+        """Find the scales of the problem by differences whose steps are parts of them.
+
+        What nothing tells of has size 1 in the first round.
+        """
+        plant = self.plant
+        rest = np.clip(np.zeros(plant.nu), *plant.control_limits.T)
+        check_at(plant, self.cost, self.initial.mean, rest)
+        ends = np.where(np.isfinite(plant.control_limits), np.abs(plant.control_limits), 0.0).max(axis=1)
+        sizes = np.concatenate((known_sizes(self), ends))
+        sizes = np.where(sizes > 0.0, sizes, 1.0)
+        for _ in range(2):
+            self._bind(sizes)
+            scales = scales_of(self)
+            found = np.concatenate((scales.state, scales.control))
+            sizes = np.where((found > 0.0) & np.isfinite(found), found, sizes)
+        self._bind(sizes)
+        vars(self)["scales"] = scales
+
     @functools.cached_property
-    def scales(self):
+    def scales(self) -> Scales:
         """`Scales` of states, controls and cost."""
         return scales_of(self)
 
@@ -195,27 +258,3 @@ class Problem:
 def check_problem(problem):
     """The problem, once it is one."""
     return check_instance(problem, "problem", Problem, "such as Problem(plant, cost, initial, horizon)")
-
-
-def as_rows(plant, x, u):
-    """States (N, nx) and controls (N, nu) of a plant as contiguous arrays of floats.
-
-    Raises:
-      ProblemError: if the shapes do not fit the plant or each other.
-    """
-    x, u = as_states(plant, x), np.ascontiguousarray(as_floats(u, "u"))
-    if u.shape != (len(x), plant.nu):
-        raise ProblemError(f"states {x.shape} and controls {u.shape}; expected (N, {plant.nx}) and (N, {plant.nu})")
-    return x, u
-
-
-def as_states(plant, x):
-    """States (N, nx) of a plant, at least one, as a contiguous array of floats.
-
-    Raises:
-      ProblemError: if the shape does not fit the plant.
-    """
-    x = np.ascontiguousarray(as_floats(x, "x"))
-    if x.ndim != 2 or x.shape[1] != plant.nx or len(x) == 0:
-        raise ProblemError(f"states have shape {x.shape}; expected (N, {plant.nx}), N at least 1")
-    return x

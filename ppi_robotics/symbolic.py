@@ -15,26 +15,13 @@ import functools
 import casadi as ca
 import numpy as np
 
-from ppi_robotics.checks import (
-    as_finite,
-    as_floats,
-    as_pair,
-    check_choice,
-    check_function,
-    check_limits,
-    check_names,
-    check_number,
-    check_text,
-    of_plant,
-    shown,
-)
+from ppi_robotics.checks import as_finite, as_floats, as_pair, check_choice, shown
+from ppi_robotics.definition import Definition, as_rows, of_plant
 from ppi_robotics.equilibrium import equilibrium_controls
 from ppi_robotics.errors import PlantError, ProblemError
-from ppi_robotics.gaussian import Record, frozen
+from ppi_robotics.gaussian import frozen
 from ppi_robotics.kernels.compiler import STAGE_LANES, build
 from ppi_robotics.kernels.translate import lane_function, trace
-from ppi_robotics.noise import Noise
-from ppi_robotics.problem import as_rows
 
 # nodes and weights of explicit Runge-Kutta schemes in which every stage uses only the one before
 INTEGRATORS = {
@@ -54,7 +41,7 @@ class Sealing(type):
         return plant
 
 
-class SymbolicPlant(Record, metaclass=Sealing):
+class SymbolicPlant(Definition, metaclass=Sealing):
     """A plant given by `derivative(x, u)` (continuous time) or `transition(x, u)` (the next state).
 
     Both take CasADi column vectors and return one. Parameters are ordinary attributes set in `__init__`; other values
@@ -75,17 +62,7 @@ class SymbolicPlant(Record, metaclass=Sealing):
       PlantError: if the definition is incomplete or does not fit together.
     """
 
-    state_names = ()
-    control_names = ()
-    dt = None
     integrator = "rk4"
-    units = None
-    control_limits = None
-    state_limits = None
-    noise = None
-    name = None
-    success = None
-    quaternions = ()
     second_derivatives = True
     loops = "ppi_robotics.symbolic_rollouts"  # compiled, see `rollouts.fast_loops`
     _derived = ("model",)
@@ -99,47 +76,11 @@ class SymbolicPlant(Record, metaclass=Sealing):
     # -- construction ------------------------------------------------------------------------------------------------
 
     def _seal(self):
-        label = type(self).__name__
-        names = self.state_names, self.control_names
-        if not all(isinstance(given, tuple | list) and given for given in names):
-            raise PlantError(f"{label} needs state_names and control_names, for instance ('position',) and ('force',)")
-        with of_plant(f"{label}."):
-            self.name = label if self.name is None else check_text(self.name, "name") or label
-            self.state_names = check_names(self.state_names, "state_names")
-            self.control_names = check_names(self.control_names, "control_names")
-            self.dt = check_number(self.dt, "dt", above=0)
+        with of_plant(f"{type(self).__name__}."):
             check_choice(self.integrator, "integrator", INTEGRATORS)
-            check_function(self.success, "success", "final states (N, nx)")
-        self.nx = self.ndx = len(self.state_names)
-        self.nu = len(self.control_names)
-        with of_plant(f"{label}."):
-            self.units = ("",) * (self.nx + self.nu) if self.units is None else check_names(self.units, "units")
-        if len(self.units) != self.nx + self.nu:
-            raise PlantError(
-                f"{label}.units has {len(self.units)} entries; expected {self.nx} for states and {self.nu} for controls"
-            )
-        with of_plant(f"{label}."):
-            self.control_limits = check_limits(self.control_limits, "control_limits", self.control_names)
-            self.state_limits = check_limits(self.state_limits, "state_limits", self.state_names)
-        noise = np.zeros(self.nx) if self.noise is None else self.noise
-        try:
-            self.noise = noise if isinstance(noise, Noise) else Noise(noise)
-            self.noise.check(self.nx, self.nu)
-        except ProblemError as error:
-            raise PlantError(f"{label}.noise: {error}") from error
+        self._define(type(self).__name__)
         self.model  # noqa: B018  (the expression is checked when the plant is made)
         self._sealed = True
-
-    def __setattr__(self, name, value):
-        if self.__dict__.get("_sealed"):
-            raise PlantError(f"a plant cannot be changed; construct another {type(self).__name__} with another {name}")
-        object.__setattr__(self, name, value)
-
-    def __deepcopy__(self, memo):
-        return self  # it cannot be changed
-
-    def __repr__(self):
-        return f"<{type(self).__name__} '{self.name}': {self.nx} states, {self.nu} controls, dt {self.dt:g} s>"
 
     # -- the plant protocol ------------------------------------------------------------------------------------------
 

@@ -15,13 +15,12 @@ from ppi_robotics.checks import (
     check_count,
     check_function,
     check_instance,
-    check_limits,
     check_number,
     check_seed,
     check_text,
-    of_plant,
     shown,
 )
+from ppi_robotics.definition import as_rows, as_states, check_limits, of_plant
 from ppi_robotics.errors import PlantError, ProblemError
 from ppi_robotics.gaussian import Record
 from ppi_robotics.kernels.lanes import normals_of
@@ -30,7 +29,6 @@ from ppi_robotics.mujoco.shown import Shown
 from ppi_robotics.mujoco.simulation import EXECUTORS, Simulations
 from ppi_robotics.mujoco.surroundings import check_surroundings, keyframe_number, place
 from ppi_robotics.noise import Noise
-from ppi_robotics.problem import as_rows, as_states
 from ppi_robotics.streams import SENSOR
 
 MOST_SUBSTEPS = 1_000_000
