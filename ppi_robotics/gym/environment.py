@@ -1,9 +1,11 @@
 """A problem as a gymnasium environment."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import gymnasium
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import as_finite, check_function, check_instance, check_seed, shown
 from ppi_robotics.errors import ProblemError
@@ -44,7 +46,9 @@ class Environment(gymnasium.Env):
       ProblemError: if an argument cannot be used.
     """
 
-    def __init__(self, problem: Problem, render_mode: str | None = None, observation=None, camera=None):
+    def __init__(
+        self, problem: Problem, render_mode: str | None = None, observation: Callable | None = None, camera=None
+    ):
         check_problem(problem)
         check_function(observation, "observation", "the state (nx,)")
         plant = problem.plant
@@ -60,7 +64,9 @@ class Environment(gymnasium.Env):
         self._size = self._observe(problem.initial.mean).shape
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, self._size, dtype=np.float64)
 
-    def reset(self, *, seed=None, options=None):
+    def reset(
+        self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Observation and info at the start of an episode.
 
         Raises:
@@ -82,7 +88,7 @@ class Environment(gymnasium.Env):
             self._pictures.show(self._x)
         return self._observe(self._x), self._info()
 
-    def step(self, action):
+    def step(self, action: ArrayLike) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Observation, reward, terminated, truncated and info of one stage.
 
         Raises:
@@ -133,7 +139,7 @@ class Environment(gymnasium.Env):
             info["success"] = bool(reached and np.isfinite(self._cost))
         return info
 
-    def render(self):
+    def render(self) -> np.ndarray | None:
         """Picture (height, width, 3) of the present state; None without a mode.
 
         Raises:
@@ -145,7 +151,7 @@ class Environment(gymnasium.Env):
             raise ProblemError("there is nothing to draw; reset the environment first, and close it last")
         return self._pictures.picture()
 
-    def close(self):
+    def close(self) -> None:
         """Give back what the pictures hold."""
         if self._pictures is not None:
             self._pictures.close()

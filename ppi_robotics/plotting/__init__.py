@@ -6,31 +6,11 @@ with the package's style, without pyplot and without changing matplotlib's setti
     axes = plotting.trajectory(problem.plant, ppi.rollout(problem, policy, samples=500))
     axes[0].figure.savefig("trajectory.png")
 
-Each name is loaded on first use. Animations are in `ppi_robotics.animation`, videos of MuJoCo models in
-`ppi_robotics.rendering`.
+`__init__.pyi` lists the public names. Each is loaded on first use. Animations are in `ppi_robotics.animation`, videos
+of MuJoCo models in `ppi_robotics.rendering`.
 """
 
-import importlib
+import lazy_loader
 
-_WHERE = {"color": "theme", "cost_distribution": "costs", "style": "theme", "trajectory": "trajectories"}
-_MODULES = ("costs", "goals", "risk", "sampling", "tables", "theme", "trajectories")
-_RENAMED = {"central": "tables"}
-
-__all__ = ["color", "cost_distribution", "style", "trajectory"]
-
-
-def __getattr__(name):
-    if name in _WHERE:
-        value = getattr(importlib.import_module(f"ppi_robotics.plotting.{_WHERE[name]}"), name)
-    elif name in _MODULES or name in _RENAMED:
-        value = importlib.import_module(f"ppi_robotics.plotting.{_RENAMED.get(name, name)}")
-    else:
-        raise AttributeError(
-            f"module 'ppi_robotics.plotting' has no attribute '{name}'; see dir(ppi_robotics.plotting)"
-        )
-    globals()[name] = value
-    return value
-
-
-def __dir__():
-    return sorted([*__all__, *_MODULES])
+__getattr__, __dir__, _names = lazy_loader.attach_stub(__name__, __file__)
+__all__ = ["color", "cost_distribution", "style", "trajectory"]  # the others are modules

@@ -8,9 +8,12 @@ window (left, right, bottom, top) [m]. The window follows a plant that travels f
 
 import functools
 import math
+from os import PathLike
 
 import numpy as np
 from matplotlib.colors import to_rgb
+from numpy.typing import ArrayLike
+from PIL import Image
 from scipy.ndimage import gaussian_filter1d
 
 from ppi_robotics.checks import as_floats, check_text, shown
@@ -26,7 +29,7 @@ FADING = tuple(  # of a trail, from the background to half of the tip's color
 )
 
 
-def save(path, plant, x, u, title: str = "") -> int:
+def save(path: str | PathLike[str], plant, x: ArrayLike, u: ArrayLike, title: str = "") -> int:
     """Write an animated GIF of a trajectory, all of it or nothing.
 
     Args:
@@ -47,7 +50,7 @@ def save(path, plant, x, u, title: str = "") -> int:
     return len(images)
 
 
-def render(plant, x, u, title: str = "") -> tuple[list, int]:
+def render(plant, x: ArrayLike, u: ArrayLike, title: str = "") -> tuple[list[Image.Image], int]:
     """Draw the frames of a trajectory; arguments as in `save`.
 
     Returns:

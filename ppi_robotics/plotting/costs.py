@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
@@ -17,7 +18,7 @@ HEAVY_TAIL = 20.0
 DASH = (0, (4, 2))  # of the CVaR
 
 
-def cost_distribution(evaluations: Mapping[str, Evaluation], ax=None, level: float = 0.95):
+def cost_distribution(evaluations: Mapping[str, Evaluation], ax: Axes | None = None, level: float = 0.95) -> Axes:
     """Histograms of the cost per method, with the mean and the mean of the worst rollouts (CVaR) marked.
 
     Args:

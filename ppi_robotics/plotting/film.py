@@ -3,9 +3,12 @@
 import copy
 import logging
 import math
+from collections.abc import Iterator
+from os import PathLike
 
 import mujoco
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import as_finite, check_count, shown
 from ppi_robotics.errors import ProblemError
@@ -14,6 +17,7 @@ from ppi_robotics.plotting.animations import CAMERA_SECONDS, smooth
 from ppi_robotics.plotting.offscreen import NoOpenGL, Offscreen, on_a_light_page
 from ppi_robotics.plotting.stick_figure import SHOWN_GROUPS, StickFigure
 
+CameraChoice = str | int | mujoco.MjvCamera | None
 WIDTH, HEIGHT = 640, 480  # pixels
 FPS = 30.0
 FOLLOWED = 3.0  # motions so many times as large as the model
@@ -24,15 +28,15 @@ INSTALL = "for shaded pictures install EGL (Debian, Ubuntu: apt install libegl1 
 
 
 def save(
-    path,
+    path: str | PathLike[str],
     model: mujoco.MjModel,
-    states,
-    time,
+    states: ArrayLike,
+    time: ArrayLike | None,
     fps: float = FPS,
     width: int = WIDTH,
     height: int = HEIGHT,
-    camera=None,
-    data=None,
+    camera: CameraChoice = None,
+    data: mujoco.MjData | None = None,
 ) -> int:
     """Write a video of a motion at real-time speed, all of it or nothing.
 
@@ -56,14 +60,14 @@ def save(
 
 def frames(
     model: mujoco.MjModel,
-    states,
-    time=None,
+    states: ArrayLike,
+    time: ArrayLike | None = None,
     fps: float = FPS,
     width: int = WIDTH,
     height: int = HEIGHT,
-    camera=None,
-    data=None,
-):
+    camera: CameraChoice = None,
+    data: mujoco.MjData | None = None,
+) -> Iterator[np.ndarray]:
     """Pictures of a motion, drawn one at a time as they are asked for.
 
     Args:
@@ -248,15 +252,13 @@ def _camera(model, camera):
     """An `MjvCamera`, or None for one that frames what moves."""
     if camera is None or isinstance(camera, mujoco.MjvCamera):
         return camera
-    if isinstance(camera, str):
-        number = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA.value, camera)
-    else:
-        number = camera if isinstance(camera, int | np.integer) and not isinstance(camera, bool) else -1
-    if not 0 <= number < model.ncam:
+    try:
+        number = model.camera(camera).id
+    except (KeyError, IndexError, TypeError) as error:
         names = ", ".join(f"'{model.camera(i).name}'" for i in range(model.ncam)) or "none"
         raise ProblemError(
             f"camera is {shown(camera)}; the model has {names}; give a name or a number, or None to frame all"
-        )
+        ) from error
     chosen = mujoco.MjvCamera()
     chosen.type, chosen.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, number
     return chosen

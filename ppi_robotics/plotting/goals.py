@@ -6,16 +6,28 @@ axes[0].figure.savefig("goals.png")
 
 import numpy as np
 from matplotlib.colors import to_rgb
+from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import as_finite, check_count
+from ppi_robotics.composition import MixturePolicy
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.plotting.theme import SHADES, Page, style
+from ppi_robotics.plotting.theme import SHADES, Page, Panels, style
+from ppi_robotics.problem import Plant
+from ppi_robotics.rollouts import Rollouts
 
 PALE = 0.55  # of the full colors, so that dots stand out from the plane
 PIXELS = 300
 
 
-def commitment(plant, mixture, rollouts, goals, t=None, entries=(0, 1), axes=None):
+def commitment(
+    plant: Plant,
+    mixture: MixturePolicy,
+    rollouts: Rollouts,
+    goals: ArrayLike,
+    t: int | None = None,
+    entries: tuple[int, int] = (0, 1),
+    axes: Panels | None = None,
+) -> Panels:
     """Paths in the color of the goal that they end nearest to; the share of each goal over the plane at one stage.
 
     Shares are those at states whose other entries are 0; dots are the states of the paths at that stage.

@@ -10,7 +10,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.plotting.costs import histograms
-from ppi_robotics.plotting.theme import ON_LINES, OTHER_COLORS, Page, check_axes, color, is_wide, number, style
+from ppi_robotics.plotting.theme import ON_LINES, OTHER_COLORS, Page, Panels, check_axes, color, is_wide, number, style
+from ppi_robotics.risk import RiskProfile
 
 TICKS_APART = 0.085  # of the width of an axis
 UNSOLVED = "x"
@@ -19,7 +20,7 @@ MOST_HANDLES = 4  # of a legend within a panel; a larger one stands above it
 DASHES = ("-", "--", "-.", ":")  # of expansions
 
 
-def risk_dial(profile, axes=None):
+def risk_dial(profile: RiskProfile, axes: Panels | None = None) -> Panels:
     """Mean, variance, risk measures and three histograms of the cost over eta.
 
     Bars are 95 % intervals. Weights that were not solved are crosses off the lines of mean and variance, and left out

@@ -11,16 +11,20 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.plotting.theme import Page, check_axes, color, is_wide, style
+from ppi_robotics.plotting.theme import Page, Panels, check_axes, color, is_wide, style
 from ppi_robotics.plotting.trajectories import check_panels, explain, finish_panel, trajectory_axes
+from ppi_robotics.problem import Problem
 from ppi_robotics.sampling import mppi
+from ppi_robotics.solution import Solution
 
 FAINT = 0.18  # share of the color in samples without weight
 DRAWN = 256  # samples
 ANSWER = {"color": "0.1", "linewidth": 1.3}
 
 
-def fan(problem, solution, drawn=None, seed: int = 0, axes=None):
+def fan(
+    problem: Problem, solution: Solution, drawn: mppi.Fan | None = None, seed: int = 0, axes: Panels | None = None
+) -> Panels:
     """Sampled trajectories of a method that samples, the darker the more weight they have, and the answer on top.
 
     Args:
@@ -67,7 +71,7 @@ def fan(problem, solution, drawn=None, seed: int = 0, axes=None):
     return axes
 
 
-def samples(solution, axes=None):
+def samples(solution: Solution, axes: Panels | None = None) -> Panels:
     """Cost of the mean, effective sample size and temperature of the weights over the rounds of a method that samples.
 
     Rounds whose weights have no temperature, as those of elites, are left out of its panel.

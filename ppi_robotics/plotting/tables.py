@@ -8,13 +8,15 @@ axes[0].figure.savefig("plane.png")
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
-from ppi_robotics.discrete import mean_and_variance, sample_integral, solve
-from ppi_robotics.plotting.theme import CONFIDENCE, ON_LINES, SHADES, VERMILION, Page, color, number, style
+from ppi_robotics.discrete import Descent, FiniteMDP, Iterations, Learning, mean_and_variance, sample_integral, solve
+from ppi_robotics.plotting.theme import CONFIDENCE, ON_LINES, SHADES, VERMILION, Page, Panels, color, number, style
 
 MOST_ARROWS = 2500  # states up to which the policy is drawn
 FINITE = np.geomspace(0.1, 100.0, 40)  # weights of the policy that the plane is drawn at, between 0 and infinity
@@ -25,7 +27,9 @@ PAIRED = 8  # iterations whose costs and bounds are drawn one by one
 LEAST = 1e-10  # excess below which digits end
 
 
-def value_map(world, value, policy, ax=None, title: str = "expected cost to the target"):
+def value_map(
+    world, value: np.ndarray, policy: np.ndarray, ax: Axes | None = None, title: str = "expected cost to the target"
+) -> Axes:
     """Values over the cells of a grid world; on maps of moderate size moves as arrows, as opaque as they are likely.
 
     Args:
@@ -61,7 +65,7 @@ def value_map(world, value, policy, ax=None, title: str = "expected cost to the 
     return ax
 
 
-def learning_curves(results, ax=None):
+def learning_curves(results: Mapping[str, Learning], ax: Axes | None = None) -> Axes:
     """Error of learned values over transitions: mean of the trials, with bands of 95 % intervals of the mean.
 
     Args:
@@ -86,7 +90,7 @@ def learning_curves(results, ax=None):
     return _finish_errors(ax, "transitions")
 
 
-def iteration_errors(results, ax=None):
+def iteration_errors(results: Mapping[str, Iterations], ax: Axes | None = None) -> Axes:
     """Error over iterations with the model known.
 
     Args:
@@ -105,7 +109,7 @@ def iteration_errors(results, ax=None):
     return _finish_errors(ax, "iterations")
 
 
-def plane(mdp, log_rho, state: int = 0, axes=None):
+def plane(mdp: FiniteMDP, log_rho: np.ndarray, state: int = 0, axes: Panels | None = None) -> Panels:
     """Mean and standard deviation of the cost from a state under the optimal policies of all pairs of weights.
 
     Args:
@@ -138,7 +142,7 @@ def plane(mdp, log_rho, state: int = 0, axes=None):
     return axes
 
 
-def descents(found, axes=None):
+def descents(found: Mapping[str, tuple[Descent, np.ndarray]], axes: Panels | None = None) -> Panels:
     """Excess of the cost over the optimum by iteration, and the first costs and bounds one by one.
 
     Args:
@@ -164,7 +168,15 @@ def descents(found, axes=None):
     return axes
 
 
-def estimates(mdp, log_rho, weight, state, samples, repeats, axes=None):
+def estimates(
+    mdp: FiniteMDP,
+    log_rho: np.ndarray,
+    weight: float,
+    state: int,
+    samples: int,
+    repeats: int,
+    axes: Panels | None = None,
+) -> Panels:
     """Estimates of the value and of the first action from trajectories of the baseline, over the number of them.
 
     Args:

@@ -1,5 +1,8 @@
 """What figures share: one palette, matplotlib's settings, and pages with a legend above their axes."""
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,6 +20,8 @@ SHADES = (*COLORS.values(), *OTHER_COLORS)  # of curves that are told apart by n
 CONFIDENCE = 1.96  # standard errors on either side of a 95 % interval
 ON_LINES = {"frameon": True, "framealpha": 0.85, "edgecolor": "none"}  # legends that lines may run behind
 WIDE = 20.0  # ratio of largest to smallest value from which an axis is logarithmic
+
+Panels = Sequence[Axes]  # of one figure
 
 SETTINGS = {
     "font.size": 9.0,
@@ -38,7 +43,7 @@ SETTINGS = {
 }
 
 
-def style():
+def style() -> AbstractContextManager[None]:
     """Context manager with the package's matplotlib settings."""
     return rc_context(SETTINGS)
 

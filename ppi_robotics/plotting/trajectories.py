@@ -3,11 +3,12 @@
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MultipleLocator
+from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import as_floats, check_instance, check_sequence, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.plans import is_limited
-from ppi_robotics.plotting.theme import Page, check_axes, color, legend_above, style
+from ppi_robotics.plotting.theme import Page, Panels, check_axes, color, legend_above, style
 from ppi_robotics.problem import Plant
 from ppi_robotics.rollouts import Rollouts
 
@@ -15,7 +16,13 @@ NOMINAL = {"color": "0.1", "linewidth": 1.0, "linestyle": ":"}
 LIMIT = {"color": "0.55", "linestyle": (0, (4, 3)), "linewidth": 1.0}
 
 
-def trajectory(plant: Plant, rollouts: Rollouts, nominal=None, name: str = "PPI", axes=None):
+def trajectory(
+    plant: Plant,
+    rollouts: Rollouts,
+    nominal: tuple[ArrayLike, ArrayLike] | None = None,
+    name: str = "PPI",
+    axes: Panels | None = None,
+) -> Panels:
     """Every state and control over time: median and 5-95 % band of rollouts, nominal trajectory, limits.
 
     Args:

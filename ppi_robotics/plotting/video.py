@@ -1,6 +1,7 @@
 """Video files from sequences of pictures: GIF with Pillow, MP4 with imageio-ffmpeg."""
 
 import tempfile
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ PALETTE_FRAMES = 8  # that a GIF's common colors are taken from
 ENCODING = ["-crf", "18", "-preset", "medium", "-movflags", "+faststart"]
 
 
-def check_path(path, fps: float = 30.0) -> float:
+def check_path(path: str | PathLike[str], fps: float = 30.0) -> float:
     """Frames a second that a video at this path will have: those asked for or, for a GIF, the nearest that it can have.
 
     Raises:
