@@ -20,13 +20,13 @@ def iterations(swing):
     """Functions that advance iLQG, PPI, cubature PPI and plain PPI by one iteration."""
     import ppi_robotics as ppi
     from ppi_robotics.guesses import cold_guess
-    from ppi_robotics.steps.damped import DampedShooting
-    from ppi_robotics.steps.full import FullSteps
+    from ppi_robotics.steps.multiple_shooting import MultipleShooting
+    from ppi_robotics.steps.single_shooting import SingleShooting
 
     phases = {
-        "iLQG": (DampedShooting(), 106),
-        "PPI": (FullSteps(ETA), 10),
-        "cubature PPI": (FullSteps(ETA, points=ppi.SigmaPoints()), 10),
+        "iLQG": (SingleShooting(), 106),
+        "PPI": (MultipleShooting(ETA), 10),
+        "cubature PPI": (MultipleShooting(ETA, points=ppi.SigmaPoints()), 10),
     }
     functions = {}
     for name, (phase, before) in phases.items():

@@ -18,13 +18,13 @@ def ours():
     import ppi_robotics as ppi
     from plants import CartPole
     from ppi_robotics.guesses import cold_guess
-    from ppi_robotics.steps.damped import DampedShooting
-    from ppi_robotics.steps.full import FullSteps
+    from ppi_robotics.steps.multiple_shooting import MultipleShooting
+    from ppi_robotics.steps.single_shooting import SingleShooting
 
     plant = CartPole()
     problem = ppi.Problem(plant, plant.swing_up_cost(), plant.hanging, HORIZON)
     functions = {}
-    for name, phase, before in (("iLQG", DampedShooting(), 106), ("PPI", FullSteps(1e-3), 10)):
+    for name, phase, before in (("iLQG", SingleShooting(), 106), ("PPI", MultipleShooting(1e-3), 10)):
         iterate = phase.begin(problem, *cold_guess(problem, 0, 0))
         for index in range(before):
             iterate, _ = phase.advance(problem, iterate, index)

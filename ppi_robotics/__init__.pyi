@@ -9,7 +9,7 @@ from .function_cost import FunctionCost
 from .function_plant import FunctionPlant
 from .gaussian import Gaussian
 from .linearize import SigmaPoints
-from .methods import AICO, ILQG, LEQG, PPI
+from .methods import AICO, ILQG, LEQG, PPI, KLControl, PsiIteration
 from .mpc import RecedingHorizon
 from .mujoco import tasks as tasks
 from .mujoco.controller import Controller
@@ -37,7 +37,6 @@ from .rollouts import Rollouts, rollout
 from .sampling.mppi import CEM, MPPI, PredictiveSampling, fan
 from .sampling.noise_shapes import AR1, Colored, Kernel, Splines, White
 from .sampling.weights import LBPS, REPS, Elite, Fixed, TargetESS
-from .soft_methods import KLControl, PsiIteration
 from .solution import Iteration, Solution, Status, WeightedSamples
 from .solver import solve
 from .statistics import Evaluation

@@ -1,4 +1,4 @@
-"""The methods: each a choice of weights, expansion and step for the one scheme of `recursion`.
+"""The methods: each a choice of weights, baseline and steps for the one scheme of `recursion`.
 
 | method | lambda_policy | lambda_transition | baseline | expanded about |
 |---|---|---|---|---|
@@ -7,10 +7,12 @@
 | PPI(eta) | eta | eta | flat | belief (iterated EKF and RTS smoother, multiple shooting) |
 | PPI(eta, baseline) | eta | eta | posterior, mean_only | rollout |
 | AICO() | 1 | 1 | flat | belief, damped |
+| KLControl(lP, lS, baseline) | lP | lS | posterior, mean_only, flat | rollout; as PPI or LEQG if flat |
+| PsiIteration(eta) | eta | 0 | posterior, mean_only | rollout |
 
 With the flat baseline a soft minimum is the hard one plus a constant, and control costs act as priors: the prior
-N(0, R^-1 / lP) and the control cost u'Ru / 2 are the same thing. `soft_methods` holds the methods with other baselines.
-Where the plant has limits, the interior point takes the place of the unconstrained steps.
+N(0, R^-1 / lP) and the control cost u'Ru / 2 are the same thing. Where the plant has limits, the interior point takes
+the place of the unconstrained steps.
 """
 
 import math
@@ -18,16 +20,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ppi_robotics.checks import check_choice, check_flag, check_number, shown
+from ppi_robotics.checks import as_finite, check_choice, check_count, check_flag, check_number, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.linearize import SigmaPoints
-from ppi_robotics.plans import BASELINES, Plan, check_common, is_limited, soft_plan
-from ppi_robotics.steps.adaptive import AdaptiveSteps
-from ppi_robotics.steps.belief import BeliefSteps
-from ppi_robotics.steps.damped import DampedShooting
-from ppi_robotics.steps.full import FullSteps
-from ppi_robotics.steps.half import HalfSteps
+from ppi_robotics.problem import Problem, is_limited
+from ppi_robotics.steps.base import Schedule
+from ppi_robotics.steps.multiple_shooting import DampedMessages, FittedMultipleShooting, MultipleShooting
 from ppi_robotics.steps.restoration import RestoringInteriorPoint
+from ppi_robotics.steps.single_shooting import Relinearization, SingleShooting
+from ppi_robotics.steps.soft_policy import SoftPolicyIteration
+
+BASELINES = ("flat", "posterior", "mean_only")
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class ILQG:
     lambda_policy = math.inf
     lambda_transition = 0.0
 
-    def plan(self, problem):
+    def plan(self, problem: Problem) -> Schedule:
         """Phases on a problem."""
         exact, limited, plant = self.hessian == "exact", is_limited(problem.plant), problem.plant
         if exact and not plant.second_derivatives:
@@ -74,26 +77,26 @@ class ILQG:
         steps = self.tolerance, self.damping, self.fresh_gains
         if not limited:
             other = (
-                DampedShooting(0.0, True, False, *steps)
+                SingleShooting(0.0, True, False, *steps)
                 if self.hessian == "auto" and plant.second_derivatives
                 else None
             )
-            return Plan((DampedShooting(0.0, exact, False, *steps),), other=other)
+            return Schedule((SingleShooting(0.0, exact, False, *steps),), other=other)
         walled = np.isfinite(plant.state_limits).any()
         box = self.limits == "box" or (self.limits == "auto" and not plant.second_derivatives and not walled)
         if not box:
             second = self.hessian != "gauss_newton"
-            return Plan((RestoringInteriorPoint(0.0, second),), other=self._other(plant, walled, second, steps))
+            return Schedule((RestoringInteriorPoint(0.0, second),), other=self._other(plant, walled, second, steps))
         if walled:
             raise ProblemError(
                 "limits is 'box', for control limits only, and the plant has state limits; choose 'interior_point'"
             )
-        return Plan((DampedShooting(0.0, exact, True, *steps),))
+        return Schedule((SingleShooting(0.0, exact, True, *steps),))
 
     def _other(self, plant, walled, second, steps):
         """The other kind of step than the interior point's, as far as the options leave it open."""
         if self.limits == "auto" and not walled:
-            return DampedShooting(0.0, second and plant.second_derivatives, True, *steps)
+            return SingleShooting(0.0, second and plant.second_derivatives, True, *steps)
         return RestoringInteriorPoint(0.0, False) if self.hessian == "auto" and plant.second_derivatives else None
 
 
@@ -125,7 +128,7 @@ class LEQG:
         """-theta."""
         return -float(self.theta)
 
-    def plan(self, problem):
+    def plan(self, problem: Problem) -> Schedule:
         """Phases on a problem."""
         return relinearized(problem, self)
 
@@ -135,7 +138,7 @@ def relinearized(problem, method, points=None, tilted=False):
     weight, neutral = method.lambda_transition, ILQG(max_iterations=method.max_iterations).plan(problem)
     if not weight and points is None:
         return neutral
-    last = HalfSteps(weight, method.tolerance, points=points)
+    last = Relinearization(weight, method.tolerance, points=points)
     if is_limited(problem.plant):
         last = RestoringInteriorPoint(weight, points=points, tilted=tilted)
     return replace(neutral, phases=(*neutral.phases, last))
@@ -204,10 +207,10 @@ class PPI:
         """eta."""
         return float(self.eta)
 
-    def plan(self, problem):
+    def plan(self, problem: Problem) -> Schedule:
         """Phases on a problem."""
         if self.baseline != "flat":
-            return soft_plan(problem, self.lambda_policy, self.lambda_transition, self.baseline)
+            return _soft_schedule(problem, self.lambda_policy, self.lambda_transition, self.baseline)
         points = None if self.expansion == "taylor" else self.expansion
         if self.temperature == "adaptive":
             return self._fitted(problem, points)
@@ -219,15 +222,15 @@ class PPI:
             # without noise, the risk-neutral path takes its place, with PPI's gains about it.
             neutral, last = RestoringInteriorPoint(0.0), RestoringInteriorPoint(self.lambda_transition, points=points)
             other = ILQG(limits="auto" if problem.plant.second_derivatives else "interior_point").plan(problem).other
-            return Plan((neutral, last), other=other, earlier=True) if self.eta else Plan((last,))
-        fallback = () if points else (DampedShooting(self.lambda_transition),)
-        return Plan((FullSteps(self.lambda_transition, self.tolerance, points),), fallback)
+            return Schedule((neutral, last), other=other, earlier=True) if self.eta else Schedule((last,))
+        fallback = () if points else (SingleShooting(self.lambda_transition),)
+        return Schedule((MultipleShooting(self.lambda_transition, self.tolerance, points),), fallback)
 
     def _fitted(self, problem, points):
         if is_limited(problem.plant):
             raise ProblemError("temperature 'adaptive' knows no limits, and the plant has some; choose 'fixed'")
         problem.cost.residuals(problem.horizon)
-        return Plan((AdaptiveSteps(self.eta, self.tolerance, points),))
+        return Schedule((FittedMultipleShooting(self.eta, self.tolerance, points),))
 
 
 @dataclass(frozen=True)
@@ -252,8 +255,117 @@ class AICO:
 
     lambda_policy = lambda_transition = 1.0
 
-    def plan(self, problem):
+    def plan(self, problem: Problem) -> Schedule:
         """Phases on a problem."""
         if is_limited(problem.plant):
             return PPI(1.0, max_iterations=self.max_iterations, tolerance=self.tolerance).plan(problem)
-        return Plan((BeliefSteps(1.0, self.tolerance),), (DampedShooting(1.0),))
+        return Schedule((DampedMessages(1.0, self.tolerance),), (SingleShooting(1.0),))
+
+
+@dataclass(frozen=True)
+class KLControl:
+    """The general scheme: soft minimum over policies, risk over transitions, each with a weight of its own.
+
+    *Unifying Entropy Regularization in Optimal Control* (arXiv 2512.06109). With the baselines "posterior" and
+    "mean_only" the policies are iterated, and the expected cost under each, its own noise included, never exceeds that
+    of the one before; the limit is the optimum for lambda_transition alone, whatever lambda_policy is. Along the way
+    all local models are made about noise-free rollouts.
+
+    Attributes:
+      lambda_policy: weight of the cost against staying close to the baseline [1/cost], above 0; larger is faster.
+      lambda_transition: risk weight [1/cost]; positive seeking, 0 neutral, negative averse.
+      baseline: "posterior", the policy before (with the first covariance until the mean has settled); "mean_only", its
+        mean with the first covariance throughout; "flat", no baseline: one soft minimum.
+      spread: standard deviation of the first policy's controls, or one for each (nu,); by default its covariance is
+        (lambda_policy C_uu)^-1, that of a policy that knows the control cost alone.
+      max_iterations: of every phase.
+      tolerance: converged once a step lowers the objective by a smaller fraction.
+    """
+
+    lambda_policy: float
+    lambda_transition: float = 0.0
+    baseline: str = "posterior"
+    spread: float | tuple | None = None
+    max_iterations: int = 2000
+    tolerance: float = 1e-6
+    name = "kl"
+
+    def __post_init__(self):
+        object.__setattr__(self, "lambda_policy", check_number(self.lambda_policy, "lambda_policy", above=0))
+        object.__setattr__(self, "lambda_transition", check_number(self.lambda_transition, "lambda_transition"))
+        check_choice(self.baseline, "baseline", BASELINES)
+        if self.spread is not None:
+            spread = as_finite(self.spread, "spread")
+            if spread.ndim > 1 or (spread <= 0).any():
+                raise ProblemError(
+                    f"spread is {shown(self.spread)}; expected positive standard deviations, since a baseline with a "
+                    "singular covariance never moves"
+                )
+        check_common(self)
+
+    def plan(self, problem: Problem) -> Schedule:
+        """Phases on a problem."""
+        lS, count = self.lambda_transition, self.max_iterations
+        if self.baseline == "flat":
+            return PPI(lS, max_iterations=count).plan(problem)
+        return _soft_schedule(problem, self.lambda_policy, lS, self.baseline, self.spread, self.tolerance)
+
+
+@dataclass(frozen=True)
+class PsiIteration:
+    """Psi-iteration: each policy is the soft optimum close to the one before, without risk over the transitions.
+
+    K. Rawlik, M. Toussaint, S. Vijayakumar (RSS 2012), the model-based form; its limit is the risk-neutral optimum.
+
+    Attributes:
+      eta: weight of the cost against staying close to the policy before [1/cost], above 0.
+      others: as for `KLControl`.
+    """
+
+    eta: float
+    baseline: str = "posterior"
+    spread: float | tuple | None = None
+    max_iterations: int = 2000
+    tolerance: float = 1e-6
+    name = "psi"
+
+    def __post_init__(self):
+        object.__setattr__(self, "eta", check_number(self.eta, "eta", above=0))
+        self._scheme()
+
+    lambda_transition = 0.0
+
+    @property
+    def lambda_policy(self):
+        """eta."""
+        return float(self.eta)
+
+    def plan(self, problem: Problem) -> Schedule:
+        """Phases on a problem."""
+        return self._scheme().plan(problem)
+
+    def _scheme(self):
+        return KLControl(self.eta, 0.0, self.baseline, self.spread, self.max_iterations, self.tolerance)
+
+
+def _soft_schedule(problem, lambda_policy, lambda_transition, baseline, spread=None, tolerance=1e-6):
+    """Phases of an iterated soft policy; averse ones start from the risk-neutral solution.
+
+    Raises:
+      ProblemError: if the plant has limits, or `spread` does not fit it.
+    """
+    if is_limited(problem.plant):
+        raise ProblemError(
+            f"baseline '{baseline}' knows no limits, and the plant has some; "
+            "choose a method without a baseline, such as PPI(eta) or ILQG()"
+        )
+    if np.size(spread) not in (1, problem.plant.nu):
+        raise ProblemError(f"spread has {np.size(spread)} entries; the plant has {problem.plant.nu} controls")
+    steps = SoftPolicyIteration(lambda_policy, lambda_transition, baseline == "mean_only", spread, tolerance)
+    return Schedule((SingleShooting(), steps) if lambda_transition < 0.0 else (steps,))
+
+
+def check_common(method):
+    """Check the arguments that all methods share, and keep them as plain numbers."""
+    object.__setattr__(method, "max_iterations", check_count(method.max_iterations, "max_iterations", 1))
+    object.__setattr__(method, "tolerance", check_number(method.tolerance, "tolerance", above=0))

@@ -125,7 +125,7 @@ class Method(Protocol):
     name: str
 
     def plan(self, problem):
-        """The `Plan` for a problem.
+        """The `Schedule` for a problem.
 
         Raises:
           ProblemError: if the method does not apply to it.
@@ -258,3 +258,8 @@ class Problem:
 def check_problem(problem):
     """The problem, once it is one."""
     return check_instance(problem, "problem", Problem, "such as Problem(plant, cost, initial, horizon)")
+
+
+def is_limited(plant):
+    """Whether any control or state has a limit."""
+    return bool(np.isfinite(plant.control_limits).any() or np.isfinite(plant.state_limits).any())

@@ -9,8 +9,7 @@ import numpy as np
 from ppi_robotics.problem import Problem
 from ppi_robotics.solution import Solution, Status
 from ppi_robotics.solver import solve_briefly
-from ppi_robotics.steps.damped import DampedShooting, less_damping, more_damping
-from ppi_robotics.steps.phase import Iterate
+from ppi_robotics.steps.single_shooting import DampedIterate, SingleShooting, less_damping, more_damping
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,9 +118,9 @@ def damped(method, damping):
 def damping_after(solution):
     """Damping that the next plan begins with: what the solve would have gone on with, none where it had converged."""
     last = solution.trace[-1] if solution.trace else None
-    if last is None or last.phase != DampedShooting.name or solution.status is Status.CONVERGED:
+    if last is None or last.phase != SingleShooting.name or solution.status is Status.CONVERGED:
         return 0.0
-    reached = Iterate(solution.x, solution.u, np.empty((0, 0)), damping=last.damping)
+    reached = DampedIterate(solution.x, solution.u, np.empty((0, 0)), damping=last.damping)
     return less_damping(reached)[1] if last.step else more_damping(reached).damping
 
 

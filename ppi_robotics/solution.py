@@ -111,17 +111,31 @@ class WeightedSamples(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Gains:
-    """Feedback that no sweep has made: K (T, nu, ndx), cov (T, nu, nu), and the `WeightedSamples` behind it, if any.
+class Feedback:
+    """What a policy about the last iterate of a phase is made of.
 
-    u (T, nu) are the controls at the reference, in place of the iterate's own, if given.
+    Attributes:
+      K, cov: gains (T, nu, ndx) and covariances (T, nu, nu); None after a breakdown.
+      model, sweep: local model and backward pass that they come from, if from one.
+      samples: `WeightedSamples` that they come from, if from some.
+      u: controls (T, nu) at the reference, in place of the iterate's own, if given.
+      breakdown: of the backward pass.
     """
 
-    K: np.ndarray
-    cov: np.ndarray
+    K: np.ndarray | None
+    cov: np.ndarray | None
+    model: LocalModel | None = None
+    sweep: BackwardPass | None = None
     samples: WeightedSamples | None = None
     u: np.ndarray | None = None
-    breakdown = None
+    breakdown: Breakdown | None = None
+
+    @staticmethod
+    def of(model: LocalModel, sweep: BackwardPass) -> "Feedback":
+        """Feedback that a backward pass over a local model gives."""
+        if sweep.breakdown is not None:
+            return Feedback(None, None, breakdown=sweep.breakdown)
+        return Feedback(sweep.K, sweep.cov, model, sweep)
 
 
 @dataclass(frozen=True)

@@ -11,27 +11,22 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.guesses import cold_guess, cold_kind, still_guess, warm_guess
 from ppi_robotics.interruption import Held
-from ppi_robotics.plans import Plan
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Method, check_problem
-from ppi_robotics.recursion import BackwardPass, LocalModel
 from ppi_robotics.rollouts import nominal_rollout
-from ppi_robotics.solution import Gains, Solution, Start, Status, WeightedSamples, earned
+from ppi_robotics.solution import Feedback, Solution, Start, Status, earned
 from ppi_robotics.stage_length import warn_of_long_stages
+from ppi_robotics.starts import agreed, in_vain, lowest, rival
 from ppi_robotics.status import Breakdown
-from ppi_robotics.steps.interior_point import InteriorPoint
+from ppi_robotics.steps.base import Schedule
 from ppi_robotics.values import largest_theta, risk_field
 from ppi_robotics.violation import Violation, worst_violation
 
 METHODS = "PPI, ILQG, LEQG, AICO, KLControl, PsiIteration, MPPI, CEM, PredictiveSampling"
 MOST_ITERATIONS = 500  # of a method that does not say
 HOPELESS = (Status.DIVERGED, Status.RISK_BREAKDOWN, Status.INFEASIBLE)  # later phases cannot go on from there
-OUTSIDE = 8  # starts that leave the limits, after which none is likely to keep them
 MOST_STARTS = 24  # where the number is left open
 OTHERWISE = (0, 3, 5)  # of every six starts, those whose steps are of the other kind, after the first
-LEAST = 4  # starts, so that there are steps of both kinds
-EASY = 50  # iterations that are few
-PATIENCE, GRACE = 3, 50  # times as many iterations as the best start's and more, before one that costs more is given up
 MARGIN_TRIALS = 5
 ASTRAY = 1e-6  # scales beyond a limit
 
@@ -122,73 +117,12 @@ def check_task(problem, method):
             f"method is {shown(method)}; choose from {METHODS}, for instance PPI(eta=0.1), "
             "or give an object with `name` and `plan(problem)`"
         )
-    plan = method.plan(problem)  # refuses what it cannot solve, before any work
-    if not isinstance(plan, Plan) or not plan.is_complete:
+    schedule = method.plan(problem)  # refuses what it cannot solve, before any work
+    if not isinstance(schedule, Schedule) or not schedule.is_complete:
         raise ProblemError(
-            f"plan(problem) of method {shown(method.name)} returns {shown(plan)}; expected a Plan of at least one "
-            "phase, such as ILQG().plan(problem)"
+            f"plan(problem) of method {shown(method.name)} returns {shown(schedule)}; expected a Schedule of at least "
+            "one phase, such as ILQG().plan(problem)"
         )
-
-
-def lowest(runs):
-    """The runs whose answer is the best, to one part in a million, in their order.
-
-    Of answers within one part in a thousand those that converged come first.
-    """
-    lost, nominal = min(run.outcome.rank for run in runs)
-    near = [run for run in runs if run.outcome.rank <= (lost, nominal + 1e-3 * abs(nominal))]
-    near = [run for run in near if run.outcome.status.solved] or near
-    best = min(run.outcome.nominal for run in near)
-    return [run for run in near if run.outcome.nominal <= best + 1e-6 * abs(best)]
-
-
-def agreed(problem, runs):
-    """Whether enough runs found the best answer, to one part in a thousand, and it succeeds without noise.
-
-    At least two, which began at guesses of different kinds or took steps of different kinds, or three; in all so many
-    that both kinds of steps were tried, and another optimum would hardly have been missed: the more of them there are,
-    the more. Where there is one kind of steps alone, problems that take few iterations hardly have other optima.
-    """
-    best = lowest(runs)[0].outcome
-    if best.policy is None or not best.status.solved:
-        return False
-    if problem.success is not None and not problem.success(best.x[-1:])[0]:
-        return False
-    near = [run for run in runs if run.outcome.nominal <= best.nominal + 1e-3 * abs(best.nominal)]
-    if len(near) < 2 or (len(near) == 2 and near[0].kind == near[1].kind):
-        return False
-    costs = np.sort([run.outcome.nominal for run in runs if run.outcome.status.solved])
-    optima = 1 + int((np.diff(costs) > 1e-3 * np.abs(costs[1:])).sum())
-    if optima == 1:
-        easy = not runs[0].plan.other and all(len(run.trace) <= EASY for run in runs)
-        return not problem.plant.second_derivatives or len(runs) >= LEAST or easy
-    return len(runs) >= (optima**2 + 5 if problem.plant.second_derivatives else 2 * optima)
-
-
-def rival(runs):
-    """Iterations and cost of the best run so far, for others to give up by; None before any has converged.
-
-    What costs more after several times as many iterations would not have become better.
-    """
-    solved = [run for run in runs if run.outcome.status.solved]
-    if not solved:
-        return None
-    best = min(solved, key=lambda run: run.outcome.nominal)
-    return PATIENCE * len(best.trace) + GRACE, best.outcome.nominal * (1 + 1e-3)
-
-
-def in_vain(runs):
-    """Whether two runs used up their iterations at the same best cost, or the limits can hardly be kept.
-
-    Two runs have proved that they cannot, or all have left them: four with a proof among them, or eight.
-    """
-    if any(run.outcome.status.solved for run in runs):
-        return False
-    best, proofs = lowest(runs), sum(run.outcome.status is Status.INFEASIBLE for run in runs)
-    status = best[0].outcome.status
-    if status is Status.MAX_ITERATIONS and len(best) >= 2 or status is Status.INFEASIBLE and proofs >= 2:
-        return True
-    return len(runs) >= (OUTSIDE // 2 if proofs else OUTSIDE) and all(run.outcome.worst is not None for run in runs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +133,10 @@ class Outcome:
     cost: float
     breakdown: Breakdown | None
     policy: LinearGaussianPolicy | None = None
-    model: LocalModel | None = None
-    sweep: BackwardPass | None = None
+    made: Feedback = Feedback(None, None)
     x: np.ndarray | None = None
     u: np.ndarray | None = None
     nominal: float = math.inf
-    samples: WeightedSamples | None = None
     proposal: object = None
     last_reference: np.ndarray | None = None
     worst: Violation | None = None
@@ -231,27 +163,27 @@ class Run:
         self.seed = int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0])
         self.problem, self.method, self.index, self.callback = problem, method, index, callback
         self.trace, self.stopped, self.outcome, self.stop = [], False, None, stop
-        self.neutral, self.plan, self.rival = None, method.plan(problem), rival
+        self.neutral, self.schedule, self.rival = None, method.plan(problem), rival
         self.most = getattr(method, "max_iterations", MOST_ITERATIONS)
-        self.phases = self.plan.starting(index > 0 and index % 6 in OTHERWISE)
+        self.phases = self.schedule.starting(index > 0 and index % 6 in OTHERWISE)
         first = self.phases[0]
         self.kind = "given" if given else cold_kind(index, first.free), first.name, first.exact
 
     def solve(self, x, u):
         """Run the phases one after the other, and the fallback where they do not converge."""
-        plan, guess, outcomes = self.plan, (x, u), []
+        schedule, guess, outcomes = self.schedule, (x, u), []
         for phase in self.phases:
             iterate, status = self._descend(phase, *guess, rival=None if outcomes else self.rival)
             outcomes.append(self._contain(phase, iterate, self._finish(phase, iterate, status)))
             guess = (iterate.x, iterate.u)
-            if phase.lambda_transition == 0.0 and outcomes[-1].model is not None:
-                self.neutral = outcomes[-1].model, guess
+            if phase.lambda_transition == 0.0 and outcomes[-1].made.model is not None:
+                self.neutral = outcomes[-1].made.model, guess
             if self.stopped or status in HOPELESS:
                 break
         end = outcomes[-1]
         if not self._serves(end) and not self.stopped:
-            others = [self._finish(phase, *self._descend(phase, x, u)) for phase in plan.fallback]
-            others += outcomes[:-1] if plan.earlier else []
+            others = [self._finish(phase, *self._descend(phase, x, u)) for phase in schedule.fallback]
+            others += outcomes[:-1] if schedule.earlier else []
             end = min([end, *others], key=lambda outcome: (not self._serves(outcome), outcome.rank))
         if end.policy is None:  # an answer is kept even if a later phase failed
             best = min(outcomes, key=lambda outcome: outcome.nominal)
@@ -302,11 +234,13 @@ class Run:
     def _contain(self, phase, iterate, outcome):
         """Solve again with a wider margin while the closed loop crosses a state limit that the path keeps."""
         begun = len(self.trace)
-        for _ in range(MARGIN_TRIALS if outcome.status.solved and isinstance(phase, InteriorPoint) else 0):
+        for _ in range(MARGIN_TRIALS if outcome.status.solved else 0):
             left = self.most - (len(self.trace) - begun)
             if outcome.worst is None or self.stopped or left <= 0:
                 break
-            phase = replace(phase, margin=phase.margin + 2 * outcome.worst.size)
+            phase = phase.stricter(outcome.worst.size)
+            if phase is None:
+                break
             iterate, status = self._descend(phase, iterate.x, iterate.u, left)
             if not status.solved:
                 break
@@ -320,36 +254,43 @@ class Run:
         return self.stopped
 
     def _finish(self, phase, iterate, status):
-        """Sweep a last time about the iterate, and roll its policy out without noise."""
+        """BackwardPass a last time about the iterate, and roll its policy out without noise."""
         outcome = Outcome(status, iterate.cost, iterate.breakdown)
-        if not iterate.swept or not np.isfinite(iterate.x).all():
+        if not iterate.completed or not np.isfinite(iterate.x).all():
             return outcome
-        model, sweep = phase.conclude(self.problem, iterate, self.method)
-        if sweep.breakdown is not None:
-            return replace(outcome, breakdown=sweep.breakdown)
-        plant = self.problem.plant
-        names = plant.name, plant.state_names, plant.control_names, plant.quaternions
-        u = iterate.u if getattr(sweep, "u", None) is None else sweep.u
-        policy = LinearGaussianPolicy(iterate.x[:-1], u, sweep.K, sweep.cov, plant.dt, *names)
+        made = phase.conclude(self.problem, iterate, self.method)
+        if made.breakdown is not None:
+            return replace(outcome, breakdown=made.breakdown)
+        policy = self._policy(iterate.x[:-1], iterate.u if made.u is None else made.u, made.K, made.cov)
         x, u, nominal = nominal_rollout(self.problem, policy)
         if not math.isfinite(nominal):
             return outcome
-        made = {"sweep": None, "samples": sweep.samples} if isinstance(sweep, Gains) else {"sweep": sweep}
-        made |= {"proposal": phase.proposal(iterate), "last_reference": frozen(iterate.x[-1])}
-        made["worst"] = worst_violation(self.problem, x, u)
-        if status is Status.INFEASIBLE and made["worst"] is None:  # its rollout shows that there is a way
-            made["status"] = Status.NO_DESCENT
-        return replace(outcome, policy=policy, model=model, x=x, u=u, nominal=nominal, **made)
+        worst = worst_violation(self.problem, x, u)
+        if status is Status.INFEASIBLE and worst is None:  # its rollout shows that there is a way
+            status = Status.NO_DESCENT
+        return replace(
+            outcome,
+            status=status,
+            policy=policy,
+            made=made,
+            x=x,
+            u=u,
+            nominal=nominal,
+            proposal=phase.proposal(iterate),
+            last_reference=frozen(iterate.x[-1]),
+            worst=worst,
+        )
+
+    def _policy(self, x, u, K, cov):
+        plant = self.problem.plant
+        return LinearGaussianPolicy(
+            x, u, K, cov, plant.dt, plant.name, plant.state_names, plant.control_names, plant.quaternions
+        )
 
     def _open_loop(self, x, u):
         """The guess's controls without feedback: the answer where no sweep led to a policy."""
-        plant, (T, nu) = self.problem.plant, u.shape
-        K, cov, names = (
-            np.zeros((T, nu, plant.ndx)),
-            np.zeros((T, nu, nu)),
-            (plant.name, plant.state_names, plant.control_names, plant.quaternions),
-        )
-        policy = LinearGaussianPolicy(x[:-1], u, K, cov, plant.dt, *names)
+        T, nu = u.shape
+        policy = self._policy(x[:-1], u, np.zeros((T, nu, self.problem.plant.ndx)), np.zeros((T, nu, nu)))
         x, u, nominal = nominal_rollout(self.problem, policy)
         worst = worst_violation(self.problem, x, u)
         return Outcome(Status.DIVERGED, nominal, None, policy, x=x, u=u, nominal=nominal, worst=worst)
@@ -369,8 +310,8 @@ def to_solution(problem, best, runs, seconds):
     return Solution(
         policy=outcome.policy,
         initial=problem.initial,
-        model=outcome.model,
-        sweep=outcome.sweep,
+        model=outcome.made.model,
+        sweep=outcome.made.sweep,
         x=frozen(outcome.x),
         u=frozen(outcome.u),
         cost=float(outcome.cost),
@@ -382,7 +323,7 @@ def to_solution(problem, best, runs, seconds):
         seconds=seconds,
         interrupted=any(run.stopped for run in runs),
         method=best.method,
-        samples=outcome.samples,
+        samples=outcome.made.samples,
         proposal=outcome.proposal,
         last_reference=outcome.last_reference,
         worst=outcome.worst,

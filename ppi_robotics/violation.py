@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppi_robotics.problem import is_limited
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -34,7 +36,7 @@ class Violation:
 def worst_violation(problem, x, u):
     """`Violation` of a path x (T + 1, nx), u (T, nu), None if it keeps all limits."""
     plant, worst = problem.plant, None
-    if not np.isfinite(plant.state_limits).any() and not np.isfinite(plant.control_limits).any():
+    if not is_limited(plant):
         return None
     scales = problem.scales
     for values, limits, scale, first in (

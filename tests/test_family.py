@@ -13,7 +13,7 @@ from ppi_robotics.guesses import cold_guess
 from ppi_robotics.recursion import backward
 from ppi_robotics.solver import solve_briefly
 from ppi_robotics.status import Breakdown
-from ppi_robotics.steps.soft import SoftSteps
+from ppi_robotics.steps.soft_policy import SoftPolicyIteration
 from ppi_robotics.values import initial_value
 from tests.oracles import close, random_baseline, random_model
 
@@ -105,7 +105,7 @@ def iterate(problem, phase, guess, count):
     costs, policies = [], []
     names = plant.name, plant.state_names, plant.control_names
     for index in range(count):
-        baseline = after.memory.stand.baseline
+        baseline = after.policy.baseline
         policies.append(ppi.LinearGaussianPolicy(after.x[:-1], after.u, baseline.K, baseline.cov, plant.dt, *names))
         costs.append(after.cost)
         if after.status is not None:
@@ -119,7 +119,7 @@ def iterate(problem, phase, guess, count):
 @pytest.mark.parametrize("name", FREE)
 def test_objective_of_soft_policies_never_increases(name, lambda_transition, lambda_policy):
     problem, rng = FREE[name](), np.random.default_rng(0)
-    phase = SoftSteps(lambda_policy, lambda_transition, spread={"cart-pole": 1.0, "pendulum": 0.3}[name])
+    phase = SoftPolicyIteration(lambda_policy, lambda_transition, spread={"cart-pole": 1.0, "pendulum": 0.3}[name])
     if lambda_transition < 0:  # averse ones start from the risk-neutral solution
         solution = ppi.solve(problem, ppi.ILQG(), starts=2)
         guess = solution.x.copy(), solution.u + 0.3 * rng.normal(size=solution.u.shape)

@@ -63,7 +63,8 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
         "solution",
     },
     {"steps"},
-    {"methods", "soft_methods", "plans", "guesses", "sampling"},
+    {"methods", "guesses", "sampling"},
+    {"starts"},
     {"solver"},
     {
         "statistics",

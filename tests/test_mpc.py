@@ -14,9 +14,9 @@ import scipy.linalg
 
 import ppi_robotics as ppi
 from plants import CartPole, Pendulum
-from ppi_robotics.plans import Plan
 from ppi_robotics.replanning import shifted
-from ppi_robotics.steps.damped import DampedShooting
+from ppi_robotics.steps.base import Schedule
+from ppi_robotics.steps.single_shooting import SingleShooting
 
 A, B = np.array([[1.0, 0.1], [0.0, 1.0]]), np.array([[0.0], [0.1]])
 Q, R = np.diag([1.0, 0.1]), np.array([[0.1]])
@@ -349,7 +349,7 @@ def test_when_nothing_is_left_of_the_last_plan_a_replan_starts_cold(balance, met
     np.testing.assert_array_equal(mpc.policy.u_ref, cold.policy.u_ref)
 
 
-class Interrupted(DampedShooting):
+class Interrupted(SingleShooting):
     def advance(self, problem, iterate, index):
         raise KeyboardInterrupt
 
@@ -359,7 +359,7 @@ def test_ctrl_c_during_a_replan_reaches_the_control_loop(balance):
         calls = itertools.count()
 
         def plan(self, problem):  # 0: constructor; 1, 2: first plan, which takes one warm start
-            return super().plan(problem) if next(self.calls) < 3 else Plan((Interrupted(),))
+            return super().plan(problem) if next(self.calls) < 3 else Schedule((Interrupted(),))
 
     given = ppi.solve(balance, ppi.ILQG(limits="box"))
     mpc = ppi.RecedingHorizon(balance, Method(limits="box"), policy=given.policy)

@@ -8,7 +8,7 @@ from plain_ppi import DT, NOISE, expand, iteration
 import ppi_robotics as ppi
 from plants import CartPole
 from ppi_robotics.guesses import cold_guess
-from ppi_robotics.steps.full import FullSteps
+from ppi_robotics.steps.multiple_shooting import MultipleShooting
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_the_plain_model_is_the_plants(problem):
 @pytest.mark.parametrize("eta", [0.0, 1e-3, 0.1, 1.0])
 def test_an_iteration_equals_the_plain_one_wherever_it_starts(problem, eta):
     """From the cold guess, whose states do not fit the dynamics after one step, to the smoothed path."""
-    phase = FullSteps(eta)
+    phase = MultipleShooting(eta)
     iterate = phase.begin(problem, *cold_guess(problem, 0, 0))
     for index in range(12):
         expected = iteration(iterate.x, iterate.u, eta)

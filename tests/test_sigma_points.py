@@ -15,7 +15,7 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels.algebra import semidefinite_roots
 from ppi_robotics.linearize import SigmaPoints, statistical, taylor
 from ppi_robotics.recursion import backward
-from ppi_robotics.steps.newton import swept_step
+from ppi_robotics.steps.compiled import swept_step
 
 RULES = {
     "cubature": SigmaPoints(),

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ppi_robotics.steps.base import Iterate, Phase
 
 import plants
 import ppi_robotics as ppi
 from ppi_robotics.recursion import backward
 from ppi_robotics.rollouts import no_limits, shooting
-from ppi_robotics.steps.phase import Iterate, Phase
 
 
 class Careful:

@@ -7,9 +7,8 @@ from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import as_floats, check_instance, check_sequence, shown
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.plans import is_limited
 from ppi_robotics.plotting.theme import Page, Panels, check_axes, color, legend_above, style
-from ppi_robotics.problem import Plant
+from ppi_robotics.problem import Plant, is_limited
 from ppi_robotics.rollouts import Rollouts
 
 NOMINAL = {"color": "0.1", "linewidth": 1.0, "linestyle": ":"}

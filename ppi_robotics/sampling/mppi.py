@@ -31,7 +31,7 @@ from ppi_robotics.checks import (
 )
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
-from ppi_robotics.plans import Plan, check_common
+from ppi_robotics.methods import check_common
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem, check_problem
 from ppi_robotics.sampling.noise_shapes import Fitted, Shape, Splines, White
@@ -39,6 +39,7 @@ from ppi_robotics.sampling.proposal import DRAWS, MOST_SOBOL, Proposal
 from ppi_robotics.sampling.rounds import SamplingSteps, applied, run_trials
 from ppi_robotics.sampling.weights import Elite, Fixed, Rule, TargetESS
 from ppi_robotics.solution import Solution
+from ppi_robotics.steps.base import Schedule
 
 BASELINES = {"fixed": 0.0, "moving": 1.0}
 WIDTH = 0.5  # of the scale of a control, the standard deviation of samples
@@ -248,7 +249,7 @@ class MPPI(FeedbackOptions, NoiseOptions, WeightOptions, ProposalOptions):
                 "of the noise at most, as every draw has controls of its own"
             )
 
-    def plan(self, problem: Problem) -> Plan:
+    def plan(self, problem: Problem) -> Schedule:
         """Phases on a problem."""
         plant, T = problem.plant, problem.horizon
         if np.size(self.spread) not in (1, plant.nu):
@@ -258,7 +259,7 @@ class MPPI(FeedbackOptions, NoiseOptions, WeightOptions, ProposalOptions):
         check_room(self.samples, 8 * max(self.noise_draws, 1) * (T + 1) * (plant.nx + 2 * plant.nu))
         factor = self._factor(problem)
         self._check_draws(plant.nu * (T if factor is None else factor.shape[1]))
-        return Plan((SamplingSteps(self),))
+        return Schedule((SamplingSteps(self),))
 
     def moved_on(self, solution: Solution, stages: int, policy: LinearGaussianPolicy) -> "MPPI":
         """The method for a plan that starts some stages after a solution's, whose policy has been shifted by them."""

@@ -27,9 +27,9 @@ from ppi_robotics.recursion import Baseline, backward
 from ppi_robotics.rollouts import CHUNK, loop_of, shooting
 from ppi_robotics.sampling.feedback import regress
 from ppi_robotics.sampling.proposal import Proposal, feedback, mean_of
-from ppi_robotics.solution import Gains, Iteration, Status, WeightedSamples
-from ppi_robotics.steps.damped import box_about
-from ppi_robotics.steps.phase import Iterate, Phase, change_of
+from ppi_robotics.solution import Feedback, Iteration, Status, WeightedSamples
+from ppi_robotics.steps.base import Iterate, Phase, change_of
+from ppi_robotics.steps.single_shooting import box_about
 
 PATIENCE = 10  # rounds without progress after which there is none to come
 TASKS = 8  # of a round's rollouts, so that threads finish together
@@ -65,6 +65,13 @@ class Memory:
     samples: tuple | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SampledIterate(Iterate):
+    """Rollout of the mean, and the `Memory` of the rounds before."""
+
+    memory: Memory | None = None
+
+
 @dataclass(frozen=True)
 class SamplingSteps(Phase):
     """Rounds of sampling with the settings of an `MPPI`.
@@ -97,7 +104,7 @@ class SamplingSteps(Phase):
         if not math.isfinite(cost):
             x, u, cost = np.vstack((proposal.x_ref[: len(u)], proposal.x_ref[-1:])), proposal.u_ref, math.inf
         proposal = replace(proposal, x_ref=x, u_ref=u)
-        return Iterate(x, u, np.empty((len(u), 0)), cost, memory=Memory(line, proposal, proposal, cost))
+        return SampledIterate(x, u, np.empty((len(u), 0)), cost, memory=Memory(line, proposal, proposal, cost))
 
     def advance(self, problem, iterate, index):
         """One round."""
@@ -141,16 +148,16 @@ class SamplingSteps(Phase):
             risk = weight if method.noise_draws == 1 and math.isfinite(weight) else method.lambda_transition
             model, sweep = self._swept(problem, iterate, weight, risk)
             if sweep.breakdown is None:
-                return model, sweep
+                return Feedback.of(model, sweep)
         spread = np.sqrt(np.mean(memory.proposal.scale**2, axis=0))
         own = memory.proposal.K, np.tile(np.diag(spread**2), (T, 1, 1))
         if memory.samples is None:
-            return None, Gains(*own)
+            return Feedback(*own)
         trials, u, weighting, log_weights = memory.samples
         found = regress(trials.x, u, log_weights, iterate.x[:-1], own, problem.plant.quaternions)
         samples = WeightedSamples(trials.x, u, trials.cost, weighting.weights, found.ess, found.kept)
         at_reference = None if self._deterministic else np.where(np.isnan(found.u), iterate.u, found.u)
-        return None, Gains(found.K, found.cov, samples, at_reference)
+        return Feedback(found.K, found.cov, samples=samples, u=at_reference)
 
     @property
     def _deterministic(self):
@@ -162,7 +169,7 @@ class SamplingSteps(Phase):
         first = iterate.memory.first
         if self.method.follow == 1.0 or first.factor is not None or not math.isfinite(weight):
             weights = SimpleNamespace(lambda_policy=weight, lambda_transition=risk)
-            return super().conclude(problem, iterate, weights)
+            return self.last_sweep(problem, iterate, weights)
         mean = first.prior + self.method.follow * (iterate.u - first.prior)
         cov = np.einsum("ti,ij->tij", first.scale**2, np.eye(first.scale.shape[1]))
         model, _ = self.expand(problem, iterate)
@@ -192,7 +199,7 @@ class SamplingSteps(Phase):
         stays = (self._deterministic or not math.isfinite(cost)) and cost > iterate.cost
         after = iterate if stays else replace(iterate, x=x, u=u, cost=cost)
         renewing = self.method.renewal and self.method.follow == 1.0 and self.method.feedback != "none"
-        after = replace(after, swept=True, memory=memory)
+        after = replace(after, completed=True, memory=memory)
         if renewing:
             return after if memory.rounds % self.method.renewal else self._renewed(problem, after)
         return self._judged(after, cost)
@@ -208,7 +215,7 @@ class SamplingSteps(Phase):
     def _renewed(self, problem, iterate):
         """The iterate with samples about its closed loop, under new gains; half as far where nothing was gained."""
         memory, proposal = iterate.memory, iterate.memory.proposal
-        _, made = self.conclude(problem, iterate, self.method)
+        made = self.conclude(problem, iterate, self.method)
         gained = self._gained(memory, iterate.cost)
         stalled, share = (0, memory.share) if gained else (memory.stalled + 1, 0.5 * memory.share)
         fresh = {"factor": memory.first.factor, "scale": share * memory.first.scale}  # fitted ones have shrunk

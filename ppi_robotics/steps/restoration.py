@@ -20,9 +20,9 @@ from ppi_robotics.noise import Noise
 from ppi_robotics.rollouts import shooting
 from ppi_robotics.scales import Scales, far
 from ppi_robotics.solution import Status
-from ppi_robotics.steps.barrier import Memory
+from ppi_robotics.steps.barrier import BarrierIterate, limited, units
+from ppi_robotics.steps.base import objective
 from ppi_robotics.steps.interior_point import InteriorPoint
-from ppi_robotics.steps.phase import Iterate, objective
 
 PATIENCE, SHORT = 30, 0.1  # steps one after the other, shorter than this, in which the gaps are to become smaller
 SHRINK = 0.1  # of the gaps that a restoration leaves at most, the first time; this power of it the second time, ...
@@ -137,18 +137,18 @@ class RestoringInteriorPoint(InteriorPoint):
 
     @staticmethod
     def _gaps(iterate):
-        return (iterate.memory and iterate.memory.gaps) or Gaps()
+        return iterate.gaps or Gaps()
 
     def _watch(self, problem, iterate, step):
         """Count short steps in which the gaps have not become smaller; only states with limits can keep them open."""
         if not np.isfinite(problem.plant.state_limits).any() or self.lambda_transition < 0.0:
             return iterate
-        gaps, theta = self._gaps(iterate), self._total(problem, iterate.x, iterate.u, iterate.memory)
+        gaps, theta = self._gaps(iterate), self._total(problem, iterate.x, iterate.u, iterate.scales)
         if step > SHORT or theta <= 0.99 * gaps.least or theta <= self.tolerance:
             gaps = replace(gaps, least=theta, steps=0)
         else:
             gaps = replace(gaps, steps=gaps.steps + 1)
-        iterate = replace(iterate, memory=replace(iterate.memory, gaps=gaps))
+        iterate = replace(iterate, gaps=gaps)
         return (self._begin_rescue(problem, iterate) if gaps.steps >= PATIENCE else None) or iterate
 
     def _recover(self, problem, iterate, here, direction, index):
@@ -158,7 +158,7 @@ class RestoringInteriorPoint(InteriorPoint):
         has not helped.
         """
         after, row = super()._recover(problem, iterate, here, direction, index)
-        walled, failures = np.isfinite(problem.plant.state_limits).any(), iterate.memory.failures
+        walled, failures = np.isfinite(problem.plant.state_limits).any(), iterate.failures
         if here.theta <= 1e-6 or failures != (0 if walled else 1):
             return after, row
         return (
@@ -167,16 +167,19 @@ class RestoringInteriorPoint(InteriorPoint):
 
     def _roll(self, problem, iterate, direction):
         """The search at the rollout of the last sweep's policy; None where it diverges."""
-        memory, line = iterate.memory, shooting(problem, problem.plant.control_limits)
-        x, u, cost = line.rollout(iterate.x, iterate.u + memory.sweep.k, memory.sweep.K)
+        line, sweep = shooting(problem, problem.plant.control_limits), iterate.sweep
+        x, u, cost = line.rollout(iterate.x, iterate.u + sweep.k, sweep.K)
         if not math.isfinite(cost) or far(problem, x):
             return None
-        for (v, limits), unit in zip(self._limited(problem, x, u), self._units(memory.scales), strict=True):
+        for (v, limits), unit in zip(limited(problem, x, u, self.margin), units(iterate.scales), strict=True):
             push_inside(v, limits, unit)
-        memory = self._inside(problem, x, u, replace(memory, y=direction.y, filter=(), failures=2))
+        return self._moved(problem, replace(iterate, y=direction.y, filter=(), failures=2), x, u)
+
+    def _moved(self, problem, iterate, x, u):
+        """The search at another path inside the limits, without disturbances."""
         w = np.zeros_like(iterate.w)
         cost = objective(problem, x, u, w, self.lambda_transition)
-        return replace(iterate, x=x, u=u, w=w, cost=cost, memory=memory)
+        return self._centered(problem, replace(iterate, x=x, u=u, w=w, cost=cost))
 
     def _begin_rescue(self, problem, iterate):
         """The iterate with a restoration begun, None where none can be."""
@@ -186,24 +189,23 @@ class RestoringInteriorPoint(InteriorPoint):
         if not 0.0 < total < math.inf:
             return None
         # a path that the limits have stopped is too close to them
-        for (v, limits), scale in zip(self._limited(problem, x, u), (most, size), strict=True):
+        for (v, limits), scale in zip(limited(problem, x, u, self.margin), (most, size), strict=True):
             push_inside(v, limits, scale)
         gap = self._gap(problem, x, u)
         unit, zeta, mu = size * norm(gap, size), NEARNESS / len(u), 0.1 / len(u)
         near = Distance(x.copy(), u.copy(), zeta / size**2, zeta / most**2, plant)
         relaxed = Relaxed(Sprung(plant, Noise(unit**2)), near, problem.initial, problem.horizon, problem.scales)
         scales = Scales(size, most, 1.0 / len(u))
-        memory = self._inside(problem, x, u, Memory(np.zeros_like(gap), (), (), scales, mu))
-        inner = Iterate(x, u, -gap / unit, 1.0, memory=memory)
-        rescue = Rescue(relaxed, inner, size, total, iterate)
-        return replace(iterate, memory=replace(iterate.memory, gaps=replace(self._gaps(iterate), rescue=rescue)))
+        inner = BarrierIterate(x, u, -gap / unit, 1.0, y=np.zeros_like(gap), scales=scales, mu=mu)
+        rescue = Rescue(relaxed, self._centered(problem, inner), size, total, iterate)
+        return replace(iterate, gaps=replace(self._gaps(iterate), rescue=rescue))
 
     def _inner(self, T):
         return InteriorPoint(1.0, exact=False, tolerance=T * TOLERANCE, margin=self.margin)
 
     def _restore(self, problem, iterate, index):
         """One step of the restoration, and back into the search once the gaps are small enough for its filter."""
-        gaps = iterate.memory.gaps
+        gaps = iterate.gaps
         rescue = gaps.rescue
         inner, row = self._inner(len(iterate.u)).advance(rescue.problem, rescue.iterate, index)
         gap = self._gap(problem, inner.x, inner.u)
@@ -219,36 +221,25 @@ class RestoringInteriorPoint(InteriorPoint):
             return replace(iterate, x=inner.x, u=inner.u, status=Status.INFEASIBLE), row
         if inner.status is not None:
             return replace(iterate, status=Status.NO_DESCENT), row
-        return replace(iterate, memory=replace(iterate.memory, gaps=replace(gaps, rescue=rescue))), row
+        return replace(iterate, gaps=replace(gaps, rescue=rescue)), row
 
     def _welcome(self, problem, inner, left):
         """Whether the filter of the search takes a path."""
-        point = self._point(problem, inner.x, inner.u, np.zeros_like(left.w), left.memory)
+        found = self._point(problem, inner.x, inner.u, np.zeros_like(left.w), left)
         return all(
-            point.theta <= (1 - 1e-5) * theta or point.phi(left.memory) <= phi - 1e-8 * theta
-            for theta, phi in left.memory.filter
+            found.theta <= (1 - 1e-5) * theta or found.phi(left) <= phi - 1e-8 * theta for theta, phi in left.filter
         )
 
     def _come_back(self, problem, inner, left, closed):
         """The search at the restored path, which keeps its filter unless the gaps are closed."""
-        before = left.memory
-        gaps = Gaps(self._total(problem, inner.x, inner.u, before), 0, self._gaps(left).returns + 1)
-        entries = () if closed else before.filter
-        memory = replace(before, y=np.zeros_like(before.y), filter=entries, failures=0, gaps=gaps)
-        memory = self._inside(problem, inner.x, inner.u, memory)
-        w = np.zeros_like(left.w)
-        cost = objective(problem, inner.x, inner.u, w, self.lambda_transition)
-        return replace(left, x=inner.x, u=inner.u, w=w, cost=cost, memory=memory)
+        gaps = Gaps(self._total(problem, inner.x, inner.u, left.scales), 0, self._gaps(left).returns + 1)
+        entries = () if closed else left.filter
+        left = replace(left, y=np.zeros_like(left.y), filter=entries, failures=0, gaps=gaps)
+        return self._moved(problem, left, inner.x, inner.u)
 
-    def _inside(self, problem, x, u, memory):
-        """The memory with the central path's multipliers at a trajectory inside the limits."""
-        limited = self._limited(problem, x, u)
-        lower, upper = (tuple(memory.mu / abs(v - limits[:, side]) for v, limits in limited) for side in (0, 1))
-        return replace(memory, lower=lower, upper=upper)
-
-    def _total(self, problem, x, u, memory):
+    def _total(self, problem, x, u, scales):
         """Sum of the gaps over the scales of the states."""
-        return float((np.abs(self._gap(problem, x, u)) / memory.scales.state).sum())
+        return float((np.abs(self._gap(problem, x, u)) / scales.state).sum())
 
     @staticmethod
     def _gap(problem, x, u):

@@ -1,4 +1,8 @@
-"""What phases have in common: where they stand, the local model about it, and how they end with a policy."""
+"""What the stages of a solve have in common: where they stand, the local model about it, how they end with a policy.
+
+A phase turns an iterate into the next one; `solver.solve` is the loop around it. Each expands the problem, sweeps
+backward with its lambda_transition, and differs in what it does with the step.
+"""
 
 import math
 from dataclasses import dataclass
@@ -6,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppi_robotics.kernels.trajectories import farthest, largest, moved
-from ppi_robotics.linearize import statistical, taylor
+from ppi_robotics.linearize import SigmaPoints, statistical, taylor
 from ppi_robotics.manifold import difference
 from ppi_robotics.recursion import backward
 from ppi_robotics.scales import along, tangent
-from ppi_robotics.solution import Status
+from ppi_robotics.solution import Feedback, Status
 from ppi_robotics.status import Breakdown
 from ppi_robotics.streams import DIVERGED
 
@@ -20,18 +24,16 @@ ROUGH = 1e-6  # relative changes of the cost that are not worth an iteration wit
 
 @dataclass(frozen=True, slots=True)
 class Iterate:
-    """Where a phase stands.
+    """Where a phase stands; each phase adds what it carries along.
 
     Attributes:
       x, u: (T + 1, nx), (T, nu).
       w: disturbances (T, nw), zero where lambda_transition is.
       cost: the phase's objective, inf before the first evaluation.
       status: why the phase ended, or None while it goes on.
-      swept: whether a backward sweep was completed.
-      breakdown: of the last sweep that was not.
-      damping, growth: Levenberg-Marquardt damping and the factor of its last change.
-      spread: covariances of (x_t, u_t) and of x_T, which sigma points stand for; None for none.
-      memory: what else a phase carries.
+      completed: whether a backward pass was completed.
+      breakdown: of the last one that was not.
+      damping: Levenberg-Marquardt damping of the next one.
     """
 
     x: np.ndarray
@@ -39,55 +41,104 @@ class Iterate:
     w: np.ndarray
     cost: float = math.inf
     status: Status | None = None
-    swept: bool = False
+    completed: bool = False
     breakdown: Breakdown | None = None
     damping: float = 0.0
-    growth: float = 1.0
-    memory: object = None
-    spread: tuple | None = None
 
 
 class Phase:
     """What phases have in common: `begin` at a guess, `advance` until a status, and `conclude` with a policy.
 
     A phase is `free` if its paths need not obey the dynamics before it ends, and `exact` if it takes their second
-    derivatives.
+    derivatives. It sees states as far as its sigma `points` reach, or their derivatives only where those are None.
     """
 
     name = "steps"  # for the trace
     lambda_transition = 0.0
-    points = None
+    points: SigmaPoints | None = None
     free = exact = False
 
-    def seeded(self, seed):  # noqa: ARG002
+    def seeded(self, seed: int) -> "Phase":  # noqa: ARG002
         """The phase with a seed for what it draws: nothing, unless it samples."""
         return self
+
+    def stricter(self, violation: float) -> "Phase | None":  # noqa: ARG002
+        """The phase with more room to the limits of the states, where its policy has left them by so many scales.
+
+        None if it cannot keep away from them.
+        """
 
     def proposal(self, iterate):  # noqa: ARG002
         """What a phase that samples would draw from next, else None."""
 
-    def local_model(self, problem, iterate):
-        """Model about the iterate: by sigma points where the phase has some and the iterate a spread, else Taylor's."""
-        if self.points is None or iterate.spread is None:
+    def begin(self, problem, x, u) -> Iterate:
+        """The iterate at a guess x (T + 1, nx), u (T, nu)."""
+        raise NotImplementedError
+
+    def advance(self, problem, iterate, index) -> tuple:
+        """The next iterate, and `Iteration` number `index` or None."""
+        raise NotImplementedError
+
+    def expand(self, problem, iterate):
+        """Local model about the iterate, and bounds (T, nu, 2) of the feedforward or None."""
+        return self.local_model(problem, iterate), None
+
+    def local_model(self, problem, iterate, covariances=None):
+        """Model about the iterate: by sigma points that stand for covariances where there are such, else Taylor's."""
+        if self.points is None or covariances is None:
             return taylor(problem, iterate.x, iterate.u)
-        return statistical(problem, iterate.x, iterate.u, iterate.spread, self.points)
+        return statistical(problem, iterate.x, iterate.u, covariances, self.points)
 
-    def conclude(self, problem, iterate, method):
-        """Local model about the last iterate and the sweep that makes the policy.
+    def conclude(self, problem, iterate, method) -> Feedback:
+        """Feedback about the last iterate."""
+        return Feedback.of(*self.last_sweep(problem, iterate, method))
 
-        The sweep has the method's weights, or the phase's own risk weight where the method's has no finite value.
+    def last_sweep(self, problem, iterate, method):
+        """Local model about the last iterate and the backward pass that makes the policy, damped as far as it must be.
+
+        It has the method's weights, or the phase's own risk weight where the method's has no finite value.
         """
         model, box = self.expand(problem, iterate)
         level = max(iterate.damping, 1e-6)
         for weight in (getattr(method, "lambda_transition", self.lambda_transition), self.lambda_transition):
             for more in (0.0, level, 1e3 * level, 1e6 * level, 1e9 * level):
-                damping = along(problem, iterate.x, iterate.u, iterate.cost).damping(more) if more else (0.0, 0.0)
-                sweep = backward(model, getattr(method, "lambda_policy", math.inf), weight, damping=damping, box=box)
+                price = along(problem, iterate.x, iterate.u, iterate.cost).damping(more) if more else (0.0, 0.0)
+                sweep = backward(model, getattr(method, "lambda_policy", math.inf), weight, damping=price, box=box)
                 if sweep.breakdown is None:
                     return model, sweep
                 if more and sweep.breakdown.kind != "indefinite":
                     break
         return model, sweep
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Phases of a method on a problem.
+
+    Attributes:
+      phases: run one after the other, each from where the one before ended.
+      fallback: run from the initial guess where the last phase does not serve: it does not converge, or its policy,
+        without noise, misses the problem's success criterion or a limit.
+      other: takes the place of the first phase in some starts: it ends at the same optima, but may find others, by
+        steps of another kind.
+      earlier: whether the path of an earlier phase takes the last one's place where that does not serve.
+    """
+
+    phases: tuple[Phase, ...]
+    fallback: tuple[Phase, ...] = ()
+    other: Phase | None = None
+    earlier: bool = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is a phase, and all others are phases as well."""
+        if not (isinstance(self.phases, tuple) and self.phases and isinstance(self.fallback, tuple)):
+            return False
+        return all(isinstance(phase, Phase) for phase in (*self.phases, *self.fallback, self.other or self.phases[0]))
+
+    def starting(self, otherwise: bool) -> tuple[Phase, ...]:
+        """Phases of a start, the first of them the other one if so wanted and there is one."""
+        return (self.other, *self.phases[1:]) if otherwise and self.other is not None else self.phases
 
 
 def whole_step(problem, iterate, dx, du):

@@ -17,7 +17,7 @@ from ppi_robotics.symbolic import SymbolicPlant
 from ppi_robotics.symbolic_rollouts import shooting_kernels
 
 
-class Newton:
+class CompiledSteps:
     """Compiled iterations of a problem.
 
     Args:
@@ -26,7 +26,7 @@ class Newton:
 
     def __init__(self, problem):
         plant, cost = problem.plant, problem.cost
-        self.kernels = newton_kernels(plant, cost)
+        self.kernels = step_kernels(plant, cost)
         self.x0, self.G = problem.initial.mean, noise_factors(plant.noise, problem.horizon)
         self.scales, self.free = (problem.scales.state, problem.scales.control), no_limits(plant.nu)
         self.constants = (plant.model.dt, plant.model.constants, cost.stage_constants, cost.terminal_constants)
@@ -67,7 +67,7 @@ class Newton:
 
 
 @functools.lru_cache(maxsize=64)
-def newton_kernels(plant, cost):
+def step_kernels(plant, cost):
     """Compiled iterations of a plant under a cost."""
     nx, nu, nw = plant.nx, plant.nu, plant.noise.factor.shape[1]
     sources = {
@@ -84,7 +84,7 @@ def swept_step(model, x, u, w, lambda_transition, scales, spread):
     """The whole step of multiple shooting on a `LocalModel` about a path, from a certain initial state.
 
     Returns:
-      what `Newton.full_step` does and, if `spread`, the belief's covariances of (x_t, u_t) and of x_T; or None.
+      what `CompiledSteps.full_step` does and, if `spread`, the belief's covariances of (x_t, u_t) and of x_T; or None.
     """
     (T, nx, nu), nw = model.B.shape, model.G.shape[2]
     kernels, rows = swept_kernels(nx, nu, nw, model.E.shape[1]), T if spread else 0
