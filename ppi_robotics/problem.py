@@ -110,8 +110,8 @@ class Bindable(Protocol):
 class Method(Protocol):
     """What a method offers to `solve`: a name, and how it solves a problem.
 
-    `plan` returns what a plan of this package is, `ILQG().plan(problem)` for instance: phases, each with `begin`,
-    `advance` and `conclude`. A method may also have
+    `plan` returns a `Schedule`, as `ILQG().plan(problem)` does: phases, each with `begin`, `advance` and `conclude`. A
+    method may also have
 
       max_iterations: of every phase; 500 by default.
       lambda_policy, lambda_transition: weights of the policy that is made about the last path; by default a policy

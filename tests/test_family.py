@@ -119,7 +119,7 @@ def iterate(problem, phase, guess, count):
 @pytest.mark.parametrize("name", FREE)
 def test_objective_of_soft_policies_never_increases(name, lambda_transition, lambda_policy):
     problem, rng = FREE[name](), np.random.default_rng(0)
-    phase = SoftPolicyIteration(lambda_policy, lambda_transition, spread={"cart-pole": 1.0, "pendulum": 0.3}[name])
+    phase = SoftPolicyIteration(lambda_policy, lambda_transition, std={"cart-pole": 1.0, "pendulum": 0.3}[name])
     if lambda_transition < 0:  # averse ones start from the risk-neutral solution
         solution = ppi.solve(problem, ppi.ILQG(), starts=2)
         guess = solution.x.copy(), solution.u + 0.3 * rng.normal(size=solution.u.shape)

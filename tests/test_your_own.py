@@ -39,7 +39,7 @@ class PlainSteps(Phase):
         line = shooting(problem, no_limits(problem.plant.nu))
         _, cost, x, u, _ = line.search(np.ones(1), math.inf, 0.0, 0.0, 0.0, *path)
         still = abs(cost - iterate.cost) < 1e-10 * cost
-        return replace(iterate, x=x, u=u, cost=cost, swept=True, status=ppi.Status.CONVERGED if still else None), None
+        return replace(iterate, x=x, u=u, cost=cost, completed=True, status=ppi.Status.CONVERGED if still else None), None
 
 
 class Plain:
