@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ppi_robotics.steps.base import Iterate, Phase
 
 import plants
 import ppi_robotics as ppi
 from ppi_robotics.recursion import backward
 from ppi_robotics.rollouts import no_limits, shooting
+from ppi_robotics.steps.base import Iterate, Phase
 
 
 class Careful:
@@ -39,7 +39,9 @@ class PlainSteps(Phase):
         line = shooting(problem, no_limits(problem.plant.nu))
         _, cost, x, u, _ = line.search(np.ones(1), math.inf, 0.0, 0.0, 0.0, *path)
         still = abs(cost - iterate.cost) < 1e-10 * cost
-        return replace(iterate, x=x, u=u, cost=cost, completed=True, status=ppi.Status.CONVERGED if still else None), None
+        return replace(
+            iterate, x=x, u=u, cost=cost, completed=True, status=ppi.Status.CONVERGED if still else None
+        ), None
 
 
 class Plain:
