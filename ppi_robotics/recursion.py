@@ -41,17 +41,10 @@ import numpy as np
 
 from ppi_robotics.checks import check_choice
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.kernels.square_root import (
-    DONE,
-    INDEFINITE,
-    NON_FINITE,
-    RISK_BREAKDOWN,
-    boxed_minimizer,
-    sweep_squares,
-)
-from ppi_robotics.status import Breakdown
+from ppi_robotics.kernels.square_root import DONE, INDEFINITE, NON_FINITE, RISK_BREAKDOWN, box_minimizer, sweep_squares
+from ppi_robotics.status import Breakdown, breakdown_at
 
-NO_GROWTH = np.empty((0, 0, 0, 0))
+NO_GROWTH, NO_PRICE = np.empty((0, 0, 0, 0)), np.empty((0, 0, 0))
 ENGINES = "compiled", "reference"
 
 
@@ -105,7 +98,7 @@ def policy_step(Q, rho, lP, damping, limits, H):
     L = np.linalg.cholesky(H)
     k = -np.linalg.solve(H, qu)
     if limits is not None:
-        k, free = boxed_minimizer(L.T, np.zeros_like(qu), qu, limits)
+        k, free = box_minimizer(L.T, np.zeros_like(qu), qu, limits)
     H_free, linear, quadratic = H[np.ix_(free, free)], qu @ k, k @ H @ k
     K[free] = -np.linalg.solve(H_free, Qux[free])
     P, p, p0 = Qxx + Qux.T @ K, qx + Qux.T @ k, q0 + linear + 0.5 * quadratic
@@ -231,8 +224,8 @@ class BackwardPass:
       K, k: gains (T, nu, nx) and feedforward (T, nu) of the policy.
       H: precision of the policy over lambda_policy, (T, nu, nu); the baseline's precision where lambda_policy is 0.
       lambda_policy, lambda_transition: its weights.
-      noise_price: N (T, nx + nu, nx + nu): noise that grows with z = (x, u) adds z'Nz/2 to a stage's cost; of 0 rows
-        for additive noise.
+      noise_price: N (T, nx + nu, nx + nu): noise that grows with z = (x, u) adds z'Nz/2 to a stage's cost; empty for
+        additive noise.
       slope, curvature: the predicted cost of a times the feedforward is a slope + a^2 curvature / 2.
       breakdown: `Breakdown`, or None.
     """
@@ -267,7 +260,7 @@ def compiled(nx, nu, nw, nm=0):
     from ppi_robotics.kernels.compiler import build  # numba takes longer to import than the equations need
 
     label = f"the recursion for {nx} states, {nu} controls"
-    return build(label, 1, {"NX": nx, "NU": nu, "NZ": nx + nu, "NW": nw, "NM": nm}, (), ("sweep", "spread"))
+    return build(label, 1, {"NX": nx, "NU": nu, "NZ": nx + nu, "NW": nw, "NM": nm}, (), ("sweep", "step"))
 
 
 def backward(
@@ -299,8 +292,9 @@ def backward(
     """
     _check_arguments(lambda_policy, lambda_transition, baseline, box)
     (T, nx, nu), out, lP, lS = model.B.shape, _room(model, lambda_transition), lambda_policy, lambda_transition
-    damping = _entries(damping[0], nx), _entries(damping[1], nu)
-    if check_choice(engine, "engine", ENGINES) == "reference":
+    a, b = damping
+    damping = a if isinstance(a, np.ndarray) else _repeated(a, nx), b if isinstance(b, np.ndarray) else _repeated(b, nu)
+    if engine != "compiled" and check_choice(engine, "engine", ENGINES):
         return _finished(model, out, backward_reference(model, lP, lS, baseline, damping, box, out), lP, lS)
     half_inverse = 0.0 if math.isinf(lP) else (math.inf if lP == 0.0 else 0.5 / lP)
     rho = _flat(T, nx, nu, lP) if baseline is None else _weighted(baseline, lP)
@@ -364,30 +358,25 @@ def _check_arguments(lambda_policy, lambda_transition, baseline, box):
         ) from None
 
 
-def _room(model, lambda_transition):
+def _room(model, lS):
     """Arrays for the values, the values after the risk step, the policy, and N."""
     (T, nx, nu), nm = model.B.shape, model.E.shape[1]
     P, p, p0 = np.empty((T + 1, nx, nx)), np.empty((T + 1, nx)), np.empty(T + 1)
-    ahead = (np.empty((T, nx, nx)), np.empty((T, nx))) if lambda_transition else (P[1:], p[1:])
+    ahead = (np.empty((T, nx, nx)), np.empty((T, nx))) if lS else (P[1:], p[1:])
     policy = np.empty((T, nu, nx)), np.empty((T, nu)), np.empty((T, nu, nu))
-    return (P, p, p0), ahead, policy, np.empty((T if nm else 0, nx + nu, nx + nu))
+    return (P, p, p0), ahead, policy, np.empty((T, nx + nu, nx + nu)) if nm else NO_PRICE
 
 
-def _finished(model, room, ended, lambda_policy, lambda_transition):
+def _finished(model, room, ended, lP, lS):
     """`BackwardPass` from its arrays, and how it ended, at which stage, slope and curvature."""
-    (P, p, p0), ahead, (K, k, H), N = room
+    (P, p, p0), (P_ahead, p_ahead), (K, k, H), N = room
     how, t, slope, curvature = ended
     breakdown = None
-    if how != DONE:
-        matrix = model.G[t].T @ P[t + 1] @ model.G[t] if how == RISK_BREAKDOWN else H[t]
-        breakdown = Breakdown("non-finite", t, math.nan)
-        if how != NON_FINITE and np.isfinite(matrix).all():
-            eigenvalues = np.linalg.eigvalsh(matrix)
-            largest = how == RISK_BREAKDOWN and lambda_transition < 0.0
-            kind = "risk" if how == RISK_BREAKDOWN else "indefinite"
-            breakdown = Breakdown(kind, t, float(eigenvalues[-1 if largest else 0]))
-    weights = lambda_policy, lambda_transition
-    return BackwardPass(Value(P, p, p0), *ahead, K, k, H, N, *weights, slope, curvature, breakdown)
+    if how == RISK_BREAKDOWN:
+        breakdown = breakdown_at(t, "risk", model.G[t].T @ P[t + 1] @ model.G[t], lS < 0.0)
+    elif how != DONE:
+        breakdown = breakdown_at(t, "indefinite", H[t] if how == INDEFINITE else np.full((1, 1), np.nan))
+    return BackwardPass(Value(P, p, p0), P_ahead, p_ahead, K, k, H, N, lP, lS, slope, curvature, breakdown)
 
 
 def _weighted(baseline, lP):
@@ -405,10 +394,5 @@ def _flat(T, nx, nu, lP):
     return np.empty((0, nu, nx)), np.empty((0, nu)), np.empty((0, nu, nu)), np.full(T, constant)
 
 
-def _entries(value, n):
-    """A number n times, or an array (n,) itself."""
-    return value if isinstance(value, np.ndarray) else _repeated(float(value), n)
-
-
-_repeated = functools.lru_cache(maxsize=64)(lambda value, n: np.full(n, value))
+_repeated = functools.lru_cache(maxsize=64)(lambda value, n: np.full(n, value, float))
 _no_box = functools.lru_cache(maxsize=64)(lambda nu: np.empty((0, nu, 2)))

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
@@ -40,3 +42,10 @@ def floored(value: float) -> str:
     """A positive number to three digits, rounded down."""
     decimals = 2 - math.floor(math.log10(value)) if value > 0.0 else 0
     return f"{math.floor(value * 10.0**decimals) / 10.0**decimals:.3g}"
+
+
+def breakdown_at(stage: int, kind: str, matrix: np.ndarray, largest: bool = False) -> Breakdown:
+    """`Breakdown` at a stage, for the matrix whose smallest, or largest, eigenvalue crossed its bound."""
+    if not np.isfinite(matrix).all():
+        return Breakdown("non-finite", stage, math.nan)
+    return Breakdown(kind, stage, float(np.linalg.eigvalsh(matrix)[-1 if largest else 0]))

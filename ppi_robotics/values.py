@@ -69,7 +69,7 @@ def marginals(model: LocalModel, sweep: BackwardPass, initial: Gaussian) -> Gaus
     # the initial belief is tilted like every transition
     S[0] = tilt(initial.cov, lS, P)
     x, _, _, _ = forward(model, sweep, initial.mean - lS * S[0] @ (P @ initial.mean + p))
-    model.kernels.spread(model.arrays(), lS, sweep.P_ahead, sweep.K, sweep.cov, S, np.empty((0, 0, 0)))
+    model.kernels.propagate_covariances(model.arrays(), lS, sweep.P_ahead, sweep.K, sweep.cov, S, np.empty((0, 0, 0)))
     return Gaussian(x, S)
 
 
@@ -93,7 +93,7 @@ def joint_covariances(
     lS, S, Z = sweep.lambda_transition if tilted else 0.0, np.empty((T + 1, nx, nx)), np.empty((T, nx + nu, nx + nu))
     S[0] = tilt(initial_cov, lS, sweep.value.P[0])
     cov = sweep.cov if own_noise else np.empty((0, nu, nu))
-    model.kernels.spread(model.arrays(), lS, sweep.P_ahead, sweep.K, cov, S, Z)
+    model.kernels.propagate_covariances(model.arrays(), lS, sweep.P_ahead, sweep.K, cov, S, Z)
     return Z, S[T]
 
 

@@ -83,7 +83,7 @@ def minimizer(M, m, q):
     return k
 
 
-def boxed_minimizer(M, m, q, limits):
+def box_minimizer(M, m, q, limits):
     """Minimizer of |Mk + m|^2/2 + q'k in limits (n, 2), and which entries are off them.
 
     An active-set method: unlike projected Newton steps it does not slow down where M is close to singular. It ends
@@ -131,16 +131,16 @@ def sweep_squares(model, lS, half_inverse_lP, constant, damping, box, value, ahe
     V, slope, curvature = Squares(*(a[0] for a in last), model.c0[T] - 0.5 * float(np.sum(last[1] ** 2))), 0.0, 0.0
     P[T], p[T], p0[T] = V.form
     for t in range(T - 1, -1, -1):
-        V = soften(V, model.G[t], lS)
+        V = risk_step(V, model.G[t], lS)
         if lS:
             ahead[0][t], ahead[1][t], _ = V.form
-        Q = action_cost(model, t, [a[t] for a in stages], V, N)
+        Q = q_step(model, t, [a[t] for a in stages], V, N)
         Mu, q = Q.S[:, :nu], Q.g[:nu]
         H[t] = Mu.T @ Mu
         try:
             if half_inverse_lP:
                 np.linalg.cholesky(np.linalg.inv(H[t]))
-            K[t], k[t], V, log_det = respond(Q, nu, box[t] if len(box) else None, priced[t])
+            K[t], k[t], V, log_det = policy_step(Q, nu, box[t] if len(box) else None, priced[t])
         except np.linalg.LinAlgError:
             return INDEFINITE, t, slope, curvature
         V = replace(V, const=V.const + half_inverse_lP * (log_det + constant[t]))
@@ -161,8 +161,8 @@ def stage_costs(model, damping):
     return C + np.diag(np.concatenate([damping[1], damping[0]])), np.column_stack([model.cu, model.cx[:T]])
 
 
-def soften(V, G, lS):
-    """The risk step."""
+def risk_step(V, G, lS):
+    """Row risk."""
     S, s, g, SG = V.S, V.s, V.g, V.S @ G
     if lS == 0.0:
         return replace(V, const=V.const + 0.5 * float(np.sum(SG**2)))
@@ -174,8 +174,8 @@ def soften(V, G, lS):
     return Squares(S, s, g - lS * S.T @ e, const + float(np.log(np.abs(np.diag(R))).sum()) / lS)
 
 
-def action_cost(model, t, stage, V, N):
-    """The cost of (u, x) at stage t, given its own F, f, h and the softened value ahead; fills N."""
+def q_step(model, t, stage, V, N):
+    """Rows Q and noise: the cost of (u, x) at stage t, given its own F, f, h and the softened value ahead; fills N."""
     (F, f, h), nx = stage, model.A.shape[1]
     J, nm = np.column_stack([model.B[t], model.A[t]]), model.E.shape[1]
     rows, ends = [F, V.S @ J], [f, V.S @ model.d[t] + V.s]
@@ -189,8 +189,8 @@ def action_cost(model, t, stage, V, N):
     return Squares(np.vstack(rows), np.concatenate(ends), h + J.T @ V.g, const)
 
 
-def respond(Q, nu, limits, priced):
-    """The policy step: K, k, value and the logarithm of the determinant of the free controls' Hessian.
+def policy_step(Q, nu, limits, priced):
+    """Row policy: K, k, value and the logarithm of the determinant of the free controls' Hessian.
 
     Raises:
       LinAlgError: if that is singular, which to rounding it never is where the controls are `priced` themselves.
@@ -198,7 +198,7 @@ def respond(Q, nu, limits, priced):
     (M, m, q), nx = (Q.S, Q.s, Q.g), Q.S.shape[1] - nu
     K, k, free = np.zeros((nu, nx)), np.zeros(nu), np.ones(nu, dtype=bool)
     if limits is not None:
-        k, free = boxed_minimizer(M[:, :nu], m, q[:nu], limits)
+        k, free = box_minimizer(M[:, :nu], m, q[:nu], limits)
     held, n = k * ~free, int(free.sum())
     A, order = reflected(np.column_stack([M[:, :nu][:, free], M[:, nu:], m + M[:, :nu] @ held]), n)
     R, places = A[:n, :n], np.flatnonzero(free)[order]

@@ -1,22 +1,7 @@
-"""Template: the backward and the forward recursion on a linear-quadratic-Gaussian model, for given sizes.
+"""Template: the rows of `recursion` for given sizes, function by function, and the passes that run them.
 
-    x' = A x + B u + d + G w,  w ~ N(0, I);   stage cost 1/2 z'C z + c'z + c_0,  z = (x, u);   V = 1/2 x'Px + p'x + p_0
-
-Backward, with (P, p, p_0) of the stage after, lS = lambda_transition, lP = lambda_policy, rho = N(K_r x + k_r, S_r):
-
-    risk     M = I + lS G'PG,   P~ = P - lS PG M^-1 G'P,   p~ = p - lS PG M^-1 G'p
-             p~_0 = p_0 - lS/2 p'G M^-1 G'p + log det M / 2 lS                               [lS = 0: p_0 + tr(G'PG)/2]
-    Q        Q_xx = C_xx + A'P~A,   Q_ux = C_ux + B'P~A,   Q_uu = C_uu + B'P~B
-             q_x = c_x + A'(P~d + p~),   q_u = c_u + B'(P~d + p~),   q_0 = c_0 + d'P~d/2 + p~'d + p~_0
-    noise    the last columns g_i of G grow as g_i + E_i z:   Q_zz += sum E_i'P~E_i,   q_z += sum E_i'P~g_i
-    policy   in v = u - K_r x - k_r:   H = Q_uu + (lP S_r)^-1,   v = K x + k,   K = -H^-1 Q_ux,   k = -H^-1 q_u
-             P = Q_xx + Q_ux'K,   p = q_x + Q_ux'k,   p_0 = q_0 + q_u'k + k'Hk/2 + log det(I + lP S_r Q_uu) / 2 lP
-
-Inverses go through factors H = U'DU: with Y = U^-T Q_ux and Z = -D^-1 Y, K = U^-1 Z and Q_ux'K = Y'Z.
-
-Forward under the policy and the tilted dynamics, m = A x + B u + d, W = G G':
-
-    y = P~m + p~,   w = -lS G'y,   x' = m + G w                   (y = P x' + p: the multipliers of the dynamics)
+Inverses go through factors H = U'DU: with Y = U^-T Q_ux and Z = -D^-1 Y, K = U^-1 Z and Q_ux'K = Y'Z. Matrices of one
+stage are scratch on the stack, so that the compiler knows that they do not overlap.
 """
 
 import numpy as np
@@ -46,8 +31,8 @@ DONE, RISK_BREAKDOWN, INDEFINITE, NON_FINITE = 0, 1, 2, 3
 
 
 @inlined
-def soften(P, p, p0, G, lS, counted, Ps, ps):
-    """Risk step: P~ and p~ into Ps and ps; returns p~_0 (if `counted`) and whether M is positive definite."""
+def risk_step(P, p, p0, G, lS, counted, Ps, ps):
+    """Row risk: P~ and p~ into Ps and ps; returns p~_0 (if `counted`) and whether M is positive definite."""
     M, Y, Z = new_matrix(NW, NW), new_matrix(NW, NX), new_matrix(NW, NX)
     y, z = new_vector(NW), new_vector(NW)
     if NW > 0:
@@ -78,8 +63,8 @@ def soften(P, p, p0, G, lS, counted, Ps, ps):
 
 
 @inlined
-def evaluate(A, B, d, Cxx, Cux, Cuu, cx, cu, Ps, ps, Qxx, Qux, Quu, qx, qu):
-    """Q step: fills Qxx (lower triangle), Qux, Quu, qx, qu; returns d'P~d/2 + p~'d."""
+def q_step(A, B, d, Cxx, Cux, Cuu, cx, cu, Ps, ps, Qxx, Qux, Quu, qx, qu):
+    """Row Q: fills Qxx (lower triangle), Qux, Quu, qx, qu; returns d'P~d/2 + p~'d."""
     PA, BP, e = new_matrix(NX, NX), new_matrix(NU, NX), new_vector(NX)
     product(None, Ps, A, PA, NX, NX, NX)
     transposed_product(None, B, Ps, BP, NU, NX, NX)
@@ -96,8 +81,8 @@ def evaluate(A, B, d, Cxx, Cux, Cuu, cx, cu, Ps, ps, Qxx, Qux, Quu, qx, qu):
 
 
 @inlined
-def grow(E, t, G, Ps, N, Qxx, Qux, Quu, qx, qu):
-    """Add what noise that grows with state and control costs, z'Nz/2 and its gradient; fills N (NZ, NZ)."""
+def noise_step(E, t, G, Ps, N, Qxx, Qux, Quu, qx, qu):
+    """Row noise: adds z'Nz/2 and its gradient, for noise that grows with state and control; fills N (NZ, NZ)."""
     PE, e = new_matrix(NX, NZ), new_vector(NX)
     for i in range(NZ):
         for j in range(NZ):
@@ -124,7 +109,7 @@ def grow(E, t, G, Ps, N, Qxx, Qux, Quu, qx, qu):
 
 
 @njit
-def rebase(K, k, Qxx, Qux, Quu, qx, qu):
+def about_baseline(K, k, Qxx, Qux, Quu, qx, qu):
     """Express Q in v = u - K x - k (Qxx by its lower triangle); returns the change of q_0."""
     Rxx, Rux, rx, ru = new_matrix(NX, NX), new_matrix(NU, NX), new_vector(NX), new_vector(NU)
     product(Qux, Quu, K, Rux, NU, NU, NX)
@@ -163,8 +148,19 @@ def clamp(H, qu, limits, k, free, U):
 
 
 @inlined
-def respond(H, Qxx, Qux, qx, qu, boxed, limits, free, U, K, k, P, p):
-    """Policy step: K and k on the free controls, P and p; False if H is not positive definite. k holds a start."""
+def predicted(qu, H, k):
+    """q_u'k and k'Hk."""
+    linear, quadratic = 0.0, 0.0
+    for i in range(NU):
+        linear += qu[i] * k[i]
+        for j in range(NU):
+            quadratic += k[i] * H[i, j] * k[j]
+    return linear, quadratic
+
+
+@inlined
+def policy_step(H, Qxx, Qux, qx, qu, boxed, limits, free, U, K, k, P, p):
+    """Row policy: K and k on the free controls, P and p; False if H is not positive definite. k holds a start."""
     Y, Z, y, z = new_matrix(NU, NX), new_matrix(NU, NX), new_vector(NU), new_vector(NU)
     for i in range(NU):
         y[i] = qu[i]
@@ -195,7 +191,7 @@ def respond(H, Qxx, Qux, qx, qu, boxed, limits, free, U, K, k, P, p):
 
 @njit
 def backward(model, lS, half_inverse_lP, baseline, damping, box, value, ahead, policy, N):
-    """The backward sweep; fills values P, p, p0 (T + 1), P~, p~ (T) unless lS is 0, gains K, k and H (T), and N.
+    """The backward pass; fills values P, p, p0 (T + 1), P~, p~ (T) unless lS is 0, gains K, k and H (T), and N.
 
     p0 may have length 0 where it is not wanted; its logarithms take time.
 
@@ -221,26 +217,26 @@ def backward(model, lS, half_inverse_lP, baseline, damping, box, value, ahead, p
     slope, curvature, T, counted = 0.0, 0.0, A.shape[0], p0.shape[0] > 0
     for i in range(NU):
         ff[i] = 0.0
-    finish(matrix(Cxx, T, NX, NX), vector(cx, T, NX), damping[0], V, v)
-    keep(V, v, matrix(P, T, NX, NX), vector(p, T, NX))
+    terminal_value(matrix(Cxx, T, NX, NX), vector(cx, T, NX), damping[0], V, v)
+    store(V, v, matrix(P, T, NX, NX), vector(p, T, NX))
     if counted:
         p0[T] = c0[T]
     for t in range(T - 1, -1, -1):
         Gt, Ht, Kt = matrix(G, t, NX, NW), matrix(H, t, NU, NU), matrix(K, t, NU, NX)
-        q0, fine = soften(V, v, p0[t + 1] if counted else 0.0, Gt, lS, counted, Ps, ps)
+        q0, fine = risk_step(V, v, p0[t + 1] if counted else 0.0, Gt, lS, counted, Ps, ps)
         if not fine:
             return RISK_BREAKDOWN, t, slope, curvature
         if lS != 0.0:
-            keep(Ps, ps, matrix(P_ahead, t, NX, NX), vector(p_ahead, t, NX))
+            store(Ps, ps, matrix(P_ahead, t, NX, NX), vector(p_ahead, t, NX))
         At, Bt, dt = matrix(A, t, NX, NX), matrix(B, t, NX, NU), vector(d, t, NX)
         blocks = matrix(Cxx, t, NX, NX), matrix(Cux, t, NU, NX), matrix(Cuu, t, NU, NU)
-        q0 += c0[t] + evaluate(At, Bt, dt, *blocks, vector(cx, t, NX), vector(cu, t, NU), Ps, ps, Qxx, Qux, Quu, qx, qu)
+        q0 += c0[t] + q_step(At, Bt, dt, *blocks, vector(cx, t, NX), vector(cu, t, NU), Ps, ps, Qxx, Qux, Quu, qx, qu)
         if NM > 0:
-            grow(E, t, Gt, Ps, matrix(N, t, NZ, NZ), Qxx, Qux, Quu, qx, qu)
+            noise_step(E, t, Gt, Ps, matrix(N, t, NZ, NZ), Qxx, Qux, Quu, qx, qu)
         if not flat:
-            q0 += rebase(matrix(K_r, t, NU, NX), vector(k_r, t, NU), Qxx, Qux, Quu, qx, qu)
+            q0 += about_baseline(matrix(K_r, t, NU, NX), vector(k_r, t, NU), Qxx, Qux, Quu, qx, qu)
         if fixed:
-            q0 += evaluate_baseline(matrix(precision, t, NU, NU), Qux, Quu, qu, Ht)
+            q0 += keep_baseline(matrix(precision, t, NU, NU), Qux, Quu, qu, Ht)
         else:
             for i in range(NU):
                 for j in range(NU):
@@ -251,14 +247,10 @@ def backward(model, lS, half_inverse_lP, baseline, damping, box, value, ahead, p
         for i in range(NX):
             Qxx[i, i] += damping[0][i]
         limits = matrix(box, t, NU, 2)
-        if not respond(Ht, Qxx, Qux, qx, qu, boxed, limits, free, U, Kt, ff, V, v):
+        if not policy_step(Ht, Qxx, Qux, qx, qu, boxed, limits, free, U, Kt, ff, V, v):
             return INDEFINITE, t, slope, curvature
-        keep(V, v, matrix(P, t, NX, NX), vector(p, t, NX))
-        linear, quadratic = 0.0, 0.0
-        for i in range(NU):
-            linear += qu[i] * ff[i]
-            for j in range(NU):
-                quadratic += ff[i] * Ht[i, j] * ff[j]
+        store(V, v, matrix(P, t, NX, NX), vector(p, t, NX))
+        linear, quadratic = predicted(qu, Ht, ff)
         slope += linear
         curvature += quadratic
         if counted:
@@ -271,7 +263,7 @@ def backward(model, lS, half_inverse_lP, baseline, damping, box, value, ahead, p
                 k[t, i] += k_r[t, i]
                 for j in range(NX):
                     Kt[i, j] += K_r[t, i, j]
-        total = p0[t] if counted else 0.0
+        total = p0[t] if counted else 0.0  # not finite if any of these entries is not
         for i in range(NX):
             total += V[i, i] + v[i]
         if not np.isfinite(total):
@@ -280,7 +272,7 @@ def backward(model, lS, half_inverse_lP, baseline, damping, box, value, ahead, p
 
 
 @inlined
-def keep(V, v, P, p):
+def store(V, v, P, p):
     """Copy a value to its place in the output."""
     for i in range(NX):
         p[i] = v[i]
@@ -289,7 +281,7 @@ def keep(V, v, P, p):
 
 
 @njit
-def finish(C, c, damping, P, p):
+def terminal_value(C, c, damping, P, p):
     """Value after the last stage: the terminal cost."""
     for i in range(NX):
         for j in range(NX):
@@ -299,7 +291,7 @@ def finish(C, c, damping, P, p):
 
 
 @njit
-def evaluate_baseline(S, Qux, Quu, qu, H):
+def keep_baseline(S, Qux, Quu, qu, H):
     """For lambda_policy = 0 the policy is the baseline: v has mean 0 and covariance S; returns the change of q_0."""
     change = 0.0
     for i in range(NU):
@@ -314,7 +306,7 @@ def evaluate_baseline(S, Qux, Quu, qu, H):
 
 @njit
 def forward(model, lS, P_ahead, p_ahead, K, k, x, u, w, y):
-    """The forward sweep: means x (T + 1, NX) from x[0], u (T, NU), w (T, NW) and multipliers y (T, NX)."""
+    """The forward pass, row path: means x (T + 1, NX) from x[0], u (T, NU), w (T, NW) and multipliers y (T, NX)."""
     A, B, d, G = model[:4]
     m, e = new_vector(NX), new_vector(NX)
     for t in range(A.shape[0]):

@@ -73,11 +73,10 @@ def step_kernels(plant, cost):
     sources = {
         plant.model.kernels: ("linearize",),
         cost.kernels: ("quadratize",),
-        compiled(nx, nu, nw): ("DONE",),
-        swept_kernels(nx, nu, nw, 0): ("follow", "sweep_back"),
+        compiled(nx, nu, nw): ("DONE", "backward_minimum", "whole_step"),
         shooting_kernels(plant, cost): ("search",),
     }
-    return join(f"iterations of {plant.name}", {"NX": nx, "NU": nu}, sources, "newton")
+    return join(f"iterations of {plant.name}", {"NX": nx, "NU": nu}, sources, "iteration")
 
 
 def swept_step(model, x, u, w, lambda_transition, scales, spread):
@@ -87,16 +86,10 @@ def swept_step(model, x, u, w, lambda_transition, scales, spread):
       what `CompiledSteps.full_step` does and, if `spread`, the belief's covariances of (x_t, u_t) and of x_T; or None.
     """
     (T, nx, nu), nw = model.B.shape, model.G.shape[2]
-    kernels, rows = swept_kernels(nx, nu, nw, model.E.shape[1]), T if spread else 0
+    rows = T if spread else 0
     x_out, u_out, w_out = np.empty_like(x), np.empty_like(u), np.empty((T, nw))
     Z, S_end = np.empty((rows, nx + nu, nx + nu)), np.empty((nx, nx))
-    how, *facts = kernels.follow(model.arrays(), x, u, w, lambda_transition, scales, x_out, u_out, w_out, Z, S_end)
+    how, *facts = model.kernels.whole_step(
+        model.arrays(), x, u, w, lambda_transition, scales, x_out, u_out, w_out, Z, S_end
+    )
     return None if how else (x_out, u_out, w_out, facts, (Z, S_end) if spread else None)
-
-
-@functools.cache
-def swept_kernels(nx, nu, nw, nm):
-    """Compiled whole steps on local models of given sizes."""
-    sizes = {"NX": nx, "NU": nu, "NZ": nx + nu, "NW": nw, "NM": nm}
-    sources = {compiled(nx, nu, nw, nm): ("DONE", "backward", "forward", "spread")}
-    return join(f"steps for {nx} states, {nu} controls", sizes, sources, "swept")
