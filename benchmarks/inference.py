@@ -46,7 +46,7 @@ def nine_points(swing):
     """Solve at nine etas, each from the one before, and sample every policy."""
     import ppi_robotics as ppi
 
-    return [ppi.evaluate(swing, s.policy, samples=SAMPLES) for s in ppi.sweep(swing, ppi.PPI(0), eta=ETAS)]
+    return [ppi.evaluate(swing, s.policy, samples=SAMPLES) for s in ppi.risk_sweep(swing, ppi.PPI(0), eta=ETAS)]
 
 
 def main():

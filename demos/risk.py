@@ -17,7 +17,7 @@ def main(folder, samples=10_000):
 
     # each weight starts from the answer at the one before; -2 is too averse for this noise and says so
     etas = [-2, -0.3, -0.1, 0, 0.01, 0.1, 0.3, 1]
-    solutions = dict(zip(etas, ppi.sweep(problem, ppi.PPI(eta=0), eta=etas, seed=0), strict=True))
+    solutions = dict(zip(etas, ppi.risk_sweep(problem, ppi.PPI(eta=0), eta=etas, seed=0), strict=True))
     for eta, solution in solutions.items():
         print(f"eta = {eta:g}: {solution.explain()}")
 

@@ -32,7 +32,7 @@ from .noise import Noise
 from .path_integrals import PathIntegral, path_integral
 from .policy import LinearGaussianPolicy
 from .problem import Cost, Method, Plant, Problem
-from .risk import RiskPoint, RiskProfile, risk_profile, sweep
+from .risk import RiskPoint, RiskProfile, risk_profile, risk_sweep, sweep
 from .rollouts import Rollouts, rollout
 from .sampling.mppi import CEM, MPPI, PredictiveSampling, fan
 from .sampling.noise_shapes import AR1, Colored, Kernel, Splines, White
@@ -56,6 +56,6 @@ __all__ = [
     "SensorValue", "SigmaPoints", "SimulationError", "SiteOrientation", "SitePosition", "Solution", "SolveError",
     "Splines", "StateDeviation", "Status", "SymbolicCost", "SymbolicPlant", "TargetESS", "TaskCost",
     "WeightedSamples", "White", "__version__", "atan2", "compare", "compose", "cos", "critical_theta", "dot",
-    "evaluate", "exp", "fabs", "fan", "if_else", "log", "path_integral", "risk_profile", "rollout", "run", "sin",
-    "solve", "sqrt", "sumsqr", "sweep", "tan", "tanh", "vertcat",
+    "evaluate", "exp", "fabs", "fan", "if_else", "log", "path_integral", "risk_profile", "risk_sweep", "rollout",
+    "run", "sin", "solve", "sqrt", "sumsqr", "sweep", "tan", "tanh", "vertcat",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ inference* (RSS 2012), Fig. 4: mean and variance of the cost grow with eta.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ppi_robotics.checks import check_function, check_number, check_sequence, shown
@@ -15,14 +15,23 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.evaluation import Difference, compare, difference_of
 from ppi_robotics.interruption import Held
 from ppi_robotics.methods import LEQG, PPI
-from ppi_robotics.problem import check_problem
-from ppi_robotics.solution import Solution, Status
+from ppi_robotics.problem import Problem, check_problem
+from ppi_robotics.solution import Iteration, Solution, Status
 from ppi_robotics.solver import solve
 from ppi_robotics.statistics import INTERVALS, Evaluation, notes
 from ppi_robotics.texts import as_table, share, with_interval
 
 
-def sweep(problem, method, *, eta=None, theta=None, seed=0, starts=None, callback=None):
+def risk_sweep(
+    problem: Problem,
+    method: PPI | LEQG,
+    *,
+    eta: Sequence[float] | None = None,
+    theta: Sequence[float] | None = None,
+    seed: int = 0,
+    starts: int | None = None,
+    callback: Callable[[Iteration], bool | None] | None = None,
+) -> tuple[Solution, ...]:
     """Solve a problem at many risk weights, from the one nearest 0 outward on either side of it.
 
     The first solve is a cold one, every other starts from the answer at the neighboring weight. A weight that is too
@@ -35,7 +44,7 @@ def sweep(problem, method, *, eta=None, theta=None, seed=0, starts=None, callbac
       theta: weights [1/cost] for `LEQG`, in any order.
       seed: of the initial guesses of cold solves.
       starts: number of initial guesses of cold solves, as in `solve`.
-      callback: called with every `Iteration`; returning True stops the sweep.
+      callback: called with every `Iteration`; returning True stops.
 
     Returns:
       Tuple of one `Solution` per weight, in the order given. After Ctrl-C those that were not reached have the status
@@ -46,17 +55,20 @@ def sweep(problem, method, *, eta=None, theta=None, seed=0, starts=None, callbac
     """
     check_problem(problem)
     check_function(callback, "callback", "an Iteration")
-    return sweep_methods(problem, methods_at(method, eta, theta), seed, starts, lambda _: callback)
+    return solve_neighbors(problem, methods_at(method, eta, theta), seed, starts, lambda _: callback)
+
+
+sweep = risk_sweep  # its other public name
 
 
 def methods_at(method, eta=None, theta=None):
     """The method at every weight, for which a list `eta` or a list `theta` is given."""
     if (eta is None) == (theta is None):
         given = "neither eta nor theta is" if eta is None else "eta and theta are both"
-        raise ProblemError(f"{given} given; give eta=[...] to sweep PPI, or theta=[...] to sweep LEQG")
+        raise ProblemError(f"{given} given; give eta=[...] for PPI, or theta=[...] for LEQG")
     name, weights, owner = ("eta", eta, PPI) if theta is None else ("theta", theta, LEQG)
     if not isinstance(method, owner):
-        raise ProblemError(f"method is {shown(method)}, which has no {name} to sweep; give {owner.__name__}({name}=0)")
+        raise ProblemError(f"method is {shown(method)}, which has no {name}; give {owner.__name__}({name}=0)")
     weights = check_sequence(weights, name, "numbers, such as [0, 0.1, 1]")
     methods = [replace(method, **{name: weight}) for weight in weights]
     if not methods:
@@ -69,8 +81,8 @@ def methods_at(method, eta=None, theta=None):
     return methods
 
 
-def sweep_methods(problem, methods, seed, starts, follow):
-    """`Solution`s of methods that differ in their weights; `follow` makes the callback of the solve of a method."""
+def solve_neighbors(problem, methods, seed, starts, callback_of):
+    """`Solution`s of methods that differ in their weights, each from its neighbor's; `callback_of` takes a method."""
     for method in methods:
         method.plan(problem)  # refuses what it cannot solve, before any work
     none = {"status": Status.INTERRUPTED, "breakdown": None, "trace": (), "starts": (), "seconds": 0.0}
@@ -83,7 +95,7 @@ def sweep_methods(problem, methods, seed, starts, follow):
                 continue
             averse = method.lambda_transition < 0
             warm = {"trajectory": warm_path(nearest[averse], method)} if nearest else {"starts": starts}
-            before = solutions[method] = solve(problem, method, seed, callback=follow(method), **warm)
+            before = solutions[method] = solve(problem, method, seed, callback=callback_of(method), **warm)
             if before.status.solved and before.sweep is not None:
                 nearest = nearest | {averse: before} if nearest else {True: before, False: before}
     return tuple(solutions[method] for method in methods)
@@ -122,7 +134,7 @@ class RiskPoint:
     expansion: str = "taylor"
     difference: Difference | None = None
 
-    def row(self):
+    def row(self) -> dict:
         """The numbers of a table, a dict.
 
         Keys that end in "_low" and "_high" hold 95 % intervals, None where there is none.
@@ -162,7 +174,7 @@ class RiskPoint:
             "success": result.success_interval(),
         }
 
-    def texts(self):
+    def texts(self) -> dict[str, str]:
         """The row as texts with 95 % intervals, by the heading of their column."""
         result, intervals = self.evaluation, self._intervals()
         texts = {
@@ -191,20 +203,20 @@ class RiskProfile:
       expansions: their names, the first being the reference of the differences.
     """
 
-    points: tuple
+    points: tuple[RiskPoint, ...]
     ilqg: RiskPoint
     interrupted: bool = False
-    expansions: tuple = ("taylor",)
+    expansions: tuple[str, ...] = ("taylor",)
 
-    def of(self, expansion):
+    def of(self, expansion: str) -> list[RiskPoint]:
         """The points of PPI with an expansion, by rising eta."""
         return [point for point in self.points if point.theta is None and point.expansion == expansion]
 
-    def rows(self):
+    def rows(self) -> list[dict]:
         """`RiskPoint.row` of every point."""
         return [point.row() for point in self.points]
 
-    def texts(self):
+    def texts(self) -> list[list[str]]:
         """Table as lists of texts, headings first and iLQG last."""
         rows = [{"method": "PPI" if p.theta is None else "LEQG"} | self._texts(p) for p in self.points]
         rows.append({"method": "iLQG"} | self._texts(self.ilqg))
@@ -220,7 +232,7 @@ class RiskProfile:
             texts[f"difference to {self.expansions[0]}"] = difference
         return texts
 
-    def notes(self):
+    def notes(self) -> list[str]:
         """Lines about samples that diverged or are missing, and about missing intervals."""
         several = len(self.expansions) > 1
         names = [f"η = {p.eta:g}" + (f" ({p.expansion})" if several else "") for p in self.points]
@@ -228,14 +240,24 @@ class RiskProfile:
         etas = {name: point.eta for name, point in points.items()}
         return notes({name: point.evaluation for name, point in points.items()}, etas)
 
-    def __str__(self):
+    def __str__(self) -> str:
         first = self.ilqg.evaluation
         note = f"{first.samples} common samples, seed {first.seed}; {INTERVALS}"
         return "\n".join([*as_table(self.texts()), note, *self.notes()])
 
 
-def risk_profile(problem, ilqg, *, eta=None, theta=None, samples=1000, seed=0, threads=None, progress=None):
-    """Evaluate the answers of a sweep, or of sweeps with several expansions, on common random numbers, beside iLQG's.
+def risk_profile(
+    problem: Problem,
+    ilqg: Solution,
+    *,
+    eta: Mapping | None = None,
+    theta: Mapping | None = None,
+    samples: int = 1000,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> RiskProfile:
+    """Evaluate the answers of `risk_sweep`, or of several with other expansions, on common random numbers, beside iLQG's.
 
     Args:
       problem: `Problem`.
@@ -257,12 +279,12 @@ def risk_profile(problem, ilqg, *, eta=None, theta=None, samples=1000, seed=0, t
     averse = _weighed("theta", [(None, {} if theta is None else theta)])
     points += [RiskPoint(0.0 - th, solution, None, th) for _, th, solution in averse]  # an eta of 0 is not to be -0
     if not points:
-        raise ProblemError("eta and theta hold no weight; give eta=dict(zip(weights, sweep(...)))")
+        raise ProblemError("eta and theta hold no weight; give eta=dict(zip(weights, risk_sweep(...)))")
     points = [RiskPoint(0.0, ilqg, None), *sorted(points, key=lambda point: point.eta)]
     for point in points:
         if not isinstance(point.solution, Solution):
             given = type(point.solution).__name__
-            raise ProblemError(f"a {given} is given for a Solution; give what solve or sweep returns")
+            raise ProblemError(f"a {given} is given for a Solution; give what solve or risk_sweep returns")
     policies = {str(i): point.solution.policy for i, point in enumerate(points)}
     table = compare(problem, policies, samples, seed, threads=threads, progress=progress)
     results = table.evaluations.values()
@@ -286,7 +308,7 @@ def _weighed(what, groups):
     """Triples of expansion, weight and solution."""
     for name, solutions in groups:
         if not isinstance(solutions, Mapping):
-            raise ProblemError(f"{what} is a {type(solutions).__name__}; expected dict(zip(weights, sweep(...)))")
+            raise ProblemError(f"{what} is a {type(solutions).__name__}; expected dict(zip(weights, risk_sweep(...)))")
         for weight, solution in solutions.items():
             method = getattr(solution, "method", None)
             yield name or expansion_name(method), check_number(weight, what) + 0.0, solution

@@ -230,7 +230,7 @@ def test_risk_compares_expansions_in_pairs(capsys):
         # the same noise under both: errors of the difference are far below those of either mean
         assert 0 < theirs["difference_se"] < theirs["mean_se"] / 3
         assert "difference" not in ours
-    sigma = ppi.sweep(problem, ppi.PPI(0, expansion=ppi.SigmaPoints()), eta=[0, 0.2])
+    sigma = ppi.risk_sweep(problem, ppi.PPI(0, expansion=ppi.SigmaPoints()), eta=[0, 0.2])
     result = ppi.evaluate(problem, sigma[1].policy, 300, 0)
     row = rows[0.2, "cubature"]
     assert (row["mean"], row["success_rate"], row["iterations"]) == (

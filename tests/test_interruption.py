@@ -300,7 +300,7 @@ def test_a_sweep_keeps_the_weights_before(problem):
         if sum(starts) == 2:
             signal.raise_signal(signal.SIGINT)
 
-    solved, cut, missed = ppi.sweep(problem, ppi.PPI(0), eta=[0, 0.1, 0.2], starts=1, callback=press)
+    solved, cut, missed = ppi.risk_sweep(problem, ppi.PPI(0), eta=[0, 0.1, 0.2], starts=1, callback=press)
     assert solved.status.solved
     assert not solved.interrupted
     assert cut.status is missed.status is ppi.Status.INTERRUPTED

@@ -29,7 +29,7 @@ def problem():
 @pytest.fixture(scope="module")
 def swept(problem):
     """Solutions by eta."""
-    return dict(zip(ETAS, ppi.sweep(problem, ppi.PPI(eta=7), eta=ETAS), strict=True))
+    return dict(zip(ETAS, ppi.risk_sweep(problem, ppi.PPI(eta=7), eta=ETAS), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def profile(problem, swept, ilqg):
 
 def test_warm_solves_take_few_iterations_and_end_where_cold_ones_do(problem):
     etas = [0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1]
-    for eta, warm in zip(etas, ppi.sweep(problem, ppi.PPI(0), eta=etas), strict=True):
+    for eta, warm in zip(etas, ppi.risk_sweep(problem, ppi.PPI(0), eta=etas), strict=True):
         cold = ppi.solve(problem, ppi.PPI(eta))
         assert warm.status is ppi.Status.CONVERGED
         assert eta == 0 or (warm.iterations <= 8 and len(warm.starts) == 1)
@@ -59,7 +59,7 @@ def test_averse_and_limited_problems_end_where_cold_solves_do(problem, swept):
     assert swept[-0.3].cost == pytest.approx(ppi.solve(problem, ppi.PPI(-0.3)).cost, rel=1e-6)
     plant = Pendulum()
     limited = ppi.Problem(plant, plant.swing_up_cost(), plant.hanging, plant.default_horizon)
-    for eta, warm in zip([0, 1], ppi.sweep(limited, ppi.PPI(0), eta=[0, 1]), strict=True):
+    for eta, warm in zip([0, 1], ppi.risk_sweep(limited, ppi.PPI(0), eta=[0, 1]), strict=True):
         assert warm.status is ppi.Status.CONVERGED
         assert warm.cost == pytest.approx(ppi.solve(limited, ppi.PPI(eta)).cost, rel=1e-6)
 
@@ -72,7 +72,7 @@ def test_weights_are_solved_outward_and_returned_in_the_order_given(problem, swe
         return swept[method.eta]
 
     monkeypatch.setattr(risk, "solve", record)
-    solutions = ppi.sweep(problem, ppi.PPI(0), eta=ETAS, starts=3)
+    solutions = ppi.risk_sweep(problem, ppi.PPI(0), eta=ETAS, starts=3)
     assert solutions == tuple(swept[eta] for eta in ETAS)
     assert [eta for eta, _ in called] == sorted(ETAS, key=abs)
     guesses = dict(called)
@@ -92,15 +92,15 @@ def test_a_breakdown_keeps_its_status_and_its_place(swept):
 
 
 def test_fields_are_kept_and_theta_is_minus_eta(problem, swept):
-    (short,) = ppi.sweep(problem, ppi.PPI(0, max_iterations=3), eta=[0.1], starts=1)
+    (short,) = ppi.risk_sweep(problem, ppi.PPI(0, max_iterations=3), eta=[0.1], starts=1)
     assert short.status is ppi.Status.MAX_ITERATIONS
-    neutral, averse = ppi.sweep(problem, ppi.LEQG(0), theta=np.array([0.0, 0.3]))
+    neutral, averse = ppi.risk_sweep(problem, ppi.LEQG(0), theta=np.array([0.0, 0.3]))
     assert averse.cost == pytest.approx(swept[-0.3].cost, rel=1e-6)
     assert neutral.nominal_cost == pytest.approx(swept[0].nominal_cost, rel=1e-6)
 
 
 def test_starts_and_seed_belong_to_the_cold_solve(problem):
-    first, second = ppi.sweep(problem, ppi.PPI(0), eta=[0.2, 0.1], seed=2, starts=3)
+    first, second = ppi.risk_sweep(problem, ppi.PPI(0), eta=[0.2, 0.1], seed=2, starts=3)
     assert (len(first.starts), len(second.starts)) == (1, 3)
     np.testing.assert_array_equal(second.policy.K, ppi.solve(problem, ppi.PPI(0.1), seed=2, starts=3).policy.K)
 
@@ -112,12 +112,12 @@ def test_interruption_keeps_what_is_solved(problem):
         counts.append(row.index)
         return counts.count(1) == 2
 
-    solved, cut, missed = ppi.sweep(problem, ppi.PPI(0), eta=[0, 0.1, 0.2], starts=1, callback=stop_at_the_second)
+    solved, cut, missed = ppi.risk_sweep(problem, ppi.PPI(0), eta=[0, 0.1, 0.2], starts=1, callback=stop_at_the_second)
     assert solved.status is ppi.Status.CONVERGED
     assert cut.status is missed.status is ppi.Status.INTERRUPTED
     assert math.isnan(missed.cost)
     assert missed.trace == ()
-    answered, missed = ppi.sweep(problem, ppi.PPI(0), eta=[0, 0.1], callback=lambda row: row.start == 1)
+    answered, missed = ppi.risk_sweep(problem, ppi.PPI(0), eta=[0, 0.1], callback=lambda row: row.start == 1)
     assert answered.status is ppi.Status.CONVERGED  # by its first start
     assert missed.status is ppi.Status.INTERRUPTED
 
@@ -125,7 +125,7 @@ def test_interruption_keeps_what_is_solved(problem):
 def test_sigma_points_start_warm_like_derivatives(problem):
     """A cold solve takes dozens of iterations, a warm one as few as with Taylor's expansion, and both agree."""
     method = ppi.PPI(0, expansion=ppi.SigmaPoints())
-    neutral, *warm = ppi.sweep(problem, method, eta=[0, 0.1, 0.3])
+    neutral, *warm = ppi.risk_sweep(problem, method, eta=[0, 0.1, 0.3])
     for eta, solution in zip([0.1, 0.3], warm, strict=True):
         cold = ppi.solve(problem, replace(method, eta=eta))
         assert solution.status is ppi.Status.CONVERGED
@@ -145,8 +145,8 @@ def test_paths_start_single_shooting_from_rollouts(swept):
     [
         (ppi.PPI(0), {}, "neither eta nor theta is given; give eta="),
         (ppi.PPI(0), {"eta": [0], "theta": [0]}, "eta and theta are both given"),
-        (ppi.PPI(0), {"theta": [0.1]}, r"has no theta to sweep; give LEQG\(theta=0\)"),
-        (ppi.LEQG(0), {"eta": [0.1]}, r"has no eta to sweep; give PPI\(eta=0\)"),
+        (ppi.PPI(0), {"theta": [0.1]}, r"has no theta; give LEQG\(theta=0\)"),
+        (ppi.LEQG(0), {"eta": [0.1]}, r"has no eta; give PPI\(eta=0\)"),
         (ppi.ILQG(), {"eta": [0.1]}, r"ILQG\(.*\), which has no eta"),
         (ppi.PPI, {"eta": [0.1]}, "which has no eta"),
         (ppi.PPI(0), {"eta": []}, "eta holds no weight"),
@@ -160,7 +160,7 @@ def test_paths_start_single_shooting_from_rollouts(swept):
 )
 def test_bad_weights_are_refused(problem, method, weights, words):
     with pytest.raises(ppi.ProblemError, match=words):
-        ppi.sweep(problem, method, **weights)
+        ppi.risk_sweep(problem, method, **weights)
 
 
 def test_methods_that_cannot_solve_the_problem_are_refused_before_any_work(monkeypatch):
@@ -168,9 +168,9 @@ def test_methods_that_cannot_solve_the_problem_are_refused_before_any_work(monke
     problem = ppi.Problem(plant, plant.swing_up_cost(), plant.hanging, 150)
     monkeypatch.setattr(risk, "solve", lambda *_, **__: pytest.fail("solved"))
     with pytest.raises(ppi.ProblemError, match="knows no limits"):
-        ppi.sweep(problem, ppi.PPI(1, baseline="posterior"), eta=[0.1, 1])
+        ppi.risk_sweep(problem, ppi.PPI(1, baseline="posterior"), eta=[0.1, 1])
     with pytest.raises(ppi.ProblemError, match="expected a Problem"):
-        ppi.sweep(plant, ppi.PPI(0), eta=[0])
+        ppi.risk_sweep(plant, ppi.PPI(0), eta=[0])
 
 
 # -- evaluating ------------------------------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ def test_rows_of_leqg_say_so(problem, swept, ilqg):
 
 
 def test_expansions_are_compared_at_the_same_weight(problem, swept, ilqg):
-    points = dict(zip([0, 0.3], ppi.sweep(problem, ppi.PPI(0, expansion=ppi.SigmaPoints()), eta=[0, 0.3]), strict=True))
+    points = dict(zip([0, 0.3], ppi.risk_sweep(problem, ppi.PPI(0, expansion=ppi.SigmaPoints()), eta=[0, 0.3]), strict=True))
     by_name = {"derivatives": {eta: swept[eta] for eta in (0, 0.1, 0.3)}, "points": points}
     profile = ppi.risk_profile(problem, ilqg, eta=by_name, theta={0.1: swept[-0.1]}, samples=100, seed=1)
     assert profile.expansions == ("derivatives", "points")

@@ -112,14 +112,14 @@ def chosen_methods(eta, theta, expansion):
 
 def solve_all(problem, methods, seed, starts, solutions):
     """Append the `Solution`s of the methods to a list, with a live line of progress."""
-    from ppi_robotics.risk import expansion_name, sweep_methods
+    from ppi_robotics.risk import expansion_name, solve_neighbors
 
     groups = {}
     for method in methods:
         groups.setdefault(expansion_name(method), []).append(method)
     with progress("solving") as say:
         for group in groups.values():
-            solutions += sweep_methods(problem, group, seed, starts, lambda m: count_iterations(say, label(m)))
+            solutions += solve_neighbors(problem, group, seed, starts, lambda m: count_iterations(say, label(m)))
             stop_if(any(solution.interrupted for solution in solutions))
     for solution in solutions:
         remark_unless_solved(solution, label(solution.method))

@@ -356,7 +356,7 @@ def doors():
             sample | {"problem": problem, "policies": {"a": policy}, "stochastic": False, "progress": None},
         ),
         "sweep": Door(
-            ppi.sweep,
+            ppi.risk_sweep,
             {
                 "problem": problem,
                 "method": ppi.PPI(0.1, max_iterations=3),
@@ -368,7 +368,7 @@ def doors():
             long=("starts",),
         ),
         "sweep theta": Door(
-            ppi.sweep,
+            ppi.risk_sweep,
             {"problem": problem, "method": ppi.LEQG(0.1, max_iterations=3), "theta": [0.1], "starts": 1},
             long=("starts",),
         ),
