@@ -151,6 +151,13 @@ def _all_real(array):
     return all(isinstance(entry, int | float | np.number) for entry in array.flat)
 
 
+def correlations(matrices):
+    """Matrices (..., n, n) in units in which their diagonals are 1, -1 or 0, and these units (..., n)."""
+    diagonal = np.abs(np.diagonal(matrices, axis1=-2, axis2=-1))
+    units = np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
+    return matrices / units[..., :, None] / units[..., None, :], units
+
+
 def as_covariance(value, name, size):
     """Symmetric positive semidefinite matrix (size, size); a vector is taken as its diagonal.
 
@@ -163,9 +170,7 @@ def as_covariance(value, name, size):
         raise ProblemError(
             f"{name} has shape {array.shape}; expected ({size},) for a diagonal or ({size}, {size}) for a matrix"
         )
-    # as a correlation, so that units do not count; an entry beside a variance of 0 or less has none
-    scale = np.sqrt(np.abs(np.diag(matrix)))
-    correlation = matrix / np.where(scale > 0.0, scale, 1.0)[:, None] / np.where(scale > 0.0, scale, 1.0)
+    correlation, _ = correlations(matrix)
     if np.abs(correlation - correlation.T).max(initial=0.0) > 1e-12:
         raise ProblemError(f"{name} is not symmetric; give (M + M.T) / 2")
     if size and np.linalg.eigvalsh(correlation)[0] < -1e-12:
@@ -177,11 +182,9 @@ def as_covariance(value, name, size):
 def check_covariances(cov, name):
     """Raise `ProblemError` unless covariances (..., n, n) are symmetric and positive semidefinite, up to rounding.
 
-    They are compared as correlations, so that units do not count.
+    What was computed carries rounding that `as_covariance`, which checks what was typed, does not allow.
     """
-    n, scale = cov.shape[-1], np.sqrt(np.maximum(np.diagonal(cov, axis1=-2, axis2=-1), 0.0))
-    scale = np.where(scale > 0.0, scale, 1.0)
-    correlation = cov / scale[..., :, None] / scale[..., None, :]
+    n, (correlation, _) = cov.shape[-1], correlations(cov)
     if np.abs(correlation - correlation.swapaxes(-1, -2)).max(initial=0.0) > ROUNDING:
         raise ProblemError(f"{name} is not symmetric; give (M + M.T) / 2")
     try:

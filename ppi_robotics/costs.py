@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import casadi as ca
 import numpy as np
 
-from ppi_robotics.checks import as_covariance, as_finite, check_choice, check_instance
+from ppi_robotics.checks import as_covariance, as_finite, check_choice, check_instance, correlations
 from ppi_robotics.definition import as_rows, as_states
 from ppi_robotics.derivatives import project
 from ppi_robotics.errors import PlantError, ProblemError
 from ppi_robotics.function_cost import StageCosts
-from ppi_robotics.gaussian import correlation_of, covariance_factor, frozen
+from ppi_robotics.gaussian import covariance_factor, frozen
 from ppi_robotics.kernels.compiler import STAGE_LANES, build
 from ppi_robotics.kernels.translate import lane_function, trace
 from ppi_robotics.manifold import origin, retract_jacobian, unit
@@ -50,7 +50,7 @@ class Quadratic:
         """The cost compiled for a plant."""
         Q = as_covariance(self.state, f"`state` weights (plant states {plant.state_names})", plant.ndx)
         R = as_covariance(self.control, f"`control` weights (plant controls {plant.control_names})", plant.nu)
-        if np.linalg.eigvalsh(correlation_of(R)[0])[0] <= 0:
+        if np.linalg.eigvalsh(correlations(R)[0])[0] <= 0:
             raise ProblemError(
                 "`control` weights are singular; expected a positive definite matrix, so that controls have a price"
             )
@@ -74,7 +74,7 @@ class Quadratic:
         def terminal_cost(x):
             return _form(QT, qT, x - g)
 
-        ranks = [np.linalg.matrix_rank(correlation_of(weights)[0], hermitian=True) for weights in (Q, R, QT)]
+        ranks = [np.linalg.matrix_rank(correlations(weights)[0], hermitian=True) for weights in (Q, R, QT)]
         parameters = ca.vertcat(q, r, qT, g), values
         return BoundCost(
             self, plant, stage, terminal_cost, "exact", parameters=parameters, ranks=(ranks[0] + ranks[1], ranks[2])

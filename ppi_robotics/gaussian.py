@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppi_robotics.checks import as_covariance, as_finite, check_quaternions
+from ppi_robotics.checks import as_covariance, as_finite, check_quaternions, correlations
 from ppi_robotics.errors import ProblemError
 
 
@@ -55,17 +55,10 @@ def covariance_factor(cov):
     if np.count_nonzero(cov - np.diag(np.diag(cov))) == 0:
         std = np.sqrt(np.diag(cov))
         return np.ascontiguousarray(np.diag(std)[:, std > 0])
-    correlation, std = correlation_of(cov)
+    correlation, std = correlations(cov)
     eigenvalues, vectors = np.linalg.eigh(correlation)
     keep = eigenvalues > 1e-14 * eigenvalues[-1]
     return np.ascontiguousarray(std[:, None] * vectors[:, keep] * np.sqrt(eigenvalues[keep]))
-
-
-def correlation_of(cov):
-    """A positive semidefinite matrix (n, n) in units in which its diagonal is 1, or 0, and these units (n,)."""
-    std = np.sqrt(np.maximum(np.diag(cov), 0.0))
-    std = np.where(std > 0.0, std, 1.0)
-    return cov / std[:, None] / std, std
 
 
 @dataclass(frozen=True, eq=False)

@@ -257,7 +257,7 @@ def risk_profile(
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> RiskProfile:
-    """Evaluate the answers of `risk_sweep`, or of several with other expansions, on common random numbers, beside iLQG's.
+    """Evaluate the answers of `risk_sweep`, for one expansion or several, on common random numbers, beside iLQG's.
 
     Args:
       problem: `Problem`.

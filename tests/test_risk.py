@@ -140,6 +140,10 @@ def test_paths_start_single_shooting_from_rollouts(swept):
     assert risk.warm_path(solution, ppi.PPI(0.2))[1] is solution.policy.u_ref
 
 
+def test_the_sweep_has_two_names():
+    assert ppi.sweep is ppi.risk_sweep
+
+
 @pytest.mark.parametrize(
     ("method", "weights", "words"),
     [
@@ -231,7 +235,9 @@ def test_rows_of_leqg_say_so(problem, swept, ilqg):
 
 
 def test_expansions_are_compared_at_the_same_weight(problem, swept, ilqg):
-    points = dict(zip([0, 0.3], ppi.risk_sweep(problem, ppi.PPI(0, expansion=ppi.SigmaPoints()), eta=[0, 0.3]), strict=True))
+    points = dict(
+        zip([0, 0.3], ppi.risk_sweep(problem, ppi.PPI(0, expansion=ppi.SigmaPoints()), eta=[0, 0.3]), strict=True)
+    )
     by_name = {"derivatives": {eta: swept[eta] for eta in (0, 0.1, 0.3)}, "points": points}
     profile = ppi.risk_profile(problem, ilqg, eta=by_name, theta={0.1: swept[-0.1]}, samples=100, seed=1)
     assert profile.expansions == ("derivatives", "points")

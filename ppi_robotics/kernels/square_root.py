@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ppi_robotics.checks import correlations
+
 ROUNDING = 1e-12  # of eigenvalues of Hessians whose diagonals are scaled to 1
 DONE, RISK_BREAKDOWN, INDEFINITE, NON_FINITE = 0, 1, 2, 3  # as in the template kernels/sweep.py
 
@@ -44,7 +46,7 @@ def squares(C, c):
     """F, f, h with z'Cz/2 + c'z = |Fz + f|^2/2 - |f|^2/2 + h'z for C (T, n, n), c (T, n); None unless all C >= 0."""
     if not (np.isfinite(C).all() and np.isfinite(c).all()):
         return None
-    correlation, scale = scaled(C)
+    correlation, scale = correlations(0.5 * (C + np.swapaxes(C, 1, 2)))
     sizes, V = np.linalg.eigh(correlation)
     if sizes.min() < -ROUNDING:
         return None
@@ -53,13 +55,6 @@ def squares(C, c):
     F = roots[:, :, None] * np.swapaxes(V * scale[:, :, None], 1, 2)
     f = np.einsum("tij,ti->tj", V, c / scale) * kept / np.where(kept, roots, 1.0)
     return F, f, c - np.einsum("tij,ti->tj", F, f)
-
-
-def scaled(C):
-    """The symmetric parts of C (T, n, n) with diagonals of 1, -1 or 0, and the roots (T, n) that divided them."""
-    diagonal = np.abs(np.einsum("tii->ti", C))
-    roots = np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
-    return 0.5 * (C + np.swapaxes(C, 1, 2)) / (roots[:, :, None] * roots[:, None, :]), roots
 
 
 def reflected(M, n):
@@ -127,7 +122,8 @@ def sweep_squares(model, lS, half_inverse_lP, constant, damping, box, value, ahe
     stages, last = squares(C, c), squares((model.Cxx[T] + np.diag(damping[0]))[None], model.cx[T:])
     if stages is None or last is None:
         return None
-    priced = np.linalg.eigvalsh(scaled(C[:, :nu, :nu])[0])[:, 0] > ROUNDING  # controls whose Hessian is not singular
+    sizes = np.linalg.eigvalsh(correlations(C[:, :nu, :nu])[0])
+    priced = sizes[:, 0] > ROUNDING  # controls whose Hessian is not singular
     V, slope, curvature = Squares(*(a[0] for a in last), model.c0[T] - 0.5 * float(np.sum(last[1] ** 2))), 0.0, 0.0
     P[T], p[T], p0[T] = V.form
     for t in range(T - 1, -1, -1):
