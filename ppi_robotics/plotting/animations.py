@@ -9,6 +9,7 @@ window (left, right, bottom, top) [m]. The window follows a plant that travels f
 import functools
 import math
 from os import PathLike
+from typing import Any
 
 import numpy as np
 from matplotlib.colors import to_rgb
@@ -29,7 +30,7 @@ FADING = tuple(  # of a trail, from the background to half of the tip's color
 )
 
 
-def save(path: str | PathLike[str], plant, x: ArrayLike, u: ArrayLike, title: str = "") -> int:
+def save(path: str | PathLike[str], plant: Any, x: ArrayLike, u: ArrayLike, title: str = "") -> int:
     """Write an animated GIF of a trajectory, all of it or nothing.
 
     Args:
@@ -50,7 +51,7 @@ def save(path: str | PathLike[str], plant, x: ArrayLike, u: ArrayLike, title: st
     return len(images)
 
 
-def render(plant, x: ArrayLike, u: ArrayLike, title: str = "") -> tuple[list[Image.Image], int]:
+def render(plant: Any, x: ArrayLike, u: ArrayLike, title: str = "") -> tuple[list[Image.Image], int]:
     """Draw the frames of a trajectory; arguments as in `save`.
 
     Returns:

@@ -9,7 +9,7 @@ from matplotlib.ticker import NullLocator
 
 from ppi_robotics.checks import check_instance, check_names, check_number, shown
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.plotting.theme import OTHER_COLORS, Page, check_ax, color, legend_above, style
+from ppi_robotics.plotting.theme import OTHER_COLORS, Page, Panel, check_ax, color, legend_above, style
 from ppi_robotics.statistics import Evaluation
 from ppi_robotics.texts import with_interval
 
@@ -18,7 +18,7 @@ HEAVY_TAIL = 20.0
 DASH = (0, (4, 2))  # of the CVaR
 
 
-def cost_distribution(evaluations: Mapping[str, Evaluation], ax: Axes | None = None, level: float = 0.95) -> Axes:
+def cost_distribution(evaluations: Mapping[str, Evaluation], ax: Axes | None = None, level: float = 0.95) -> Panel:
     """Histograms of the cost per method, with the mean and the mean of the worst rollouts (CVaR) marked.
 
     Args:

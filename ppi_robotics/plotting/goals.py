@@ -4,7 +4,10 @@ axes = plotting.goals.commitment(plant, mixture, mixture.rollout(problem, sample
 axes[0].figure.savefig("goals.png")
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from numpy.typing import ArrayLike
 
@@ -26,7 +29,7 @@ def commitment(
     goals: ArrayLike,
     t: int | None = None,
     entries: tuple[int, int] = (0, 1),
-    axes: Panels | None = None,
+    axes: Sequence[Axes] | None = None,
 ) -> Panels:
     """Paths in the color of the goal that they end nearest to; the share of each goal over the plane at one stage.
 

@@ -4,7 +4,10 @@ axes = plotting.risk.risk_dial(ppi.risk_profile(problem, ilqg, eta=dict(zip(etas
 axes[0].figure.savefig("risk.png")
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
@@ -20,7 +23,7 @@ MOST_HANDLES = 4  # of a legend within a panel; a larger one stands above it
 DASHES = ("-", "--", "-.", ":")  # of expansions
 
 
-def risk_dial(profile: RiskProfile, axes: Panels | None = None) -> Panels:
+def risk_dial(profile: RiskProfile, axes: Sequence[Axes] | None = None) -> Panels:
     """Mean, variance, risk measures and three histograms of the cost over eta.
 
     Bars are 95 % intervals. Weights that were not solved are crosses off the lines of mean and variance, and left out

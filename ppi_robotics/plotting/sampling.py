@@ -4,7 +4,10 @@ axes = plotting.sampling.fan(problem, ppi.solve(problem, ppi.MPPI()))
 axes[0].figure.savefig("fan.png")
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
@@ -23,7 +26,11 @@ ANSWER = {"color": "0.1", "linewidth": 1.3}
 
 
 def fan(
-    problem: Problem, solution: Solution, drawn: mppi.Fan | None = None, seed: int = 0, axes: Panels | None = None
+    problem: Problem,
+    solution: Solution,
+    drawn: mppi.Fan | None = None,
+    seed: int = 0,
+    axes: Sequence[Axes] | None = None,
 ) -> Panels:
     """Sampled trajectories of a method that samples, the darker the more weight they have, and the answer on top.
 
@@ -71,7 +78,7 @@ def fan(
     return axes
 
 
-def samples(solution: Solution, axes: Panels | None = None) -> Panels:
+def samples(solution: Solution, axes: Sequence[Axes] | None = None) -> Panels:
     """Cost of the mean, effective sample size and temperature of the weights over the rounds of a method that samples.
 
     Rounds whose weights have no temperature, as those of elites, are left out of its panel.

@@ -8,7 +8,8 @@ axes[0].figure.savefig("plane.png")
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,7 +17,18 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from ppi_robotics.discrete import Descent, FiniteMDP, Iterations, Learning, mean_and_variance, sample_integral, solve
-from ppi_robotics.plotting.theme import CONFIDENCE, ON_LINES, SHADES, VERMILION, Page, Panels, color, number, style
+from ppi_robotics.plotting.theme import (
+    CONFIDENCE,
+    ON_LINES,
+    SHADES,
+    VERMILION,
+    Page,
+    Panel,
+    Panels,
+    color,
+    number,
+    style,
+)
 
 MOST_ARROWS = 2500  # states up to which the policy is drawn
 FINITE = np.geomspace(0.1, 100.0, 40)  # weights of the policy that the plane is drawn at, between 0 and infinity
@@ -28,8 +40,12 @@ LEAST = 1e-10  # excess below which digits end
 
 
 def value_map(
-    world, value: np.ndarray, policy: np.ndarray, ax: Axes | None = None, title: str = "expected cost to the target"
-) -> Axes:
+    world: Any,
+    value: np.ndarray,
+    policy: np.ndarray,
+    ax: Axes | None = None,
+    title: str = "expected cost to the target",
+) -> Panel:
     """Values over the cells of a grid world; on maps of moderate size moves as arrows, as opaque as they are likely.
 
     Args:
@@ -65,7 +81,7 @@ def value_map(
     return ax
 
 
-def learning_curves(results: Mapping[str, Learning], ax: Axes | None = None) -> Axes:
+def learning_curves(results: Mapping[str, Learning], ax: Axes | None = None) -> Panel:
     """Error of learned values over transitions: mean of the trials, with bands of 95 % intervals of the mean.
 
     Args:
@@ -90,7 +106,7 @@ def learning_curves(results: Mapping[str, Learning], ax: Axes | None = None) -> 
     return _finish_errors(ax, "transitions")
 
 
-def iteration_errors(results: Mapping[str, Iterations], ax: Axes | None = None) -> Axes:
+def iteration_errors(results: Mapping[str, Iterations], ax: Axes | None = None) -> Panel:
     """Error over iterations with the model known.
 
     Args:
@@ -109,7 +125,7 @@ def iteration_errors(results: Mapping[str, Iterations], ax: Axes | None = None) 
     return _finish_errors(ax, "iterations")
 
 
-def plane(mdp: FiniteMDP, log_rho: np.ndarray, state: int = 0, axes: Panels | None = None) -> Panels:
+def plane(mdp: FiniteMDP, log_rho: np.ndarray, state: int = 0, axes: Sequence[Axes] | None = None) -> Panels:
     """Mean and standard deviation of the cost from a state under the optimal policies of all pairs of weights.
 
     Args:
@@ -142,7 +158,7 @@ def plane(mdp: FiniteMDP, log_rho: np.ndarray, state: int = 0, axes: Panels | No
     return axes
 
 
-def descents(found: Mapping[str, tuple[Descent, np.ndarray]], axes: Panels | None = None) -> Panels:
+def descents(found: Mapping[str, tuple[Descent, np.ndarray]], axes: Sequence[Axes] | None = None) -> Panels:
     """Excess of the cost over the optimum by iteration, and the first costs and bounds one by one.
 
     Args:
@@ -175,7 +191,7 @@ def estimates(
     state: int,
     samples: int,
     repeats: int,
-    axes: Panels | None = None,
+    axes: Sequence[Axes] | None = None,
 ) -> Panels:
     """Estimates of the value and of the first action from trajectories of the baseline, over the number of them.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -21,7 +22,15 @@ CONFIDENCE = 1.96  # standard errors on either side of a 95 % interval
 ON_LINES = {"frameon": True, "framealpha": 0.85, "edgecolor": "none"}  # legends that lines may run behind
 WIDE = 20.0  # ratio of largest to smallest value from which an axis is logarithmic
 
-Panels = Sequence[Axes]  # of one figure
+if TYPE_CHECKING:
+
+    class Panel(Axes):
+        """Axes as figures return them: type checkers may take it that their figure can be saved."""
+
+        figure: Figure
+else:
+    Panel = Axes
+Panels = Sequence[Panel]  # of one figure
 
 SETTINGS = {
     "font.size": 9.0,

@@ -1,6 +1,9 @@
 """Figures of trajectories: every state and control over time."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 from numpy.typing import ArrayLike
@@ -20,7 +23,7 @@ def trajectory(
     rollouts: Rollouts,
     nominal: tuple[ArrayLike, ArrayLike] | None = None,
     name: str = "PPI",
-    axes: Panels | None = None,
+    axes: Sequence[Axes] | None = None,
 ) -> Panels:
     """Every state and control over time: median and 5-95 % band of rollouts, nominal trajectory, limits.
 
