@@ -221,7 +221,7 @@ def test_noise_that_grows_with_the_control():
 GRID = Grid.regular((-1.0,), (1.0,), (3,))
 BAD = {
     "plane": (lambda p: discretize(p, Grid.regular((0, 0), (1, 1), (2, 2)), [[0.0]]), "the grid has 2 axes"),
-    "controls": (lambda p: discretize(p, GRID, [0.0]), r"controls has shape \(1,\); expected \(A, 1\)"),
+    "controls": (lambda p: discretize(p, GRID, [0.0]), r"controls has shape \(1,\); expected \(any, 1\)"),
     "points": (lambda p: discretize(p, GRID, [[0.0]], 0), "noise_points is 0"),
     "outside": (lambda p: discretize(p, GRID, [[0.0]], outside="bounce"), "outside is 'bounce'"),
     "problem": (lambda p: discretize(p.plant, GRID, [[0.0]]), "expected a Problem"),

@@ -310,14 +310,14 @@ BAD = {
     "step": (lambda: learn(CHAIN, step=0.0), "is 0.0; expected a positive"),
     "transitions": (lambda: learn(CHAIN, transitions=1500, every=1000), "transitions is 1500, no multiple of every"),
     "start": (lambda: learn(CHAIN, start=[1]), r"start is \[1\]; expected states from 0 to 1 that are not absorbing"),
-    "truth": (lambda: learn(CHAIN, truth=np.zeros(2)), "truth has no finite value for every state, or zeros alone"),
+    "truth": (lambda: learn(CHAIN, truth=np.zeros(2)), "truth is 0 everywhere"),
     "stages": (
         lambda: learn(FiniteMDP(np.ones((2, 1, 1, 1)), np.ones((1, 1)))),
         "the problem is given for 2 stages; learning needs a stationary one",
     ),
     "cost": (
         lambda: learn(FiniteMDP(CHAIN.transition[0], [[np.inf], [0.0]], absorbing=[False, True])),
-        "truth has no finite value",
+        "truth has a non-finite entry",
     ),
 }
 

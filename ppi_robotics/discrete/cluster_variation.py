@@ -84,10 +84,8 @@ class RegionGraph:
             raise ProblemError(f"variable {self.graph.name(left[0])} is in no outer cluster; put every one into one")
         outer = _maximal(clusters)
         inner = _intersections(outer)
-        object.__setattr__(self, "outer", tuple(tuple(sorted(cluster)) for cluster in outer))
-        object.__setattr__(self, "inner", tuple(tuple(sorted(region)) for region in inner))
-        object.__setattr__(self, "counts", _counting(outer, inner))
-        object.__setattr__(self, "homes", _homes(self.graph, outer))
+        vars(self).update(outer=tuple(tuple(sorted(region)) for region in outer), counts=_counting(outer, inner))
+        vars(self).update(inner=tuple(tuple(sorted(region)) for region in inner), homes=_homes(self.graph, outer))
 
     @functools.cached_property
     def entries(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:

@@ -69,8 +69,7 @@ class Grid(Record):
                 raise ProblemError(f"axis {i} does not increase, or has fewer than 2 coordinates")
             if period is not None and not np.ptp(axis) < period:
                 raise ProblemError(f"axis {i} spans {np.ptp(axis):g}, its period is {period:g}; span less than it")
-        object.__setattr__(self, "axes", axes)
-        object.__setattr__(self, "periods", periods)
+        vars(self).update(axes=axes, periods=periods)
 
     @classmethod
     def regular(
@@ -301,9 +300,9 @@ def _checked(problem, grid, controls, noise_points, outside):
         raise ProblemError(f"plant '{plant.name}' has quaternions, which no rectangular grid covers")
     if len(grid.axes) != plant.nx:
         raise ProblemError(f"the grid has {len(grid.axes)} axes; plant '{plant.name}' has {plant.nx} states")
-    controls = as_finite(controls, "controls")
-    if controls.ndim != 2 or controls.shape[1] != plant.nu or not len(controls):
-        raise ProblemError(f"controls has shape {controls.shape}; expected (A, {plant.nu})")
+    controls = as_finite(controls, "controls", (None, plant.nu))
+    if not len(controls):
+        raise ProblemError("controls is empty; give one or more to choose from")
     low, high = plant.control_limits.T
     if (controls < low).any() or (controls > high).any():
         raise ProblemError(f"controls reach from {controls.min():g} to {controls.max():g}, beyond the plant's limits")

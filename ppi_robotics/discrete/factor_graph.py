@@ -63,7 +63,7 @@ class Table(Record):
     log_values: np.ndarray
 
     def __post_init__(self):
-        object.__setattr__(self, "variables", _scope(self.variables, "a Table", least=0))
+        vars(self).update(variables=_scope(self.variables, "a Table", least=0))
         values = as_logs(self.log_values, f"log_values of the Table of {self.variables}")
         if values.ndim != len(self.variables):
             raise ProblemError(
@@ -71,7 +71,7 @@ class Table(Record):
             )
         if not (values > -np.inf).any():
             raise ProblemError(f"the Table of {self.variables} has zeros alone; leave one configuration possible")
-        object.__setattr__(self, "log_values", frozen(values))
+        vars(self).update(log_values=frozen(values))
 
     @classmethod
     def of_weights(cls, variables: Sequence[int], weights: ArrayLike) -> Self:
@@ -123,8 +123,8 @@ class IndexMap(Record):
     log_weight: np.ndarray | None = None
 
     def __post_init__(self):
-        object.__setattr__(self, "parents", _scope(self.parents, "an IndexMap"))
-        object.__setattr__(self, "child", _scope((*self.parents, self.child), "an IndexMap")[-1])
+        vars(self).update(parents=_scope(self.parents, "an IndexMap"))
+        vars(self).update(child=_scope((*self.parents, self.child), "an IndexMap")[-1])
         name = f"the IndexMap of {self.parents} to {self.child}"
         index = as_wholes(self.index, f"index of {name}", None, NO_VALUE, MOST_VALUES)
         if index.ndim != len(self.parents):
@@ -134,8 +134,7 @@ class IndexMap(Record):
             raise ProblemError(f"log_weight of {name} has shape {weight.shape}; expected that of index, {index.shape}")
         if not ((index > NO_VALUE) & (weight > -np.inf)).any():
             raise ProblemError(f"{name} has zeros alone; leave one configuration possible")
-        object.__setattr__(self, "index", frozen(index, np.int64))
-        object.__setattr__(self, "log_weight", frozen(weight))
+        vars(self).update(index=frozen(index, np.int64), log_weight=frozen(weight))
 
     @property
     def variables(self) -> tuple[int, ...]:
@@ -183,9 +182,7 @@ class FactorGraph:
         names = check_names(self.names, "names")
         if names and (len(names) != len(sizes) or len(set(names)) != len(names)):
             raise ProblemError(f"names has {len(set(names))} different ones; expected {len(sizes)}, one a variable")
-        object.__setattr__(self, "sizes", sizes)
-        object.__setattr__(self, "names", names)
-        object.__setattr__(self, "factors", check_sequence(self.factors, "factors", "factors"))
+        vars(self).update(sizes=sizes, names=names, factors=check_sequence(self.factors, "factors", "factors"))
         for number, factor in enumerate(self.factors):
             self._check(number, factor)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import (
-    as_floats,
+    as_finite,
     as_wholes,
     check_choice,
     check_count,
@@ -122,9 +122,9 @@ def learn(
     transitions, seed = check_count(transitions, "transitions", every), check_seed(seed)
     if transitions % every:
         raise ProblemError(f"transitions is {transitions}, no multiple of every, {every}; give one")
-    truth = stationary.iterate(mdp).value if truth is None else as_floats(truth, "truth")
-    if truth.shape != (mdp.states,) or not np.isfinite(truth).all() or not truth.any():
-        raise ProblemError("truth has no finite value for every state, or zeros alone; give the optimal ones")
+    truth = as_finite(stationary.iterate(mdp).value if truth is None else truth, "truth", (mdp.states,))
+    if not truth.any():
+        raise ProblemError("truth is 0 everywhere, so that no error is relative to it; give the optimal values")
     model = _model(mdp, start)
     kind = KINDS[method]
     sign = 1.0 if method == "q" else -eta

@@ -65,19 +65,14 @@ class Transitions(Record):
 
     def __post_init__(self):
         S, A = (allowed := as_flags(self.allowed, "allowed", (None, None))).shape
-        given = {"allowed": allowed, "absorbing": as_flags(self.absorbing, "absorbing", (S,))}
-        for name in ("state", "action", "after"):
-            given[name] = as_wholes(getattr(self, name), name, (None,))
-        given["cost"] = as_finite(self.cost, "cost", (None,))
-        for name, array in given.items():
-            object.__setattr__(self, name, frozen(array, array.dtype))
-        object.__setattr__(self, "discount", check_number(self.discount, "discount", above=0, most=1))
-        if len({len(self.state), len(self.action), len(self.after), len(self.cost)}) > 1 or not len(self.state):
-            raise ProblemError("state, action, after and cost differ in length or are empty; give one for each")
-        for name, top in (("state", S), ("action", A), ("after", S)):
-            values = getattr(self, name)
-            if values.min() < 0 or values.max() >= top:
-                raise ProblemError(f"{name} has {values.min()} to {values.max()}; expected 0 to {top - 1}")
+        cost = as_finite(self.cost, "cost", (None,))
+        if not len(cost):
+            raise ProblemError("cost is empty; give one or more transitions")
+        given = {"allowed": allowed, "absorbing": as_flags(self.absorbing, "absorbing", (S,)), "cost": cost}
+        for name, count in (("state", S), ("action", A), ("after", S)):
+            given[name] = as_wholes(getattr(self, name), name, cost.shape, 0, count - 1)
+        vars(self).update({name: frozen(array, array.dtype) for name, array in given.items()})
+        vars(self).update(discount=check_number(self.discount, "discount", above=0, most=1))
 
     def model(self) -> FiniteMDP:
         """The `FiniteMDP` of observed frequencies and mean costs; pairs that never occurred are not allowed.
@@ -187,10 +182,7 @@ def lstd_q(
 
 def _features(transitions, features):
     check_instance(transitions, "transitions", Transitions)
-    phi = as_floats(features, "features")
-    if phi.ndim != 3 or phi.shape[:2] != transitions.allowed.shape or not np.isfinite(phi).all():
-        raise ProblemError(f"features have shape {phi.shape}; expected {transitions.allowed.shape} and K, all finite")
-    return phi
+    return as_finite(features, "features", (*transitions.allowed.shape, None))
 
 
 def _regression(phi, ridge):
@@ -234,8 +226,7 @@ class QuadraticPsi(Record):
         nx = check_count(self.nx, "nx", 0, max(len(M) - 2, 0))
         if M.shape[0] != M.shape[1] or len(M) < 2:
             raise ProblemError(f"M has shape {M.shape}; expected (1 + nx + nu, 1 + nx + nu), a control or more")
-        object.__setattr__(self, "M", frozen(M))
-        object.__setattr__(self, "nx", nx)
+        vars(self).update(M=frozen(M), nx=nx)
         if np.linalg.eigvalsh(self.precision).min() <= 0.0:
             raise ProblemError("Psi has no maximum in u; expected a negative definite block of u")
 
@@ -257,22 +248,22 @@ class QuadraticPsi(Record):
 
     def __call__(self, x: ArrayLike, u: ArrayLike) -> np.ndarray:
         """Psi (...) of states (..., nx) and controls (..., nu)."""
-        x, u = as_floats(x, "x"), as_floats(u, "u")
-        if x.shape[-1:] != (self.nx,) or u.shape != (*x.shape[:-1], len(self.precision)):
-            raise ProblemError(
-                f"x has shape {x.shape} and u {u.shape}; expected {self.nx} and {len(self.precision)} last"
-            )
+        x = as_floats(x, "x")
+        u = as_floats(u, "u", (*x.shape[:-1], len(self.precision)))
+        self._check(x)
         z = np.concatenate((np.ones((*x.shape[:-1], 1)), x, u), axis=-1)
         return 0.5 * np.einsum("...i,ij,...j->...", z, self.M, z)
 
     def bar(self, x: ArrayLike) -> np.ndarray:
         """bar Psi (...) of states (..., nx)."""
-        x = as_floats(x, "x")
-        if x.shape[-1:] != (self.nx,):
-            raise ProblemError(f"x has shape {x.shape}; expected (..., {self.nx})")
+        self._check(x := as_floats(x, "x"))
         k, K = self.gain
         _, size = np.linalg.slogdet(self.precision / (2.0 * math.pi))
         return self(x, x @ K.T + k) - 0.5 * size
+
+    def _check(self, x):
+        if x.shape[-1:] != (self.nx,):
+            raise ProblemError(f"x has shape {x.shape}; expected (..., {self.nx})")
 
 
 def baseline_psi(K: ArrayLike, k: ArrayLike, cov: ArrayLike) -> QuadraticPsi:
@@ -321,15 +312,13 @@ def quadratic_psi_step(
     eta, ridge = check_eta(eta), check_number(ridge, "ridge", least=0)
     discount = check_number(discount, "discount", least=0, most=1)
     check_function(ahead, "ahead", "states (..., nx)")
-    x, u, cost, after = (as_finite(part, name) for name, part in (("x", x), ("u", u), ("cost", cost), ("after", after)))
-    after = after[:, None] if after.ndim == 2 else after
-    apart = (x.ndim, u.ndim, cost.ndim, after.ndim) != (2, 2, 1, 3) or len(set(map(len, (x, u, cost, after)))) > 1
-    if apart or after.shape[-1] != x.shape[1] or not after.size:
-        raise ProblemError(
-            f"x, u, cost and after have shapes {x.shape}, {u.shape}, {cost.shape}, {after.shape}; "
-            "expected (N, nx), (N, nu), (N,), and (N, nx) or (N, P, nx)"
-        )
+    x, after = as_finite(x, "x", (None, psi.nx)), as_finite(after, "after")
+    N = len(x)
+    u, cost = as_finite(u, "u", (N, len(psi.precision))), as_finite(cost, "cost", (N,))
+    after = as_finite(after[:, None] if after.ndim == 2 else after, "after", (N, None, psi.nx))
     P = after.shape[1]
+    if not N or not P:
+        raise ProblemError("there is no transition, or none with a next state; give one or more")
     weights = np.full(P, 1.0 / P) if weights is None else as_finite(weights, "weights", (P,))
     future = (psi.bar if ahead is None else ahead)(after) @ weights
     target = psi(x, u) - psi.bar(x) - eta * cost + discount * future

@@ -56,8 +56,10 @@ def solve_linear(
     if mdp.discount != 1.0:
         raise ProblemError(f"discount is {mdp.discount:g}, and the equation is linear only without; use `solve`")
     log_rho = as_baseline(mdp, baseline, T)
-    finals = mdp.terminal[None] if terminals is None else _terminals(terminals, mdp.states)
+    finals = mdp.terminal[None] if terminals is None else as_costs(terminals, "terminals", (None, mdp.states))
     n = len(finals)
+    if not n:
+        raise ProblemError("terminals is empty; give the costs (n, states) of one or more")
     log_z, log_y = np.empty((T + 1, mdp.states, n)), np.empty((T, mdp.states, mdp.actions, n))
     log_z[T] = final = np.ascontiguousarray(-weight * finals.T)
     tables = [(matrix.indptr, matrix.indices, np.log(matrix.data)) for matrix in mdp.transition]
@@ -152,13 +154,6 @@ def _log_weights(weights, count):
         raise ProblemError(f"weights are {weights.tolist()}; expected no negative number, and one above 0 at least")
     with np.errstate(divide="ignore"):
         return np.log(weights)
-
-
-def _terminals(given, states):
-    array = as_costs(given, "terminals")
-    if array.ndim != 2 or array.shape[1] != states or not len(array):
-        raise ProblemError(f"terminals has shape {array.shape}; expected (n, {states})")
-    return array
 
 
 # -- forward -----------------------------------------------------------------------------------------------------------

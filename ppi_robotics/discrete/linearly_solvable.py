@@ -58,16 +58,14 @@ class LMDP(Record):
     absorbing: np.ndarray | None = None
 
     def __post_init__(self):
-        cost = as_costs(self.cost, "cost")
-        if cost.ndim != 1:
-            raise ProblemError(f"cost has shape {cost.shape}; expected (states,)")
-        given = self.passive if sparse.issparse(self.passive) else as_finite(self.passive, "passive")
-        if given.shape != (len(cost), len(cost)):
-            raise ProblemError(f"passive has shape {given.shape}; expected {(len(cost), len(cost))}")
+        cost = as_costs(self.cost, "cost", (None,))
+        given, shape = self.passive, (len(cost), len(cost))
+        if not sparse.issparse(given):
+            given = as_finite(given, "passive", shape)
+        elif given.shape != shape:
+            raise ProblemError(f"passive has shape {given.shape}; expected {shape}")
         table = FiniteMDP(sparse.csr_matrix(given), cost[:, None], cost, absorbing=self.absorbing)
-        object.__setattr__(self, "passive", table.transition[0])
-        object.__setattr__(self, "cost", frozen(cost))
-        object.__setattr__(self, "absorbing", table.absorbing)
+        vars(self).update(passive=table.transition[0], cost=frozen(cost), absorbing=table.absorbing)
 
     def table(self, discount: float = 1.0, terminal: ArrayLike | None = None) -> FiniteMDP:
         """The problem as a `FiniteMDP` of one action."""

@@ -51,17 +51,10 @@ class FiniteMDP(Record):
         if cost.ndim not in (2, 3) or not cost.size:
             raise ProblemError(f"cost has shape {cost.shape}; expected (states, actions), or (T, states, actions)")
         S, A = cost.shape[-2:]
-        allowed = np.ones((S, A), bool) if self.allowed is None else as_flags(self.allowed, "allowed")
-        absorbing = np.zeros(S, bool) if self.absorbing is None else as_flags(self.absorbing, "absorbing")
-        terminal = np.zeros(S) if self.terminal is None else as_costs(self.terminal, "terminal cost")
+        allowed = np.ones((S, A), bool) if self.allowed is None else as_flags(self.allowed, "allowed", (S, A))
+        absorbing = np.zeros(S, bool) if self.absorbing is None else as_flags(self.absorbing, "absorbing", (S,))
+        terminal = np.zeros(S) if self.terminal is None else as_costs(self.terminal, "terminal", (S,))
         names = check_names(self.names, "names")
-        for name, array, shape in (
-            ("allowed", allowed, (S, A)),
-            ("absorbing", absorbing, (S,)),
-            ("terminal", terminal, (S,)),
-        ):
-            if array.shape != shape:
-                raise ProblemError(f"{name} has shape {array.shape}; expected {shape}, as cost has {cost.shape}")
         discount = check_number(self.discount, "discount", above=0, most=1)
         if len(names) not in (0, S):
             raise ProblemError(f"names has {len(names)} entries; expected one for each of {S} states, or none")
@@ -71,10 +64,8 @@ class FiniteMDP(Record):
         rows = tuple(self._matrix(matrix, S, A, allowed, absorbing) for matrix in self._stages(S, A))
         if cost.ndim == 3 and len(rows) not in (1, len(cost)):
             raise ProblemError(f"cost has {len(cost)} stages and transition {len(rows)}; expected as many, or one")
-        fields = {"transition": rows, "cost": frozen(cost), "terminal": frozen(terminal), "discount": discount}
-        fields |= {"allowed": frozen(allowed, bool), "absorbing": frozen(absorbing, bool), "names": names}
-        for name, value in fields.items():
-            object.__setattr__(self, name, value)
+        vars(self).update(transition=rows, cost=frozen(cost), terminal=frozen(terminal), discount=discount)
+        vars(self).update(allowed=frozen(allowed, bool), absorbing=frozen(absorbing, bool), names=names)
 
     @property
     def states(self) -> int:
