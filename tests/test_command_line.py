@@ -21,8 +21,8 @@ from rich.console import Console
 
 import ppi_robotics as ppi
 from plants import CartPole
-from ppi_robotics import cli, evaluation, risk
-from ppi_robotics.__main__ import main
+from ppi_robotics import evaluation, risk
+from ppi_robotics.cli import main, output, report, robots, runs
 
 ROOT = Path(__file__).parent.parent
 DEMOS = ROOT / "demos"
@@ -443,7 +443,7 @@ def test_help_comes_without_loading_libraries():
 def screen(monkeypatch, terminal):
     """Standard error as a text of its own."""
     console = Console(file=io.StringIO(), force_terminal=terminal, width=100, markup=False, highlight=False)
-    monkeypatch.setattr(cli.output, "ERRORS", console)
+    monkeypatch.setattr(output, "ERRORS", console)
     return console.file
 
 
@@ -459,7 +459,7 @@ def test_progress_is_live_on_a_terminal_only(monkeypatch, capsys, terminal, poli
 
 
 def test_where_there_is_no_terminal_progress_is_told_in_lines_of_the_newest_state(capsys, monkeypatch):
-    monkeypatch.setattr(cli.output, "EVERY", 0.01)
+    monkeypatch.setattr(output, "EVERY", 0.01)
 
     def told(text):
         """Wait until a line begins with a text; the lines until then."""
@@ -469,7 +469,7 @@ def test_where_there_is_no_terminal_progress_is_told_in_lines_of_the_newest_stat
             lines += capsys.readouterr().err.splitlines()
         return lines
 
-    with cli.output.progress("guessing") as say:
+    with output.progress("guessing") as say:
         assert all(line.startswith("guessing (") for line in told("guessing"))  # also where nothing is said meanwhile
         say("iteration 7")
         assert all(line.startswith(("guessing (", "iteration 7 (")) for line in told("iteration 7"))
@@ -478,13 +478,13 @@ def test_where_there_is_no_terminal_progress_is_told_in_lines_of_the_newest_stat
 
 
 def test_short_work_says_nothing_of_its_progress(capsys):
-    with cli.output.progress("guessing") as say:
+    with output.progress("guessing") as say:
         say("iteration 7")
     assert capsys.readouterr().err == ""
 
 
 def test_progress_ends_with_what_it_is_about(capsys):
-    with pytest.raises(KeyboardInterrupt), cli.output.progress("guessing"):
+    with pytest.raises(KeyboardInterrupt), output.progress("guessing"):
         raise KeyboardInterrupt
     assert not [thread for thread in threading.enumerate() if thread.name == "progress"]
     assert capsys.readouterr().err == ""
@@ -503,18 +503,18 @@ def test_progress_ends_with_what_it_is_about(capsys):
 def test_solving_shows_iteration_cost_and_change(monkeypatch, arguments, beginnings):
     said = []
 
-    class Status:
-        def __enter__(self):
-            return self
+    class Bar:
+        def __init__(self, text):
+            pass
 
-        def __exit__(self, *error):
-            return None
+        def say(self, text, done=None, total=None):
+            said.append(text)
 
-        def update(self, text):
-            said.append(str(text))
+        def stop(self):
+            pass
 
     screen(monkeypatch, True)
-    monkeypatch.setattr(cli.output.ERRORS, "status", lambda text: Status())
+    monkeypatch.setattr(output, "Bar", Bar)
     assert main([*arguments.split(), "--horizon", "40"]) == 0
     assert said[0].startswith(beginnings[0])
     assert ", change " in said[0]
@@ -524,18 +524,20 @@ def test_solving_shows_iteration_cost_and_change(monkeypatch, arguments, beginni
 
 def test_compiling_is_announced_once(monkeypatch):
     text = screen(monkeypatch, False)
-    plant = CartPole()
-    problem = ppi.Problem(plant, plant.swing_up_cost(), plant.hanging, 5)
-    log = logging.getLogger("ppi_robotics")
-    with cli.work.session(problem, None):
+    log, about = logging.getLogger("ppi_robotics"), report.Report()
+
+    def work():
+        about.begin("cartpole", None)
         log.warning("compiling %s; this happens once on a machine", "plant cartpole")
         log.warning("compiling %s; this happens once on a machine", "cost")
         log.warning("something else")
+
+    assert about.run(work) == 0
     assert text.getvalue().splitlines() == [
         "compiling kernels for cartpole (first run only, up to a minute) ...",
         "something else",
     ]
-    assert not any(isinstance(handler, cli.output.CompileNotice) for handler in log.handlers)
+    assert not any(isinstance(handler, output.CompileNotice) for handler in log.handlers)
 
 
 def test_interruption_keeps_the_best_policy_and_says_so(capsys, monkeypatch):
@@ -573,8 +575,8 @@ def test_interrupted_commands_show_the_samples_that_are_finished(capsys, monkeyp
     def press(say, name):
         return lambda done, total: done == 640 < total and signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(cli.work, "count_rollouts", press)
-    monkeypatch.setattr(cli.compare, "count_rollouts", press)
+    monkeypatch.setattr(runs, "count_rollouts", press)
+    monkeypatch.setattr(robots, "count_rollouts", press)
     code, output, errors = run(capsys, *command.split(), "--samples", "100000", "--json")
     facts = only_json(output)
     assert code == 130
@@ -610,7 +612,7 @@ def test_interruption_before_anything_is_written(capsys, monkeypatch):
 @pytest.mark.parametrize("forks", [True, False])
 def test_work_alongside_is_done_once_and_its_failure_is_raised_here(monkeypatch, forks):
     if not forks:
-        monkeypatch.setattr(cli.work, "fork", lambda work: None)
+        monkeypatch.setattr(runs, "fork", lambda work: None)
 
     def work():
         with Path("work").open("a") as file:
@@ -619,16 +621,16 @@ def test_work_alongside_is_done_once_and_its_failure_is_raised_here(monkeypatch,
     def fail():
         raise ppi.ProblemError("a full disk")
 
-    with cli.work.alongside(work):
+    with runs.alongside(work):
         Path("body").touch()
     assert Path("work").read_text() == "done"
-    with pytest.raises(ppi.ProblemError, match="a full disk"), cli.work.alongside(fail):
+    with pytest.raises(ppi.ProblemError, match="a full disk"), runs.alongside(fail):
         Path("second").touch()
     assert Path("second").exists()
 
 
 def test_work_alongside_ends_with_the_body():
-    with pytest.raises(KeyboardInterrupt), cli.work.alongside(lambda: time.sleep(30)):
+    with pytest.raises(KeyboardInterrupt), runs.alongside(lambda: time.sleep(30)):
         raise KeyboardInterrupt
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)

@@ -195,7 +195,7 @@ def test_the_viewer_shows_the_policy_under_noise(capsys, monkeypatch):
         ("swing.xml --task reach --goal up", ["--goal is 'up'", "numbers separated by commas"]),
         ("swing.xml --task reach --site tip --goal 0,0,1", ["no site 'tip'", "it has end"]),
         ("sites.xml --task reach --goal 0,0,1", ["--site is missing", "has end, middle", "choose one"]),
-        ("swing.xml --horizon 0", ["--horizon is 0", "at least 1"]),
+        ("swing.xml --horizon 0", ["--horizon is 0", "1 to 1000000 stages"]),
         ("swing.xml --substeps 0", ["--substeps is 0", "at least 1"]),
         ("swing.xml --noise -1", ["--noise is -1", "0 or more"]),
         ("swing.xml --samples 1", ["--samples is 1"]),

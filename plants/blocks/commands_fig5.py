@@ -1,9 +1,7 @@
 """How often plans of the blocks world reach random goals: rows of a table over locations and blocks."""
 
 from plants.blocks.commands_work import LABELS
-from ppi_robotics.cli.arguments import check_choice
-from ppi_robotics.cli.output import progress, show_rows
-from ppi_robotics.cli.work import write_figure
+from ppi_robotics.cli.options import check_choice
 from ppi_robotics.intervals import of_rate
 
 PLANNERS = {"bp": "bp", "merged": "merged bp", "cvm": "double loop"}  # names of plants.blocks.study
@@ -39,38 +37,18 @@ def rates_of(n, m, names, instances, seed, say):
         }
 
 
-def show_rates(rows, instances, seed, files):
-    """The table of all rows."""
+def rate_rows(rows):
+    """Texts of the table of all rows, headings first."""
     from ppi_robotics.texts import with_interval
 
+    head = ["locations", "blocks", "stages", "method", "goal reached", "converged throughout", "seconds of CPU a plan"]
     texts = [
         [
-            str(row["n"]),
-            str(row["m"]),
-            str(row["T"]),
-            row["label"],
+            *(str(row[key]) for key in ("n", "m", "T", "label")),
             with_interval(row["goal_rate"], row["goal_rate_interval"]),
             f"{row['converged_rate']:.2f}",
             f"{row['cpu_seconds']:.4f}",
         ]
         for row in rows
     ]
-    title = f"{instances} random goals each, seed {seed}: share of plans that reach them, and whose inference converged"
-    head = [
-        "locations",
-        "blocks",
-        "stages",
-        "method",
-        "goal reached",
-        "converged throughout",
-        "seconds of CPU a plan",
-    ]
-    show_rows(title, [head, *texts], files)
-
-
-def draw_rates(rows, files):
-    """Write fig5.png."""
-    with progress("drawing the picture"):
-        from plants.blocks import figures
-
-        write_figure(figures.rates(rows), "fig5.png", files)
+    return [head, *texts]

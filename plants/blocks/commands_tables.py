@@ -5,15 +5,14 @@ import math
 import numpy as np
 
 from plants.blocks.commands_work import expectation_words, heading, in_words
-from ppi_robotics.cli.output import remark, show_rows
-from ppi_robotics.cli.work import Files
+from ppi_robotics.cli.output import remark
 
 ROWS = 20  # stages of a table, about
 LIKELY = 1e-3  # probability of actions of a table
 
 
-def show_inference(world, columns, plan, files):
-    """Tables of one inference or of several: how they ended, the first action, expected heights."""
+def add_inference(report, world, columns, plan):
+    """Add tables of one inference or of several: how they ended, the first action, expected heights."""
     label = [facts["label"] for facts in columns]
     rows = [
         ["status", *(facts["status"].replace("_", " ") for facts in columns)],
@@ -33,15 +32,15 @@ def show_inference(world, columns, plan, files):
         rows.append(["|dp| of the first action", *words])
         words = [f"{facts['height_error']:.4f}" if "dp" in facts else "" for facts in columns]
         rows.append(["largest error of a height", *words])
-    show_rows(heading(world), [["", *label], *rows], Files(None))
-    show_rows("first action, from location k by l", [["k, l", *label], *action_rows(columns)], Files(None))
+    report.tables.append((heading(world), [["", *label], *rows]))
+    report.tables.append(("first action, from location k by l", [["k, l", *label], *action_rows(columns)]))
     known = [facts for facts in columns if facts["heights"] is not None]
     known = [known[0], known[-1]] if len(known) > 2 else known  # a table for a screen
     rows = [[str(t), *(heights_words(facts["heights"][t]) for facts in known)] for t in stages_shown(world.stages)]
     head = ["stage", *(facts["label"] for facts in known)]
-    show_rows(expectation_words(columns), [head, *rows], Files(None) if plan else files)
+    report.tables.append((expectation_words(columns), [head, *rows]))
     if plan:
-        show_moves(plan, files)
+        add_moves(report, plan)
 
 
 def action_rows(columns):
@@ -100,17 +99,17 @@ def plan_rows(facts):
     return [*rows, ["seconds", f"{facts['seconds']:.3f}"]]
 
 
-def show_plan(world, facts, files):
-    """Tables of a plan."""
-    show_rows(heading(world), [["", facts["label"]], *plan_rows(facts)], Files(None))
-    show_moves(facts, files)
+def add_plan(report, world, facts):
+    """Add tables of a plan."""
+    report.tables.append((heading(world), [["", facts["label"]], *plan_rows(facts)]))
+    add_moves(report, facts)
 
 
-def show_moves(facts, files):
-    """The table of heights and moves of a plan."""
+def add_moves(report, facts):
+    """Add the table of heights and moves of a plan."""
     states, actions = facts["states"], facts["actions"]
     rows = [
         [str(t), "  ".join(map(str, states[t])), action_words(actions[t]) if t < len(actions) else ""]
         for t in stages_shown(len(states) - 1)
     ]
-    show_rows("plan: heights, and the next move from k by l", [["stage", "heights", "k, l"], *rows], files)
+    report.tables.append(("plan: heights, and the next move from k by l", [["stage", "heights", "k, l"], *rows]))

@@ -6,9 +6,8 @@ import time
 import numpy as np
 
 from ppi_robotics import ProblemError
-from ppi_robotics.cli.arguments import check_choice, check_range
+from ppi_robotics.cli.options import check_choice, check_range
 from ppi_robotics.cli.output import progress
-from ppi_robotics.cli.work import write_figure
 
 SEPARATE, CVM = "separate", "cvm"
 APPROXIMATE = {"bp": SEPARATE, "cvm": CVM, "merged": "merged", "double_loop": "double_loop"}
@@ -233,7 +232,7 @@ def play_facts(world, play):
     }
 
 
-def draw_plan(world, play, facts, files):
+def draw_plan(world, play, facts, report):
     """Write plan.png, with expected heights if the facts hold some, and blocks.gif."""
     label, expected = facts["label"], {}
     if "heights" in facts:
@@ -242,12 +241,12 @@ def draw_plan(world, play, facts, files):
         from plants.blocks import animation, figures
 
         figure = figures.plan(play.states, play.probabilities, expected, f"{heading(world)} · {label}")
-        write_figure(figure, "plan.png", files)
+        report.write_figure("plan.png", figure)
         shown = play.states, play.actions, play.probabilities, label
-        files.write("blocks.gif", lambda path: animation.save(path, *shown))
+        report.write("blocks.gif", lambda path: animation.save(path, *shown))
 
 
-def draw_inference(world, columns, found, files):
+def draw_inference(world, columns, found, report):
     """Write beliefs.png: expected heights and probabilities of actions over time."""
     if columns[0]["heights"] is None:
         return
@@ -255,4 +254,4 @@ def draw_inference(world, columns, found, files):
         from plants.blocks import figures
 
         figure = figures.beliefs(np.array(columns[0]["heights"]), found.actions, heading(world))
-        write_figure(figure, "beliefs.png", files)
+        report.write_figure("beliefs.png", figure)

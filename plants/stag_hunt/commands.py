@@ -1,174 +1,157 @@
 """The commands `stag exact | bp | run | phase`: hunters who take hares alone, or stags in company."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from plants.stag_hunt.commands_hunts import CASES, METHODS, made_at, make_hunts
-from plants.stag_hunt.commands_phase import Damping, Sweeps, phase
+from plants.stag_hunt.commands_hunts import MOST_STAGES, made_at, make_hunts
+from plants.stag_hunt.commands_phase import Damping, Sweeps
 from ppi_robotics import ProblemError
-from ppi_robotics.checks import check_seed
-from ppi_robotics.cli.arguments import Json, Out, option, weights_of, whole
-from ppi_robotics.cli.output import progress, remark, show_json, show_rows
-from ppi_robotics.cli.work import Files, stop_if, write_figure
+from ppi_robotics.cli import TABLES, Out, Report, command
+from ppi_robotics.cli.options import weights_of
+from ppi_robotics.cli.output import progress, remark
+from ppi_robotics.cli.report import stop_if
 
-LAMBDAS = "10,0.1"
 MOST_DRAWN = 4  # hunts side by side
-
-stag = typer.Typer(name="stag", help="Hunters on a grid: hares alone or stags together, exactly and by BP.")
-
-Case = Annotated[str | None, typer.Option("--case", metavar="NAME", help=f"A ready-made hunt: {', '.join(CASES)}.")]
-Side = Annotated[int | None, option("--side", "L", "Cells along a side, of a random hunt or a file.", whole)]
-Hunters = Annotated[int | None, option("--hunters", "M", "Number of hunters of a random hunt, even.", whole)]
-File = Annotated[Path | None, typer.Option("--file", metavar="FILE.json", help="Cells x1, hares, stags, and side.")]
-Moves = Annotated[int | None, option("--moves", "T", "Number of moves; 9 by default, of 5x5 both 3 and 4.", whole)]
-Lambdas = Annotated[str, typer.Option("--lam", metavar="L1,L2,...", help="Temperatures that divide the cost.")]
-InstanceSeed = Annotated[int, option("--seed", "N", "Seed of a random hunt.", whole)]
-PlaySeed = Annotated[int, option("--play-seed", "N", "Seed of moves that tie, and of samples.", whole)]
-Method = Annotated[str, typer.Option("--method", metavar="NAME", help=f"{' or '.join(METHODS)}.")]
-Loop = Annotated[
-    str, typer.Option("--loop", metavar="NAME", help="open infers once, closed at every stage, turns at every move.")
-]
-Choice = Annotated[str, typer.Option("--choice", metavar="NAME", help="map takes the most probable move, or sample.")]
+PLAY_COLUMNS = ["lambda", "moves", "status", "cost R", "least R in reach", "hunters at hares", "stags caught"]
 
 
-@stag.command()
-def exact(
-    case: Case = None,
-    side: Side = None,
-    hunters: Hunters = None,
-    file: File = None,
-    moves: Moves = None,
-    lam: Lambdas = LAMBDAS,
-    seed: InstanceSeed = 0,
-    as_json: Json = False,
-):
+@dataclass(frozen=True)
+class Hunts:
+    """One hunt at every number of moves and temperature.
+
+    Attributes:
+      case: a ready-made hunt: 5x5.
+      side: cells along a side, of a random hunt or a file.
+      hunters: number of hunters of a random hunt, even.
+      file: cells x1, hares, stags, and side.
+      moves: number of moves; 9 by default, of 5x5 both 3 and 4.
+      lam: temperatures that divide the cost.
+      seed: of a random hunt.
+    """
+
+    case: Annotated[str | None, "NAME"] = None
+    side: Annotated[int | None, "L"] = None
+    hunters: Annotated[int | None, "M"] = None
+    file: Annotated[Path | None, "FILE.json"] = None
+    moves: Annotated[int | None, "T", range(1, MOST_STAGES + 1)] = None
+    lam: Annotated[str, "L1,L2,..."] = "10,0.1"
+    seed: Annotated[int, "N", range(2**64)] = 0
+
+    def make(self):
+        """`StagHunt`s."""
+        temperatures = weights_of("--lam", self.lam)
+        return make_hunts(self.case, self.side, self.hunters, self.file, self.moves, self.seed, temperatures)
+
+
+@command("stag exact", TABLES)
+def exact(report: Report, hunts: Hunts):
     """Sum over all joint walks exactly, by counts of hunters at stags."""
-    hunts = make_hunts(case, side, hunters, file, moves, seed, weights_of("--lam", lam))
-    return show_inferences(hunts, "exact", {}, as_json)
+    infer_in(report, hunts.make(), "exact", {})
 
 
-@stag.command()
-def bp(
-    case: Case = None,
-    side: Side = None,
-    hunters: Hunters = None,
-    file: File = None,
-    moves: Moves = None,
-    lam: Lambdas = LAMBDAS,
-    seed: InstanceSeed = 0,
-    damping: Damping = 0.0,
-    max_sweeps: Sweeps = 500,
-    as_json: Json = False,
-):
+@command("stag bp", TABLES)
+def bp(report: Report, hunts: Hunts, damping: Damping = 0.0, max_sweeps: Sweeps = 500):
     """Belief propagation between hunters and stags, beside the exact sum where that can be had."""
-    hunts = make_hunts(case, side, hunters, file, moves, seed, weights_of("--lam", lam))
-    return show_inferences(hunts, "bp", {"damping": damping, "max_sweeps": max_sweeps}, as_json)
+    infer_in(report, hunts.make(), "bp", {"damping": damping, "max_sweeps": max_sweeps})
 
 
-@stag.command()
+@command("stag run", TABLES)
 def run(
-    case: Case = None,
-    side: Side = None,
-    hunters: Hunters = None,
-    file: File = None,
-    moves: Moves = None,
-    lam: Lambdas = LAMBDAS,
-    seed: InstanceSeed = 0,
-    method: Method = "exact",
-    loop: Loop = "open",
-    choice: Choice = "map",
+    report: Report,
+    hunts: Hunts,
+    method: Annotated[str, "exact|bp"] = "exact",
+    loop: Annotated[str, "NAME"] = "open",
+    choice: Annotated[str, "map|sample"] = "map",
     damping: Damping = 0.0,
     max_sweeps: Sweeps = 500,
-    play_seed: PlaySeed = 0,
+    play_seed: Annotated[int, "N", range(2**64)] = 0,
     out: Out = None,
-    as_json: Json = False,
 ):
-    """Hunt: every hunter moves by its own probabilities; with --out also draw hunt.png and hunt.gif."""
-    check_seed(play_seed, "--play-seed")
-    files, hunts = Files(out), make_hunts(case, side, hunters, file, moves, seed, weights_of("--lam", lam))
-    if out is not None and len(hunts) > MOST_DRAWN:
-        raise ProblemError(f"{len(hunts)} hunts are too many for a picture; give 1 to {MOST_DRAWN}, or leave out --out")
-    options = {"damping": damping, "max_sweeps": max_sweeps} if method == "bp" else {}
-    plays = {}
-    with files.until_interrupted():
-        with progress("hunting") as say:
-            for hunt in hunts:
-                say(f"hunting at lambda {hunt.temperature:g}")
-                played = hunt.play(method, loop, choice, play_seed, **options)
-                stop_if(played.interrupted)  # where it ends says nothing about its cost
-                plays[hunt] = played
-        if out is not None:
-            with progress("drawing the pictures"):
-                draw_hunts(plays, files)
+    """Hunt: every hunter moves by its own probabilities; with --out also draw hunt.png and hunt.gif.
+
+    Args:
+      method: how to infer.
+      loop: open infers once, closed at every stage, turns at every move.
+      choice: map takes the most probable move, or sample.
+      play_seed: seed of moves that tie, and of samples.
+    """
+    report.write_to(out)
+    made = hunts.make()
+    if out is not None and len(made) > MOST_DRAWN:
+        raise ProblemError(f"{len(made)} hunts are too many for a picture; give 1 to {MOST_DRAWN}, or leave out --out")
+    options, plays = {"damping": damping, "max_sweeps": max_sweeps} if method == "bp" else {}, {}
+    with report.until_interrupted(), progress("hunting") as say:
+        for i, hunt in enumerate(made):
+            say(f"hunting at lambda {hunt.temperature:g}", i, len(made))
+            played = hunt.play(method, loop, choice, play_seed, **options)
+            stop_if(played.interrupted)  # where it ends says nothing about its cost
+            plays[hunt] = played
     if not plays:
-        return files.end(1)
+        return
     found = [play_facts(hunt, played) for hunt, played in plays.items()]
     how = {"method": method, "loop": loop, "choice": choice, "play_seed": play_seed}
-    if as_json:
-        show_json(setting(hunts[0]) | how | {"runs": found} | files.facts())
-    else:
-        rows = [
-            [
-                *made_at(hunt),
-                one["status"].replace("_", " "),
-                f"{one['cost']:g}",
-                f"{one['least_cost']:g}" if one["least_cost"] is not None else "unknown",
-                f"{one['at_hares']} of {len(hunt.hunters)}",
-                f"{one['stags_caught']} of {len(hunt.stags)}",
-            ]
-            for hunt, one in zip(plays, found, strict=True)
-        ]
-        columns = ["lambda", "moves", "status", "cost R", "least R in reach", "hunters at hares", "stags caught"]
-        show_rows(f"{heading(hunts[0])}, {method}, loop {loop}, {choice}, seed {play_seed}", [columns, *rows], files)
-    return files.end(remark_unless_converged(found))
-
-
-stag.command()(phase)
+    title = f"{heading(made[0])}, {method}, loop {loop}, {choice}, seed {play_seed}"
+    rows = [PLAY_COLUMNS, *(play_row(hunt, one) for hunt, one in zip(plays, found, strict=True))]
+    report.add(setting(made[0]) | how | {"runs": found}, title, rows)
+    report.solved = converged(found)
+    if out is not None and not report.interrupted:
+        with progress("drawing the pictures"):
+            draw_hunts(plays, report)
 
 
 # -- parts -------------------------------------------------------------------------------------------------------------
 
 
-def show_inferences(hunts, method, options, as_json):
-    """Infer in all hunts, and print what comes out."""
-    found, files = [], Files(None)
-    with files.until_interrupted(), progress("inferring") as say:
-        for hunt in hunts:
-            say(f"{method} at lambda {hunt.temperature:g}")
+def infer_in(report, hunts, method, options):
+    """Infer in all hunts."""
+    found = []
+    with report.until_interrupted(), progress("inferring") as say:
+        for i, hunt in enumerate(hunts):
+            say(f"{method} at lambda {hunt.temperature:g}", i, len(hunts))
             beliefs = hunt.infer(method, **options)
             found.append(inference_facts(hunt, beliefs, exact_log_partition(hunt) if method == "bp" else None))
     if not found:
-        return files.end(1)
-    if as_json:
-        show_json(setting(hunts[0]) | {"method": method, "rows": found, "interrupted": files.interrupted})
-    else:
-        columns = ["lambda", "moves", "log Z", "<R>", "KL", "stags caught", "ends of the most probable moves"]
-        if method == "bp":
-            columns[2:3] = ["status", "sweeps", "log Z", "log Z less exact"]
-        few = len(hunts[0].hunters) <= 2
-        rows = []
-        for hunt, one in zip(hunts, found, strict=False):
-            ends = ", ".join(f"({row}, {column})" for row, column in one["map_ends"])
-            ends = ends if few else f"{one['map_at_hares']} at hares, {one['map_stags_caught']} stags caught"
-            numbers = [f"{one['mean']:.10g}", f"{one['kl']:.6g}", f"{sum(one['stags']):.6g}", ends]
-            log_z = [f"{one['log_partition']:.12g}"]
-            if method == "bp":
-                error = one["log_partition_error"]
-                log_z = [one["status"].replace("_", " "), str(one["sweeps"]), *log_z]
-                log_z.append("unknown" if error is None else f"{error:.3g}")
-            rows.append([*made_at(hunt), *log_z, *numbers])
-        show_rows(f"{heading(hunts[0])}, {method}", [columns, *rows], files)
-    return files.end(remark_unless_converged(found))
+        return
+    columns = ["lambda", "moves", "log Z", "<R>", "KL", "stags caught", "ends of the most probable moves"]
+    if method == "bp":
+        columns[2:3] = ["status", "sweeps", "log Z", "log Z less exact"]
+    rows = [columns, *(inference_row(hunt, one) for hunt, one in zip(hunts, found, strict=False))]
+    report.add(setting(hunts[0]) | {"method": method, "rows": found}, f"{heading(hunts[0])}, {method}", rows)
+    report.solved = converged(found)
 
 
-def remark_unless_converged(found):
-    """Say what helps belief propagation where it did not converge; returns the exit code."""
+def inference_row(hunt, one):
+    """An inference for a table."""
+    ends = ", ".join(f"({row}, {column})" for row, column in one["map_ends"])
+    if len(hunt.hunters) > 2:
+        ends = f"{one['map_at_hares']} at hares, {one['map_stags_caught']} stags caught"
+    log_z = [f"{one['log_partition']:.12g}"]
+    if "log_partition_error" in one:
+        error = one["log_partition_error"]
+        log_z = [one["status"].replace("_", " "), str(one["sweeps"]), *log_z]
+        log_z.append("unknown" if error is None else f"{error:.3g}")
+    return [*made_at(hunt), *log_z, f"{one['mean']:.10g}", f"{one['kl']:.6g}", f"{sum(one['stags']):.6g}", ends]
+
+
+def play_row(hunt, one):
+    """A hunt that was played, for a table."""
+    return [
+        *made_at(hunt),
+        one["status"].replace("_", " "),
+        f"{one['cost']:g}",
+        f"{one['least_cost']:g}" if one["least_cost"] is not None else "unknown",
+        f"{one['at_hares']} of {len(hunt.hunters)}",
+        f"{one['stags_caught']} of {len(hunt.stags)}",
+    ]
+
+
+def converged(found):
+    """Whether all inferences converged; says what helps belief propagation where one did not."""
     if all(one["status"] == "converged" for one in found):
-        return 0
+        return True
     remark("belief propagation did not converge: give --damping 0.3 or more, or --max-sweeps")
-    return 1
+    return False
 
 
 def exact_log_partition(hunt):
@@ -245,12 +228,12 @@ def play_facts(hunt, played):
     }
 
 
-def draw_hunts(plays, files):
+def draw_hunts(plays, report):
     """Write hunt.png of all plays, and hunt.gif of them one after the other."""
     import numpy as np
 
     from plants.stag_hunt import animation, figures
 
     shown = {f"λ = {hunt.temperature:g}, {hunt.stages} moves": (hunt, np.array(p.states)) for hunt, p in plays.items()}
-    write_figure(figures.hunt_paths(shown)[0].figure, "hunt.png", files)
-    files.write("hunt.gif", lambda path: animation.save(path, shown))
+    report.write_figure("hunt.png", figures.hunt_paths(shown)[0].figure)
+    report.write("hunt.gif", lambda path: animation.save(path, shown))

@@ -4,10 +4,10 @@ import json
 
 from ppi_robotics import ProblemError
 from ppi_robotics.checks import check_seed
-from ppi_robotics.cli.arguments import MOST_STAGES, check_choice, check_range
+from ppi_robotics.cli.options import check_choice, check_range
 from ppi_robotics.files import read_text
 
-METHODS = ("exact", "bp")
+MOST_STAGES = 1_000_000
 CASES = {  # side, hunters, hares, stags, and the moves that are tried
     "5x5": (5, [(2, 0), (1, 4)], [(0, 0), (0, 4), (4, 0), (4, 4)], [(2, 2)], (3, 4)),
 }

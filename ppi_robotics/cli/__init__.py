@@ -1,4 +1,7 @@
-"""The commands of the command line, a module each; parts of a long one are named after it.
+"""The command line. Other packages add commands with `command`, which `app` describes."""
 
-What all of them share: `arguments`, what they are given; `work`, what they do; `output`, what they show.
-"""
+from ppi_robotics.cli.app import ROBOTS, TABLES, command, main
+from ppi_robotics.cli.problems import Out
+from ppi_robotics.cli.report import Report
+
+__all__ = ["ROBOTS", "TABLES", "Out", "Report", "command", "main"]

@@ -2,14 +2,14 @@
 
 import math
 import os
+from dataclasses import dataclass
 from typing import Annotated
 
-import typer
-
-from ppi_robotics.cli.arguments import Json, Out, check_choice, check_counts, check_range, option, real, whole
-from ppi_robotics.cli.output import OUTPUT, progress, remark, show_json, show_rows
-from ppi_robotics.cli.work import Files, stop_if, write_figure
-from ppi_robotics.files import check_path, read_text
+from ppi_robotics.cli.app import TABLES, command
+from ppi_robotics.cli.options import check_choice
+from ppi_robotics.cli.output import progress, remark
+from ppi_robotics.cli.problems import Out
+from ppi_robotics.cli.report import Report, stop_if
 
 LEVELS = (0.1, 0.05, 0.02)  # errors that learning is to get below
 METHODS = {  # method, behavior, eta and c: tuned on the map rooms by 60 trials of seed 1000 to reach 0.02 soonest
@@ -24,208 +24,201 @@ SHOWN = (1, 2, 5, 10, 20, 30, 40, 60, 100)  # iterations of a table, and every 1
 ARROWS = "^v<>"
 RECORDS = 200  # of the error while learning
 
-grid = typer.Typer(name="grid", help="Walks over a map to a target: exact values, Psi-iteration, learning.")
 
-Map = Annotated[
-    str, typer.Option("--map", metavar="NAME|FILE", help="rooms, cup, or a file of . free, # obstacle, * target.")
-]
-Slip = Annotated[str, typer.Option("--slip", metavar="NAME", help="What a failing move does: stay or random.")]
-Success = Annotated[float, option("--success", "P", "Probability of a move to succeed.", real)]
-Discount = Annotated[float, option("--discount", "G", "Of the future, above 0 and at most 1.", real)]
-Weight = Annotated[float, option("--eta", "E", "Weight of the cost, positive.", real)]
-Weights = Annotated[float | None, option("--eta", "E", "Weight of the cost; tuned for each method by default.", real)]
-Step = Annotated[float | None, option("--step", "C", "c of the step sizes c / (c + k); tuned by default.", real)]
-Methods = Annotated[
-    str | None, typer.Option("--methods", metavar="NAME,...", help=f"Of {', '.join(METHODS)}; all by default.")
-]
-IterationCount = Annotated[int, option("--iterations", "N", "Number of iterations.", whole)]
-Transitions = Annotated[int, option("--transitions", "N", "Number of transitions.", whole)]
-Trials = Annotated[int, option("--trials", "N", "Number of independent trials.", whole)]
-RandomSeed = Annotated[int, option("--seed", "N", "Seed of the transitions.", whole)]
+@dataclass(frozen=True)
+class Walk:
+    """A map, and how moves over it go.
+
+    Attributes:
+      map_name: rooms, cup, or a file of . free, # obstacle, * target.
+      slip: what a failing move does.
+      success: probability of a move to succeed.
+    """
+
+    map_name: Annotated[str, "--map", "NAME|FILE"] = "rooms"
+    slip: Annotated[str, ("stay", "random")] = "stay"
+    success: Annotated[float, "P"] = 0.8
+    discount = 1.0
+
+    def world(self):
+        """The `GridWorld`."""
+        from plants.gridworld import MAPS, GridWorld
+        from ppi_robotics.files import check_path, read_text
+
+        text = self.map_name
+        if text not in MAPS:
+            path = check_path(text, "--map")
+            if not os.path.exists(path) and not path.suffix:
+                check_choice("map", text, MAPS)
+            text = read_text(text, "--map")
+        return GridWorld(text, self.slip, self.success, discount=self.discount)
+
+    def begin(self, report: Report):
+        """The `GridWorld`, and a report that says what it is."""
+        world = self.world()
+        report.facts = {
+            "map": self.map_name,
+            "slip": world.slip,
+            "success": world.success,
+            "discount": world.mdp.discount,
+            "states": world.mdp.states,
+            "targets": int(world.mdp.absorbing.sum()),
+        }
+        rows, columns = world.cells.shape
+        discount = f", discount {world.mdp.discount:g}" if world.mdp.discount < 1.0 else ""
+        report.title = (
+            f"{self.map_name}: {rows} x {columns} cells, {world.mdp.states} free, "
+            f"moves succeed at {world.success:g}, else {world.slip}{discount}"
+        )
+        return world
 
 
-@grid.command()
-def show(map_name: Map = "rooms", slip: Slip = "stay", success: Success = 0.8, as_json: Json = False):
+@dataclass(frozen=True)
+class DiscountedWalk(Walk):
+    """A map, how moves over it go, and a discount.
+
+    Attributes:
+      discount: of the future, above 0 and at most 1.
+    """
+
+    discount: Annotated[float, "G"] = 1.0
+
+
+@command("grid show", TABLES)
+def show(report: Report, walk: Walk):
     """Print a map with the optimal moves, ^ v < > where there is one best."""
     from ppi_robotics.discrete import iterate
 
-    world = make_world(map_name, slip, success)
+    world = walk.begin(report)
     solution = iterate(world.mdp)
     lines = arrows(world, solution.policy)
-    if as_json:
-        return show_json(setting(world, map_name) | {"map_lines": lines, "status": solution.status.name.lower()})
-    OUTPUT.print(heading(world, map_name))
-    OUTPUT.print("\n".join(lines))
-    return 0
+    report.add({"map_lines": lines, "status": solution.status.name.lower()}, lines=lines)
 
 
-@grid.command()
-def vi(
-    map_name: Map = "rooms",
-    slip: Slip = "stay",
-    success: Success = 0.8,
-    discount: Discount = 1.0,
-    out: Out = None,
-    as_json: Json = False,
-):
+@command("grid vi", TABLES)
+def vi(report: Report, walk: DiscountedWalk, out: Out = None):
     """Solve a map exactly; with --out also draw value.png."""
     from ppi_robotics.discrete import iterate
 
-    files, world = Files(out), make_world(map_name, slip, success, discount)
+    report.write_to(out)
+    world = walk.begin(report)
     solution = iterate(world.mdp)
-    facts = setting(world, map_name) | {
-        "status": solution.status.name.lower(),
-        "sweeps": solution.sweeps,
-        "largest": float(solution.value.max()),
-        "mean": float(solution.value.mean()),
-    }
-    if slip == "stay" and discount == 1.0:  # every move takes 1 / success trials on average
-        facts["distance_error"] = float(abs(solution.value - world.cost / world.success * world.distance).max())
-    if out is not None:
-        with progress("drawing the picture"):
-            from ppi_robotics import plotting
-
-            write_figure(plotting.tables.value_map(world, solution.value, solution.policy).figure, "value.png", files)
-    if as_json:
-        show_json(facts | files.facts())
-    else:
-        rows = [
-            ["status", facts["status"].replace("_", " ")],
-            ["passes over the states", str(solution.sweeps)],
-            ["largest cost", f"{facts['largest']:.10g}"],
-            ["mean cost", f"{facts['mean']:.10g}"],
-        ]
-        if "distance_error" in facts:
-            rows.append(["largest difference to distance / success", f"{facts['distance_error']:.2g}"])
-        show_rows(heading(world, map_name), [["", "exact"], *rows], files)
-    return 0 if solution.status.solved else 1
+    status, largest, mean = solution.status.name.lower(), float(solution.value.max()), float(solution.value.mean())
+    report.add({"status": status, "sweeps": solution.sweeps, "largest": largest, "mean": mean})
+    rows = [["", "exact"], ["status", status.replace("_", " ")], ["passes over the states", str(solution.sweeps)]]
+    rows += [["largest cost", f"{largest:.10g}"], ["mean cost", f"{mean:.10g}"]]
+    if world.slip == "stay" and world.mdp.discount == 1.0:  # every move takes 1 / success trials on average
+        error = float(abs(solution.value - world.cost / world.success * world.distance).max())
+        report.add({"distance_error": error})
+        rows.append(["largest difference to distance / success", f"{error:.2g}"])
+    report.add(rows=rows)
+    report.solved = solution.status.solved
+    report.draw("value.png", lambda plotting: plotting.tables.value_map(world, solution.value, solution.policy).figure)
 
 
-@grid.command()
+@command("grid psi", TABLES)
 def psi(
-    map_name: Map = "rooms",
-    slip: Slip = "stay",
-    success: Success = 0.8,
-    discount: Discount = 1.0,
-    eta: Weight = 1.0,
-    iterations: IterationCount = 100,
+    report: Report,
+    walk: DiscountedWalk,
+    eta: Annotated[float, "E"] = 1.0,
+    iterations: Annotated[int, "N", range(1, 10**9)] = 100,
     out: Out = None,
-    as_json: Json = False,
 ):
-    """Psi-iteration from Psi = 0 beside value iteration and DPP; with --out also draw psi.png."""
+    """Psi-iteration from Psi = 0 beside value iteration and DPP; with --out also draw psi.png.
+
+    Args:
+      eta: weight of the cost, positive.
+      iterations: number of iterations.
+    """
     from ppi_robotics.discrete import iterate, psi_iteration, value_iteration
 
-    check_range("--iterations", iterations, 1)
-    files, world = Files(out), make_world(map_name, slip, success, discount)
+    report.write_to(out)
+    world = walk.begin(report)
     truth, runs = iterate(world.mdp).value, {}
     how = {
         "Psi": lambda: psi_iteration(world.mdp, eta, iterations, truth=truth),
         "DPP": lambda: psi_iteration(world.mdp, eta, iterations, truth=truth, average="boltzmann"),
         "value iteration": lambda: value_iteration(world.mdp, iterations, truth=truth),
     }
-    with files.until_interrupted():
+    with report.until_interrupted():
         for name, run in how.items():
             runs[name] = run()
             stop_if(runs[name].interrupted)
     if not runs:
-        return files.end(1)
-    if out is not None and not files.interrupted:
-        with progress("drawing the picture"):
-            from ppi_robotics import plotting
-
-            write_figure(plotting.tables.iteration_errors(runs).figure, "psi.png", files)
-    if as_json:
-        facts = {
-            name: {"errors": run.error.tolist(), "iterations_to_1e-3": run.first_below(1e-3)}
-            for name, run in runs.items()
-        }
-        show_json(setting(world, map_name) | {"eta": eta, "runs": facts} | files.facts())
-        return files.end(0)
+        return
+    facts = {
+        name: {"errors": run.error.tolist(), "iterations_to_1e-3": run.first_below(1e-3)} for name, run in runs.items()
+    }
     shown = [n for n in range(1, iterations + 1) if n in SHOWN or n % 100 == 0 or n == iterations]
     errors = [[f"{error:.10g}" for error in run.error] + [""] * (iterations - len(run.error)) for run in runs.values()]
-    rows = [[str(n), *(column[n - 1] for column in errors)] for n in shown]
+    rows = [["error after", *runs], *([str(n), *(column[n - 1] for column in errors)] for n in shown)]
     rows.append(["iterations to 1e-3", *(str(run.first_below(1e-3) or "never") for run in runs.values())])
-    show_rows(f"{heading(world, map_name)}, eta {eta:g}", [["error after", *runs], *rows], files)
-    return files.end(0)
+    report.add({"eta": eta, "runs": facts}, f"{report.title}, eta {eta:g}", rows)
+    report.draw("psi.png", lambda plotting: plotting.tables.iteration_errors(runs).figure)
 
 
-@grid.command()
+@command("grid learn", TABLES)
 def learn(
-    map_name: Map = "rooms",
-    slip: Slip = "stay",
-    success: Success = 0.8,
-    discount: Discount = 1.0,
-    methods: Methods = None,
-    eta: Weights = None,
-    step: Step = None,
-    transitions: Transitions = 400_000,
-    trials: Trials = 10,
-    seed: RandomSeed = 0,
+    report: Report,
+    walk: DiscountedWalk,
+    methods: Annotated[str | None, "NAME,..."] = None,
+    eta: Annotated[float | None, "E"] = None,
+    step: Annotated[float | None, "C"] = None,
+    transitions: Annotated[int, "N", range(RECORDS, 10**9)] = 400_000,
+    trials: Annotated[int, "N", range(1, 10**9)] = 10,
+    seed: Annotated[int, "N", range(2**64)] = 0,
     out: Out = None,
-    as_json: Json = False,
 ):
-    """Count the transitions that learning needs, beside Q-learning; with --out also draw learn.png."""
-    from ppi_robotics.discrete import iterate, learn
+    """Count the transitions that learning needs, beside Q-learning; with --out also draw learn.png.
 
-    check_range("--transitions", transitions, RECORDS)
-    check_range("--trials", trials, 1)
-    check_counts(seed)
-    files, world, names = Files(out), make_world(map_name, slip, success, discount), names_of(methods)
-    truth, every, results = iterate(world.mdp).value, transitions // RECORDS, {}
-    with files.until_interrupted(), progress("learning") as say:
-        for name in names:
-            say(f"{name}: learning")
+    Args:
+      methods: of Q, Q online, Psi, Psi online, DPP, DPP online; all by default.
+      eta: weight of the cost; tuned for each method by default.
+      step: c of the step sizes c / (c + k); tuned by default.
+      transitions: number of transitions.
+      trials: number of independent trials.
+      seed: of the transitions.
+    """
+    from ppi_robotics import discrete
+
+    report.write_to(out)
+    names = names_of(methods)
+    world = walk.begin(report)
+    truth, every, results = discrete.iterate(world.mdp).value, transitions // RECORDS, {}
+    with report.until_interrupted(), progress("learning") as say:
+        for i, name in enumerate(names):
+            say(f"{name}: learning", i, len(names))
             method, behavior, own_eta, own_step = METHODS[name]
             weight, slowness = own_eta if eta is None else eta, own_step if step is None else step
             count = every * RECORDS, every, trials, seed, truth, world.start
-            found = learn(world.mdp, method, behavior, weight, slowness, *count)
+            found = discrete.learn(world.mdp, method, behavior, weight, slowness, *count)
             if not (found.interrupted and results):  # methods are compared trial by trial
                 results[name] = found
             stop_if(found.interrupted)
     if not results:
-        return files.end(1)
-    if out is not None and not files.interrupted:
-        with progress("drawing the picture"):
-            from ppi_robotics import plotting
-
-            write_figure(plotting.tables.learning_curves(results).figure, "learn.png", files)
-    if as_json:
-        facts = {name: learn_facts(result, results.get("Q")) for name, result in results.items()}
-        more = {"trials": trials, "seed": seed, "transitions": every * RECORDS, "every": every}
-        show_json(setting(world, map_name) | more | {"runs": facts} | files.facts())
-        return files.end(0)
-    rows = [learn_row(name, result, results.get("Q")) for name, result in results.items()]
-    title = f"{heading(world, map_name)}, {trials} trials, seed {seed}: transitions to a mean error below a level"
+        return
+    facts = {name: learn_facts(result, results.get("Q")) for name, result in results.items()}
+    report.add({"trials": trials, "seed": seed, "transitions": every * RECORDS, "every": every, "runs": facts})
     levels = [f"{level:g} (of Q, 90 % interval)" for level in LEVELS]
-    show_rows(title, [["", "eta", "c", *levels, "error at the end"], *rows], files)
-    if (eta is None or step is None) and (map_name, slip, success, discount) != ("rooms", "stay", 0.8, 1.0):
+    rows = [["", "eta", "c", *levels, "error at the end, 95 % interval"]]
+    rows += [learn_row(name, result, results.get("Q")) for name, result in results.items()]
+    title = f"{report.title}, {trials} trials, seed {seed}: transitions to a mean error below a level"
+    report.add(title=title, rows=rows)
+    report.draw("learn.png", lambda plotting: plotting.tables.learning_curves(results).figure)
+    usual = (walk.map_name, walk.slip, walk.success, walk.discount) == ("rooms", "stay", 0.8, 1.0)
+    if not usual and (eta is None or step is None) and not report.interrupted:
         remark(
             "eta and c are tuned on the map rooms, where failing moves stay; other values may suit this problem better"
         )
     for name in ("Psi", "Psi online"):
-        if name in results and "Q" in results:
+        if name in results and "Q" in results and not report.interrupted:
             remark_where_not_better(name, results[name], results["Q"])
-    return files.end(0)
 
 
 # -- parts -------------------------------------------------------------------------------------------------------------
 
 
-def make_world(name, slip, success, discount=1.0):
-    """The `GridWorld` of a name or of a file."""
-    from plants.gridworld import MAPS, SLIPS, GridWorld
-
-    check_choice("slip", slip, SLIPS)
-    text = name
-    if name not in MAPS:
-        path = check_path(name, "--map")
-        if not os.path.exists(path) and not path.suffix:
-            check_choice("map", name, MAPS)
-        text = read_text(name, "--map")
-    return GridWorld(text, slip, success, discount=discount)
-
-
-def names_of(methods):
+def names_of(methods: str | None) -> list[str]:
     """Names of learning methods of a list that is separated by commas."""
     if methods is None:
         return list(METHODS)
@@ -236,29 +229,7 @@ def names_of(methods):
     return list(dict.fromkeys(names))
 
 
-def setting(world, name):
-    """What was asked for, for JSON."""
-    return {
-        "map": name,
-        "slip": world.slip,
-        "success": world.success,
-        "discount": world.mdp.discount,
-        "states": world.mdp.states,
-        "targets": int(world.mdp.absorbing.sum()),
-    }
-
-
-def heading(world, name):
-    """What a table is about."""
-    rows, columns = world.cells.shape
-    discount = f", discount {world.mdp.discount:g}" if world.mdp.discount < 1.0 else ""
-    return (
-        f"{name}: {rows} x {columns} cells, {world.mdp.states} free, "
-        f"moves succeed at {world.success:g}, else {world.slip}{discount}"
-    )
-
-
-def arrows(world, policy):
+def arrows(world, policy) -> list[str]:
     """Lines of the map with the move of every cell that has one best."""
     cells = world.cells.copy()
     cells[cells == "S"] = "."
@@ -268,7 +239,7 @@ def arrows(world, policy):
     return ["".join(line) for line in cells]
 
 
-def learn_facts(result, reference):
+def learn_facts(result, reference) -> dict:
     """A learning method for JSON."""
     ratios = {level: ratio_to(result, reference, level) for level in LEVELS}
     return {
@@ -280,12 +251,13 @@ def learn_facts(result, reference):
         "ratio_interval": {f"{level:g}": part[1:] for level, part in ratios.items()},
         "error": result.mean.tolist(),
         "error_standard_error": result.standard_error.tolist(),
+        "error_interval": error_interval(result),
     }
 
 
-def learn_row(name, result, reference):
+def learn_row(name: str, result, reference) -> list[str]:
     """A learning method for a table."""
-    from ppi_robotics.texts import with_error
+    from ppi_robotics.texts import with_interval
 
     texts = []
     for level in LEVELS:
@@ -294,19 +266,27 @@ def learn_row(name, result, reference):
         texts.append(
             ("never" if count is None else str(count)) + (f" ({share:.2f}, {low:.2f}-{high:.2f})" if known else "")
         )
-    end = with_error(float(result.mean[-1]), float(result.standard_error[-1]))
     weight = "-" if result.method == "q" and result.behavior == "uniform" else f"{result.eta:g}"
+    end = with_interval(float(result.mean[-1]), error_interval(result))
     return [name, weight, f"{result.step:g}", *texts, end]
 
 
-def ratio_to(result, reference, level):
+def error_interval(result) -> tuple[float, float] | None:
+    """95 % interval of the mean error at the end over the trials; None of a single trial."""
+    from ppi_robotics import intervals
+
+    found = intervals.of_mean(result.error[:, -1], 0.95) if len(result.error) > 1 else ""
+    return None if isinstance(found, str) else found
+
+
+def ratio_to(result, reference, level: float) -> tuple:
     """Transitions to a level relative to those of a reference, with an interval; three None without a reference."""
     from ppi_robotics.discrete import ratio
 
     return (None, None, None) if reference is None else ratio(result, reference, level)
 
 
-def remark_where_not_better(name, result, reference):
+def remark_where_not_better(name: str, result, reference) -> None:
     """Say at which levels a method needs as many transitions as Q-learning or more."""
     counts = {level: (result.reached(level) or math.inf, reference.reached(level) or math.inf) for level in LEVELS}
     worse = [f"{level:g}" for level, (own, other) in counts.items() if own >= other and own + other < math.inf]

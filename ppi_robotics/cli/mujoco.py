@@ -1,193 +1,208 @@
 """The command `mujoco`: tasks of ready-made bodies and of any MJCF file, solved once or by receding horizon."""
 
+from __future__ import annotations
+
 import os
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from ppi_robotics.cli.arguments import (
-    METHODS,
-    Eta,
-    Json,
-    Out,
-    Samples,
-    Seed,
-    Starts,
-    Theta,
-    check_counts,
-    listed,
-    make_method,
-    option,
-    real,
-    whole,
-)
-from ppi_robotics.cli.mujoco_task import Wish, make_task
-from ppi_robotics.cli.output import (
+import ppi_robotics as ppi
+from ppi_robotics.cli.app import command
+from ppi_robotics.cli.mujoco_tasks import Task
+from ppi_robotics.cli.output import progress, remark
+from ppi_robotics.cli.problems import Method, Out, Samples, Seed, Starts, Trace
+from ppi_robotics.cli.report import Report, stop_if
+from ppi_robotics.cli.robots import policy_of
+from ppi_robotics.cli.runs import (
+    add_trace,
+    draw_figures,
     evaluate_facts,
     evaluate_rows,
     gaps,
     heading,
     label,
-    progress,
-    remark,
+    run_evaluate,
+    run_solve,
     setting,
-    show_json,
-    show_table,
     solve_facts,
     solve_rows,
 )
-from ppi_robotics.cli.work import draw_figures, run_evaluate, run_solve, session, stop_if, write_figure
 from ppi_robotics.errors import ProblemError
 
-Model = Annotated[
-    str, typer.Argument(metavar="BODY|FILE.xml", help="A body; `ppi-robotics plants` lists them. Or any MJCF file.")
-]
-TaskName = Annotated[
-    str | None,
-    typer.Option("--task", metavar="NAME", help="Of a file: balance (the default), swingup or reach; or of a body."),
-]
-Goal = Annotated[
-    str | None,
-    typer.Option("--goal", metavar="X,Y,...", help="Place to reach in meters; positions or a keyframe to swing up to."),
-]
-Keyframe = Annotated[
-    str | None,
-    typer.Option("--keyframe", metavar="K", help="Where to start, or what to balance; the default state otherwise."),
-]
-Site = Annotated[str | None, typer.Option("--site", metavar="NAME", help="What reaches; the only site by default.")]
-AnyMethod = Annotated[
-    str | None,
-    typer.Option("--method", metavar="NAME", help=f"{listed(METHODS)}; ppi by default, ilqg with --mpc."),
-]
-Mpc = Annotated[bool, typer.Option("--mpc", help="Plan anew at every stage, in closed loop with the simulation.")]
-Noise = Annotated[
-    float | None,
-    option("--noise", "S", "Noise of the controls relative to their size; the task's own by default.", real),
-]
-Stages = Annotated[int | None, option("--horizon", "T", "Stages, not seconds; the task's own by default.", whole)]
-Substeps = Annotated[int | None, option("--substeps", "N", "Physics steps a stage; about 20 ms by default.", whole)]
-Video = Annotated[
-    Path | None,
-    typer.Option("--video", metavar="FILE", help="An .mp4 or .gif to write in place of animation.gif in the folder."),
-]
-Viewer = Annotated[bool, typer.Option("--viewer", help="Show the motion in MuJoCo's window.")]
 SEQUENCES = 256  # a round of methods that sample; physics takes longer than compiled plants
 STARTS = {"balance": 1, "stand": 1, "reach": 2}  # small deviations have one optimum, and any way to a place will do
+REPLAN_ITERATIONS = 3  # of a replan, which is warm-started: a real-time iteration
 
 
+@command("mujoco")
 def mujoco(
-    model: Model,
-    task: TaskName = None,
-    goal: Goal = None,
-    keyframe: Keyframe = None,
-    site: Site = None,
-    method: AnyMethod = None,
-    eta: Eta = None,
-    theta: Theta = None,
-    mpc: Mpc = False,
-    horizon: Stages = None,
-    substeps: Substeps = None,
-    noise: Noise = None,
+    report: Report,
+    task: Task,
+    method: Method,
+    mpc: bool = False,
     starts: Starts = None,
     samples: Samples = 1000,
     seed: Seed = 0,
+    trace: Trace = False,
     out: Out = None,
-    as_json: Json = False,
-    video: Video = None,
-    viewer: Viewer = False,
+    video: Annotated[Path | None, "FILE"] = None,
+    viewer: bool = False,
 ):
-    """Solve a task of a MuJoCo model, evaluate the policy under noise, and draw and film it."""
-    check_counts(seed, starts, samples)
+    """Solve a task of a MuJoCo model, evaluate the policy under noise, and draw and film it.
+
+    Args:
+      mpc: plan anew at every stage, in closed loop with the simulation; by ilqg unless --method says otherwise.
+      video: an .mp4 or .gif to write in place of animation.gif in the folder.
+      viewer: show the motion in MuJoCo's window.
+    """
     check_window(viewer)
-    folder, task, problem = make_task(model, Wish(task, goal, keyframe, site, horizon, substeps, noise))
-    method = make_method(method or ("ilqg" if mpc else "ppi"), eta, theta, problem.horizon, samples=SEQUENCES)
+    folder, name, problem = task.make()
+    method.name = method.name or ("ilqg" if mpc else "ppi")
+    method = method.make(problem.horizon, task.given.get("method"), samples=SEQUENCES)
     method.plan(problem)  # refuses what it cannot solve
     if video is not None:
         from ppi_robotics import rendering
 
         rendering.check_path(video)
-    told, solved = Told(), False
-    with session(problem, out or Path("out", folder)) as files:
-        facts = setting(problem, method, seed) | {"task": task, "dt": problem.plant.dt}
-        starts = starts or STARTS.get(task)
-        if mpc:
-            solved = replanned(problem, method, seed, starts, viewer, video, files, told)
-        else:
-            solved = solved_once(problem, method, seed, starts, samples, viewer, video, files, told)
-    if not told.rows:
-        return files.end(1)
-    if as_json:
-        show_json(facts | told.facts | files.facts())
+    report.begin(problem.plant.name, out or Path("out", folder))
+    report.facts = setting(problem, method, seed) | {"task": name, "dt": problem.plant.dt}
+    report.title = f"{name}, {heading(problem, seed, None if mpc else samples)}"
+    starts = starts or STARTS.get(name)
+    if mpc:
+        solve_by_replanning(report, problem, method, seed, starts, viewer, video)
     else:
-        title = f"{task}, {heading(problem, seed, None if mpc else samples)}"
-        show_table(title, {label(method): told.rows}, files, told.lines)
-    return files.end(0 if solved else 1)
+        solve_once(report, problem, method, seed, starts, samples, trace, viewer, video)
 
 
-class Told:
-    """What is to be told about a task, gathered as it becomes known.
-
-    Attributes:
-      facts: for JSON.
-      rows, lines: for a table and below it.
-    """
-
-    def __init__(self):
-        self.facts, self.rows, self.lines = {}, {}, []
-
-    def add(self, facts, rows, lines=()):
-        """Tell more."""
-        self.facts |= facts
-        self.rows |= rows
-        self.lines += lines
-
-
-def solved_once(problem, method, seed, starts, samples, viewer, video, files, told):
-    """Whether one solve meets the task."""
+def solve_once(report: Report, problem, method, seed, starts, samples, trace, viewer, video):
+    """Solve, evaluate, draw and film."""
     name = label(method)
-    solution = run_solve(problem, method, seed, starts, files)
+    solution = run_solve(problem, method, seed, starts, report)
     met = bool(problem.success(solution.x[-1:])[0])
-    facts = solve_facts(solution) | {"success": met, "policy": files.policy}
-    told.add(facts, solve_rows(solution) | {"success without noise": "yes" if met else "no"})
+    report.solved = solution.status.solved and met
+    rows = solve_rows(solution) | {"success without noise": "yes" if met else "no"}
+    report.add(solve_facts(solution) | {"success": met, "policy": policy_of(report)}, columns={name: rows})
+    if trace:
+        add_trace(report, solution, name)
     stop_if(solution.interrupted)
     if solution.status.solved and not met:
         remark(
             f"{name} converged, but its policy misses the task at the end even without noise; give more stages with "
             "--horizon, more --starts, or a goal within reach"
         )
-    results = {name: run_evaluate(problem, solution.policy, name, samples, seed)}
-    told.add(evaluate_facts(results[name]), evaluate_rows(results[name]), gaps(results))
-    stop_if(results[name].interrupted)
-    shown = draw_figures(problem, solution.policy, name, results, files)
+    result = run_evaluate(problem, solution.policy, name, samples, seed)
+    report.add(evaluate_facts(result), columns={name: evaluate_rows(result)}, lines=gaps({name: result}))
+    stop_if(result.interrupted)
+    shown = draw_figures(problem, solution.policy, name, {name: result}, report)
     if shown is not None:
-        film(problem.plant, shown[0], video, files)
+        film(problem.plant, shown[0], video, report)
     if viewer:
-        from ppi_robotics.cli.mujoco_simulation import show
+        import numpy as np
 
-        show(problem, solution.policy, seed)
-    return solution.status.solved and met
+        rng = np.random.default_rng(seed)
+        simulate(problem, solution.policy, start(problem, rng), rng, True)
 
 
-def replanned(problem, method, seed, starts, viewer, video, files, told):
-    """Whether receding-horizon control meets the task."""
+def solve_by_replanning(report: Report, problem, method, seed, starts, viewer, video):
+    """Simulate receding-horizon control, draw and film it."""
     from ppi_robotics import plotting
-    from ppi_robotics.cli.mujoco_simulation import run_mpc
 
-    loop = run_mpc(problem, method, seed, starts, viewer)
-    told.add(loop_facts(loop), loop_rows(loop))
+    name, loop = label(method), run_mpc(problem, method, seed, starts, viewer)
+    report.add(loop_facts(loop), columns={name: loop_rows(loop)})
+    report.solved = loop.success
     with progress("drawing the picture"):
-        figure = plotting.trajectory(problem.plant, loop.rollouts, name=label(method))[0].figure
+        figure = plotting.trajectory(problem.plant, loop.rollouts, name=name)[0].figure
         figure.legends[0].remove()  # a single run has no spread
-        write_figure(figure, "trajectory.png", files)
-    film(problem.plant, loop.rollouts.x[0], video, files)
+        report.write_figure("trajectory.png", figure)
+    film(problem.plant, loop.rollouts.x[0], video, report)
     if not loop.success:
-        remark(f"{label(method)} misses the task after {problem.horizon} stages; give more with --horizon")
-    return loop.success
+        remark(f"{name} misses the task after {problem.horizon} stages; give more with --horizon")
 
 
-def loop_facts(loop):
+# -- simulations -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Loop:
+    """What receding-horizon control did.
+
+    Attributes:
+      rollouts: `Rollouts` of the one simulation, stage by stage.
+      report: `PlanningReport`.
+      success: whether the final state meets the task's criterion.
+    """
+
+    rollouts: ppi.Rollouts
+    report: object
+    success: bool
+
+
+class Disturbance:
+    """Adds the noise of a plant's controls to those of an `MjData`, drawn once a stage."""
+
+    def __init__(self, plant, rng):
+        self.plant, self.rng, self.steps = plant, rng, 0
+
+    def __call__(self, data):
+        """Disturb the controls of the next physics step."""
+        import numpy as np
+
+        factors = self.plant.noise.control
+        if self.steps % self.plant.substeps == 0:
+            self.drawn = self.rng.standard_normal(len(factors))
+        self.steps += 1
+        data.ctrl += np.einsum("kij,j,k->i", factors, data.ctrl, self.drawn)
+
+
+def run_mpc(problem, method, seed, starts, viewer) -> Loop:
+    """Replan at every stage for as many stages as the horizon has, with a live line of progress."""
+    import numpy as np
+
+    plant, rng, name = problem.plant, np.random.default_rng(seed), label(method)
+    first, x = run_solve(problem, method, seed, starts), start(problem, rng)
+    stop_if(first.interrupted)
+    short = replace(method, max_iterations=REPLAN_ITERATIONS)
+    with progress(f"{name}: replanning") as say:
+        with ppi.RecedingHorizon(problem, short, seed=seed, policy=first.policy) as mpc:
+            mpc.prepare(x)
+            step = plant.model.opt.timestep
+
+            def follow(done, total):
+                say(f"{name}: replanning, {done * step:.2f} of {total * step:.2f} s", done, total)
+
+            record = simulate(problem, mpc, x, rng, viewer, follow)
+        planning = replace(mpc.report(), first_seconds=first.seconds)
+    stop_if(record.ended == "interrupted")
+    x, u = record.x[:: plant.substeps], record.ctrl[:: plant.substeps]
+    cost = np.array([problem.cost.trajectory(x, u)])
+    return Loop(ppi.Rollouts(x[None], u[None], cost, first=0, seed=seed), planning, bool(problem.success(x[-1:])[0]))
+
+
+def simulate(problem, policy, x, rng, viewer, follow=None):
+    """`Run` of a policy or a planner from a state (nx,) over the problem's horizon, under the plant's noise."""
+    from mujoco import MjData
+
+    plant = problem.plant
+    data = MjData(plant.model)
+    plant.write(data, x)
+    controller, seconds = ppi.Controller(policy, plant, interpolate=False), problem.horizon * plant.dt
+    return ppi.run(controller, plant.model, data, seconds, viewer, progress=follow, push=Disturbance(plant, rng))
+
+
+def start(problem, rng):
+    """A state (nx,) drawn from the initial belief."""
+    from ppi_robotics.gaussian import covariance_factor
+
+    factor = covariance_factor(problem.initial.cov)
+    return problem.plant.retract(problem.initial.mean, factor @ rng.standard_normal(factor.shape[1]))
+
+
+# -- what is shown -----------------------------------------------------------------------------------------------------
+
+
+def loop_facts(loop: Loop) -> dict:
     """How receding-horizon control went, for JSON."""
     report = loop.report
     return {
@@ -205,34 +220,33 @@ def loop_facts(loop):
     }
 
 
-def loop_rows(loop):
+def loop_rows(loop: Loop) -> dict[str, str]:
     """How receding-horizon control went, for a table."""
     report = loop.report
-    failed = f"{report.failures} (last: {report.message})" if report.failures else "0"
     return {
         "success at the end": "yes" if loop.success else "no",
         "cost of the run": f"{loop.rollouts.cost[0]:.6g}",
         "replans": str(report.replans),
-        "failed": failed,
+        "failed": f"{report.failures} (last: {report.message})" if report.failures else "0",
         "past the deadline": f"{report.misses} (of {1e3 * report.deadline:.3g} ms)",
         "ms to replan": f"{1e3 * report.mean_seconds:.3g}, at most {1e3 * report.max_seconds:.3g}",
         "seconds for the first plan": f"{report.first_seconds:.2f}",
     }
 
 
-def film(plant, x, video, files):
+def film(plant, x, video: Path | None, report: Report) -> None:
     """Write states (T + 1, nx) as animation.gif into the folder, or as a video elsewhere."""
     from ppi_robotics import rendering
 
     with progress("drawing the animation"):
         if video is None:
-            files.write("animation.gif", lambda path: rendering.save(path, plant.model, x, plant.dt))
+            report.write("animation.gif", lambda path: rendering.save(path, plant.model, x, plant.dt))
         else:
             rendering.save(video, plant.model, x, plant.dt)
-            files.written.append(str(video))
+            report.written.append(str(video))
 
 
-def check_window(viewer):
+def check_window(viewer: bool) -> None:
     """Raise `ProblemError` if a window is wanted where there is no display."""
     if viewer and sys.platform.startswith("linux") and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
         raise ProblemError("--viewer needs a display, and there is none; leave it out, and give --video motion.mp4")

@@ -6,10 +6,10 @@ import os
 import tempfile
 from pathlib import Path
 
-import typer
+import click
 from hypothesis import strategies as st
 
-from ppi_robotics import __main__ as program
+from ppi_robotics.cli import app as program
 
 SMALL = {  # values with which a command ends soon
     "--horizon": "2",
@@ -56,14 +56,13 @@ def commands():
     found = {}
 
     def walk(command, words):
-        if hasattr(command, "commands"):
-            for name, inner in command.commands.items():
-                walk(inner, (*words, name))
+        if isinstance(command, click.Group):
+            for name in command.list_commands(None):
+                walk(command.get_command(None, name), (*words, name))
         else:
             found[words] = command.params
 
-    program.add_groups()
-    walk(typer.main.get_command(program.app), ())
+    walk(program.app, ())
     return found
 
 

@@ -1,0 +1,492 @@
+"""The plants, problems, methods and policies that the options of a command name."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import ppi_robotics as ppi
+from ppi_robotics.cli.options import (
+    REQUIRED,
+    Field,
+    check_choice,
+    numbers,
+    real,
+    source_fields,
+    weights_of,
+    whole,
+)
+from ppi_robotics.errors import PPIError, ProblemError
+
+METHODS = {  # names, and the classes of the package that they stand for
+    "ppi": "PPI",
+    "ilqg": "ILQG",
+    "leqg": "LEQG",
+    "aico": "AICO",
+    "psi": "PsiIteration",
+    "mppi": "MPPI",
+    "cem": "CEM",
+    "predictive_sampling": "PredictiveSampling",
+}
+WEIGHTS = {"ppi": {"eta": 0.1}, "psi": {"eta": 1.0}, "leqg": {"theta": 0.05}}  # defaults [1/cost]
+SAMPLING = ("mppi", "cem", "predictive_sampling")
+ROUNDS = 400  # of methods that sample; most end earlier
+EFFECTIVE = 20  # samples of mppi that are to count
+KNOTS = 25  # of splines through sampled controls
+EXPANSIONS = ("taylor", "cubature", "unscented", "gauss_hermite")
+KERNELS = ("squared_exponential", "matern12", "matern32", "matern52")
+RECORDS = {  # options whose text is a name and, behind a colon, numbers; and the records that they make
+    "temperature": {
+        "ess": ("SHARE_OR_COUNT", lambda n: ppi.TargetESS(n)),
+        "reps": ("NATS", lambda n: ppi.REPS(n)),
+        "lbps": ("DELTA", lambda n: ppi.LBPS(n)),
+        "elite": ("SHARE_OR_COUNT", lambda n: ppi.Elite(n)),
+    },
+    "smoothing": {
+        "white": (None, lambda: ppi.White()),
+        "ar1": ("CORRELATION", lambda b: ppi.AR1(b)),
+        "colored": ("EXPONENT", lambda exponent: ppi.Colored(exponent)),
+        "splines": ("KNOTS", lambda knots: ppi.Splines(knots)),
+        **{name: ("SECONDS", lambda length, name=name: ppi.Kernel(name, length)) for name in KERNELS},
+        "periodic": ("SECONDS,PERIOD", lambda length, period: ppi.Kernel("periodic", length, period)),
+    },
+    "expansion": {"taylor": (None, lambda: "taylor")}
+    | {name: (None, lambda name=name: ppi.SigmaPoints(name)) for name in EXPANSIONS[1:]},
+}
+FLAGS = {"samples": "--sequences", "max_iterations": "--iterations"}  # fields whose options are called otherwise
+PREFIX = "method_"  # of the names of these options, so that they differ from a command's own
+DEFAULTS = {"temperature": f"ess:{EFFECTIVE}", "smoothing": f"splines:{KNOTS}, white for short horizons"}  # of SAMPLING
+MOST_STAGES = 1_000_000
+
+
+def horizon_of(text: str) -> int | float:
+    """Stages as a whole number, or seconds as a float from a text such as 3s."""
+    if text.endswith("s"):
+        return real(text[:-1])
+    try:
+        return whole(text)
+    except ValueError as error:
+        raise ValueError(f"{error} of stages, or seconds such as 3s") from None
+
+
+PlantName = Annotated[str, "PLANT"]
+PolicyFile = Annotated[Path, "POLICY.npz", "A file written by solve or swingup."]
+Seed = Annotated[int, "N", range(2**64), "Seed of initial guesses and noise."]
+Samples = Annotated[int, "N", range(2, 10**9 + 1), "Number of noisy rollouts, at least 2, such as 1e6."]
+Starts = Annotated[int | None, "K", range(1, 10**9 + 1), "Number of initial guesses, of which the best is kept."]
+Trace = Annotated[bool, "Also print the iterations."]
+Horizon = Annotated[int | None, "T|SECONDSs", horizon_of]
+Setting = Annotated[tuple, "NAME=VALUE ..."]
+Out = Annotated[Path | None, "DIR", "Folder for the files."]
+
+
+# -- plants and problems -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SwingUp:
+    """A plant, and the problem that it is to solve.
+
+    Attributes:
+      plant: one that `ppi-robotics plants` lists, or FILE.py:NAME for one of your own, its class, a problem, or a
+        function that returns either. `--plant PLANT` says the same.
+      horizon: stages, or seconds such as 3s; the plant's by default.
+      dt: seconds a stage; the plant's by default.
+      noise: the plant's sigma; the plant's own by default.
+      set: values of the plant, the cost, its noise and the method, such as plant.force_limit=10 cost.force=0.1
+        noise.control=0.1 method.tolerance=1e-6; initial=X1,X2,... is where it starts.
+    """
+
+    plant: PlantName
+    horizon: Horizon = None
+    dt: Annotated[float | None, "SECONDS"] = None
+    noise: Annotated[float | None, "S"] = None
+    set: Setting = ()
+
+    @functools.cached_property
+    def given(self) -> dict[str, dict[str, object]]:
+        """Values of `--set` by their owner."""
+        return settings_of(self.set, ("plant", "cost", "noise", "method", "initial"))
+
+    @property
+    def name(self) -> str:
+        """Of the folder for files."""
+        return self.plant.rpartition(":")[2]
+
+    def problem(self, horizon: int | None = None) -> ppi.Problem:
+        """The problem; `horizon` stands in where none is given."""
+        check_noise(self.noise, "the plant's sigma")
+        made = self._made()
+        if hasattr(made, "plant"):  # a problem
+            given = {
+                "--noise": self.noise,
+                "--dt": self.dt,
+                **{f"--set {owner}": 1 for owner in self.given if owner != "method"},
+            }
+            flag = next((flag for flag, value in given.items() if value is not None), None)
+            if flag is not None:
+                raise ProblemError(
+                    f"{flag} changes a plant, and '{self.plant}' is a problem; leave it out, or name a plant"
+                )
+            stages = horizon or stages_of(self.horizon, made.plant.dt) or made.horizon
+            return made if stages == made.horizon else dataclasses.replace(made, horizon=stages)
+        cost, start = self._cost(made), self.given.get("initial", {}).get("", getattr(made, "hanging", None))
+        if start is None:
+            raise ProblemError(
+                f"'{self.plant}' has no state `hanging` to start from; add it, or give --set initial=..."
+            )
+        stages = horizon or stages_of(self.horizon, made.dt)
+        if stages is None:
+            own = getattr(made, "default_horizon", None)
+            if own is None:
+                raise ProblemError(
+                    f"'{self.plant}' has no default_horizon; give --horizon, stages or seconds such as 3s"
+                )
+            usual = parameters_of(type(made)).get("dt")  # as many seconds at another length of a stage
+            stages = max(round(own * (usual.default if usual else made.dt) / made.dt), 1)
+        return ppi.Problem(made, cost, start, stages)
+
+    def _made(self):
+        """The plant, or the problem that a file holds."""
+        if ".py:" in self.plant:
+            return self._from_file()
+        check_choice("plant", self.plant, catalog())
+        return self._from_class(catalog()[self.plant])
+
+    def _from_file(self):
+        path, _, name = self.plant.rpartition(":")
+        found = load_name(path, name)
+        if inspect.isclass(found):
+            return self._from_class(found)
+        try:
+            found = found() if inspect.isfunction(found) else found
+        except PPIError:
+            raise
+        except Exception as error:  # noqa: BLE001  (a user's own function may raise anything)
+            raise ProblemError(
+                f"'{self.plant}' raised {type(error).__name__}: {error}; give a function without arguments"
+            ) from error
+        return found
+
+    def _from_class(self, kind):
+        """A plant of a class, with the parameters that are given."""
+        known = [name for name in parameters_of(kind) if name not in ("self", "args", "kwargs")]
+        given = dict(self.given.get("plant", {}))
+        for flag, name, value in (("--noise", "sigma", self.noise), ("--dt", "dt", self.dt)):
+            if value is not None and name not in known:
+                raise ProblemError(
+                    f"{flag} sets the parameter {name} of a plant, and '{self.plant}' has none; leave it out"
+                )
+            given |= {} if value is None else {name: value}
+        for name in given:
+            check_choice(f"parameter of {self.plant}", name, known)
+        return noisy(kind, self.given.get("noise"))(**given)
+
+    def _cost(self, plant):
+        """The plant's own cost, or a quadratic one of the weights that are given."""
+        given, own = dict(self.given.get("cost", {})), getattr(plant, "swing_up_cost", None)
+        if own is None:
+            if not given:
+                raise ProblemError(
+                    f"'{self.plant}' has no swing_up_cost(); add it, name a problem, or give "
+                    "--set cost.state=... cost.control=... cost.terminal=..."
+                )
+            known = [field.name for field in dataclasses.fields(ppi.Quadratic)]
+            for name in given:
+                check_choice("weight of the cost", name, known)
+            missing = [name for name in ("state", "control") if name not in given]
+            if missing:
+                raise ProblemError(f"--set cost.{missing[0]} is missing; a quadratic cost has {', '.join(known)}")
+            return ppi.Quadratic(**given)
+        weights = list(inspect.signature(own).parameters)
+        cost = own(**{name: given.pop(name) for name in weights if name in given})
+        known = [field.name for field in dataclasses.fields(cost)] if dataclasses.is_dataclass(cost) else []
+        for name in given:
+            check_choice(f"weight of the cost of {self.plant}", name, [*weights, *known])
+        return dataclasses.replace(cost, **given) if given else cost
+
+
+def stages_of(horizon: int | float | None, dt: float) -> int | None:
+    """Stages of a horizon in stages, or in seconds if it is a float; None for None."""
+    if horizon is None:
+        return None
+    stages = horizon
+    if isinstance(horizon, float):
+        stages = round(horizon / dt) if math.isfinite(horizon) and abs(horizon / dt) < 2 * MOST_STAGES else 0
+    if not 1 <= stages <= MOST_STAGES:
+        from ppi_robotics.checks import shown
+
+        given = shown(horizon) if isinstance(horizon, int) else f"{horizon:g}s"
+        raise ProblemError(f"--horizon is {given}; expected 1 to {MOST_STAGES} stages of {dt:g} s each")
+    return stages
+
+
+def parameters_of(kind: type) -> dict[str, inspect.Parameter]:
+    """Parameters by name that a plant is constructed from."""
+    return dict(inspect.signature(kind.__init__).parameters)
+
+
+def noisy(kind, given: dict | None):
+    """A plant's class, with other noise than its own if that is given."""
+    if not given:
+        return kind
+    import numpy as np
+
+    for name in given:
+        check_choice("part of the noise", name, [field.name for field in dataclasses.fields(ppi.Noise) if field.init])
+
+    def construct(plant, *arguments, **options):
+        kind.__init__(plant, *arguments, **options)
+        own = plant.noise if plant.noise is not None else np.zeros(len(plant.state_names))
+        own = own if isinstance(own, ppi.Noise) else ppi.Noise(own)
+        plant.noise = dataclasses.replace(own, **given)
+
+    return type(kind)(kind.__name__, (kind,), {"__init__": construct, "__doc__": kind.__doc__})
+
+
+def settings_of(texts: tuple[str, ...], owners: tuple[str, ...]) -> dict[str, dict[str, object]]:
+    """Values by owner and name of texts such as plant.force_limit=10."""
+    found = {}
+    for text in texts:
+        path, equals, value = text.partition("=")
+        owner, _, name = path.partition(".")
+        if not equals or owner not in owners or (not name and owner != "initial"):
+            raise ProblemError(
+                f"--set is '{text}'; expected NAME=VALUE, NAME one of {', '.join(f'{o}....' for o in owners)}"
+            )
+        found.setdefault(owner, {})[name] = value_of(value) if owner != "method" else value
+    return found
+
+
+def value_of(text: str) -> object:
+    """A number, a list of numbers, true, false or none that a text stands for; else the text."""
+    words = {"none": None, "true": True, "false": False}
+    if text.lower() in words:
+        return words[text.lower()]
+    for parse in (int, float, numbers):
+        try:
+            return parse(text)
+        except ValueError:
+            continue
+    return text
+
+
+def load_name(path: str, name: str) -> object:
+    """What a Python file defines under a name.
+
+    Raises:
+      ProblemError: if there is no such file, running it fails, or it does not define the name.
+    """
+    import importlib.util
+
+    if not Path(path).is_file():
+        raise ProblemError(f"there is no file '{path}'; give a plant of your own as FILE.py:NAME")
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # noqa: BLE001  (a user's file may raise anything)
+        raise ProblemError(
+            f"'{path}' raised {type(error).__name__}: {error}; mend it, and give FILE.py:NAME"
+        ) from error
+    own = [key for key, value in vars(module).items() if getattr(value, "__module__", None) == spec.name]
+    if not hasattr(module, name):
+        check_choice(f"name of {path}", name, own or ["nothing"])
+    return getattr(module, name)
+
+
+def catalog() -> dict[str, type]:
+    """Plant classes by name."""
+    from plants.catalog import BY_NAME
+
+    return BY_NAME
+
+
+def tasks_of(body: str) -> dict:
+    """Ready-made tasks of a MuJoCo body by name."""
+    from plants import mujoco_bodies
+
+    return {task: facts for (owner, task), facts in mujoco_bodies.TASKS.items() if owner == body}
+
+
+def check_noise(noise: float | None, what: str) -> None:
+    """Raise `ProblemError` if a noise level is given and out of range."""
+    if noise is not None and not 0 <= noise < 1e100:
+        raise ProblemError(f"--noise is {noise:g}; expected a finite number, 0 or more, for {what}")
+
+
+# -- methods -----------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def method_fields() -> dict[str, Field]:
+    """`Field`s of all methods by name; each is that of the first method that has it, and knows its owners."""
+    found = {}
+    for method, name in METHODS.items():
+        for key, field in source_fields(name).items():
+            owners = (*found[key].owners, method) if key in found else (method,)
+            found[key] = dataclasses.replace(found.get(key, field), owners=owners)
+    return found
+
+
+def flag_of(name: str) -> str:
+    """The option of a method's field."""
+    return FLAGS.get(name, f"--{name.replace('_', '-')}")
+
+
+def describe(name: str, method: str) -> str:
+    """What an option of a method means."""
+    name = name.removeprefix(PREFIX)
+    field = source_fields(METHODS[method])[name]
+    text = f"{field.help} As text: {forms(name)}." if is_record(field) else field.help
+    default = WEIGHTS.get(method, {}).get(
+        name, DEFAULTS.get(name, field.default) if method in SAMPLING else field.default
+    )
+    return text if default in (REQUIRED, "None") else f"{text} Default: {default}."
+
+
+class Method:
+    """The method of a name, and the options that differ from its defaults.
+
+    Attributes:
+      name: of `METHODS`, None where it is left open.
+      texts: values by field, as typed.
+    """
+
+    only = None  # the method that a command is about
+
+    def __init__(self, method: str | None = None, **texts: str | None):
+        self.name = self.only or method
+        self.texts = {name.removeprefix(PREFIX): text for name, text in texts.items() if text is not None}
+
+    @classmethod
+    def fields(cls) -> list[Field]:
+        """`Field`s of the options."""
+        about = f"How to solve: {', '.join(METHODS)}; ppi by default."
+        found = [] if cls.only else [Field("method", Annotated[str, "NAME", tuple(METHODS)], None, about)]
+        for name, field in method_fields().items():
+            if cls.only in (None, *field.owners):
+                owners, text = (cls.only,) if cls.only else field.owners, ""
+                if not cls.only and name in ("eta", "theta"):  # in every help
+                    owners, text = (), f"Of {' and '.join(owners)}: {describe(name, owners[0])}"
+                kind = Annotated[str, flag_of(name), metavar_of(field)]
+                found.append(Field(PREFIX + name, kind, None, text, owners))
+        return found
+
+    def make(self, horizon: int, extra: dict[str, str] | None = None, **defaults):
+        """The method for a horizon; `extra` are further texts, `defaults` values where no text is given."""
+        name, texts = self.name or "ppi", self.texts | (extra or {})
+        check_choice("method", name, METHODS)
+        for key in texts:
+            check_choice("option of a method", key, method_fields())
+            owners = method_fields()[key].owners
+            if name not in owners:
+                raise ProblemError(
+                    f"{flag_of(key)} belongs to method {' and '.join(owners)}, the method is {name}; "
+                    f"leave it out or give --method {owners[0]}"
+                )
+        fields = source_fields(METHODS[name])
+        values = WEIGHTS.get(name, {}) | {key: converted(fields[key], text) for key, text in texts.items()}
+        if name in SAMPLING:
+            values = sampling_defaults(name, horizon) | defaults | values
+        return getattr(ppi, METHODS[name])(**values)
+
+
+class Sampled(Method):
+    """The options of model-predictive path integrals."""
+
+    only = "mppi"
+
+
+def sampling_defaults(name: str, horizon: int) -> dict[str, object]:
+    """What the command line takes for methods that sample, where no option is given."""
+    smoothing = ppi.Splines(KNOTS) if horizon >= 2 * KNOTS else ppi.White()
+    values = {"max_iterations": ROUNDS, "smoothing": smoothing}
+    return values | {"temperature": ppi.TargetESS(EFFECTIVE)} if name == "mppi" else values
+
+
+def is_record(field: Field) -> bool:
+    """Whether the values of a method's field are records, with texts that stand for them."""
+    return field.name in RECORDS and field.kind != "str"
+
+
+def metavar_of(field: Field) -> str:
+    """A word for the value of a method's field."""
+    if is_record(field):
+        return "NAME:NUMBERS" if ":" in forms(field.name) else "NAME"
+    words = {"Policy": "POLICY.npz", "bool": "true|false", "tuple": "X,...", "str": "NAME"}
+    return next((word for part, word in words.items() if part in field.kind), "N" if "int" in field.kind else "X")
+
+
+def converted(field: Field, text: str) -> object:
+    """The value of a method's field that a text stands for, by the field's type."""
+    flag, kind = flag_of(field.name), field.kind
+    if is_record(field):
+        return record_of(flag, field.name, text)
+    if "Policy" in kind:
+        return ppi.LinearGaussianPolicy.load(Path(text))
+    if "tuple" in kind:
+        return tuple(weights_of(flag, text))
+    if "bool" in kind:
+        check_choice(f"value of {flag}", text.lower(), ("true", "false"))
+        return text.lower() == "true"
+    if "str" in kind:
+        return value_of(text) if "float" in kind else text
+    try:
+        return whole(text) if "int" in kind else real(text)
+    except ValueError as error:
+        raise ProblemError(f"invalid value for '{flag}': {error}") from None
+
+
+def forms(name: str) -> str:
+    """What a record may be given as, in a sentence."""
+    return ", ".join(key if numbers is None else f"{key}:{numbers}" for key, (numbers, _) in RECORDS[name].items())
+
+
+def record_of(flag: str, name: str, text: str) -> object:
+    """The record that a text such as `splines:15` stands for; a temperature may be a number."""
+    if name == "temperature":
+        try:
+            return float(text)
+        except ValueError:
+            pass
+    key, _, parts = text.partition(":")
+    wanted, make = RECORDS[name].get(key, ("", None))
+    try:
+        values = [number_of(part) for part in parts.split(",")] if parts else []
+    except ValueError:
+        values = None
+    if make is None or values is None or len(values) != (0 if wanted is None else wanted.count(",") + 1):
+        also = "a number, or one of " if name == "temperature" else "one of "
+        raise ProblemError(f"{flag} is '{text}'; expected {also}{forms(name)}")
+    return make(*values)
+
+
+def number_of(text: str) -> int | float:
+    """A whole number where the text is one, which counts samples or knots; else a number, such as a share."""
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+# -- policies ----------------------------------------------------------------------------------------------------------
+
+
+def load_policies(task: SwingUp, paths: list[Path]) -> tuple[ppi.Problem, dict[str, ppi.LinearGaussianPolicy]]:
+    """The problem that policies were made for, and the policies by a short name each."""
+    twice = next((path for i, path in enumerate(paths) if path in paths[:i]), None)
+    if twice is not None:
+        raise ProblemError(f"policy '{twice}' is given twice; give every file once")
+    stems = [path.stem for path in paths]
+    names = [path.stem if stems.count(path.stem) == 1 else str(path) for path in paths]
+    policies = {name: ppi.LinearGaussianPolicy.load(path) for name, path in zip(names, paths, strict=True)}
+    problem = task.problem(policies[names[0]].horizon)
+    for policy in policies.values():
+        policy.check(problem)
+    return problem, policies
