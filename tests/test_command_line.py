@@ -425,6 +425,19 @@ def test_module_runs_as_a_program():
     assert done.stderr.startswith("error: unknown plant 'rocket'")
 
 
+def test_a_file_that_hides_the_plants_is_named(tmp_path):
+    (tmp_path / "plants.py").write_text("robots = 3\n")
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    command = [sys.executable, "-m", "ppi_robotics", "plants"]
+    options = {"capture_output": True, "text": True, "check": False, "cwd": tmp_path}
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, **options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"error: '{tmp_path / 'plants.py'}' hides the package plants that comes with ppi_robotics; rename it, or run "
+        "elsewhere\n"
+    )
+
+
 def test_help_comes_without_loading_libraries():
     code = (
         "import sys\nfrom ppi_robotics.__main__ import main\n"

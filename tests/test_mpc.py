@@ -495,7 +495,10 @@ def test_a_policy_or_problem_that_does_not_fit_is_refused(balance, regulator):
         mpc.retarget(ppi.Problem(pendulum, pendulum.swing_up_cost(), pendulum.hanging, 20))
 
 
-@pytest.mark.parametrize("x", [np.zeros(3), np.zeros((1, 4)), [0, np.nan, 0, 0], [0, np.inf, 0, 0], "state", None])
+BAD_STATES = [np.zeros(3), np.zeros((1, 4)), [0, np.nan, 0, 0], [0, np.inf, 0, 0], [0, 1e300, 0, 0], "state", None]
+
+
+@pytest.mark.parametrize("x", BAD_STATES)
 def test_bad_states_are_refused_and_do_not_count_as_stages(balance, method, x):
     mpc = ppi.RecedingHorizon(balance, method)
     with pytest.raises(ppi.ProblemError, match="x "):

@@ -277,6 +277,7 @@ WRONG = {
     "negative seed": ({"seed": -1}, "seed is -1"),
     "large seed": ({"seed": 2**64}, "seed is 18446744073709551616"),
     "seed as text": ({"seed": "0"}, "seed is '0'"),
+    "more samples than fit": ({"samples": 10**12}, r"samples is 1000000000000, which takes .* GB .*; give at most \d+"),
     "no threads": ({"threads": 0}, "threads is 0"),
     "negative threads": ({"threads": -2}, "threads is -2"),
 }
