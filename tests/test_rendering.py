@@ -227,10 +227,11 @@ def test_a_setting_that_cannot_work_gives_a_stick_figure_and_a_reason(setting):
 
 
 def test_the_fallback_says_why(model, monkeypatch, caplog):
-    def missing():
+    def missing(_name):
         raise ImportError("no libEGL\non this machine")
 
-    monkeypatch.setattr(offscreen, "_contexts", lambda: iter([("egl", missing)]))
+    monkeypatch.setenv("MUJOCO_GL", "egl")
+    monkeypatch.setattr(offscreen.importlib, "import_module", missing)
     with caplog.at_level(logging.WARNING, logger="ppi_robotics"):
         picture = next(rendering.frames(model, model.qpos0[None], **SIZE))
     assert "no OpenGL (egl: no libEGL on this machine): drawing a stick figure" in caplog.text

@@ -155,10 +155,10 @@ def _open(model, width, height):
     without a display is one that cannot work; the kind is chosen here, when it is needed.
     """
     reasons = []
-    for name, context in _contexts():
+    for name in _contexts():
         try:
-            module = sys.modules[mujoco.Renderer.__module__]
-            with patch.object(module.gl_context, "GLContext", context()):
+            context = importlib.import_module(f"mujoco.{name}").GLContext
+            with patch.object(sys.modules[mujoco.Renderer.__module__].gl_context, "GLContext", context):
                 return mujoco.Renderer(model, height, width)
         except Exception as error:  # missing libraries show in many ways
             reasons.append(f"{name}: {' '.join(str(error).split()) or type(error).__name__}")
@@ -166,16 +166,13 @@ def _open(model, width, height):
 
 
 def _contexts():
-    """Names and sources of context classes: the one that MUJOCO_GL names, else EGL on Linux, then MuJoCo's default."""
+    """Names of the modules of context classes: the one that MUJOCO_GL says, else what the system has."""
     chosen = os.environ.get("MUJOCO_GL", "").strip().lower()
     if chosen in ("disable", "disabled", "off", "false", "0"):
-        return
-    default = "MuJoCo's default", lambda: mujoco.GLContext
+        return ()
     if chosen in ("egl", "osmesa", "glfw"):
-        yield chosen, lambda: importlib.import_module(f"mujoco.{chosen}").GLContext
-    elif not sys.platform.startswith("linux"):
-        yield default
-    else:
-        yield "egl", lambda: importlib.import_module("mujoco.egl").GLContext
-        if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
-            yield default
+        return (chosen,)
+    if sys.platform.startswith("linux"):
+        window = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+        return ("egl", "glfw") if window else ("egl",)
+    return ("cgl", "glfw") if sys.platform == "darwin" else ("glfw",)

@@ -270,9 +270,8 @@ def _mark_methods(ax, named=True):
     edge, zero = _across(math.inf), _up(0.0)
     ax.plot([_across(w) for w in SIZES], [_up(w) for w in SIZES], linestyle="--", **line)
     ax.plot([_across(FINITE[0]), _across(FINITE[-1])], [zero, zero], linestyle=":", **line)
-    corners = (edge, zero, "o"), (edge, _up(2.0), "^"), (edge, _up(-2.0), "v"), (_across(1.0), _up(1.0), "s")
-    for x, y, shape in corners:
-        ax.plot(x, y, shape, color="w", markeredgecolor="k", markersize=7, zorder=5)
+    for x, y, shape in (edge, 0.0, "o"), (edge, 2.0, "^"), (edge, -2.0, "v"), (_across(1.0), 1.0, "s"):
+        ax.plot(x, _up(y), shape, color="w", markeredgecolor="k", markersize=7, zorder=5)
     if named:
         for name, y in (("SOC: iLQG", zero + 2.0), ("RSOC seeking", _up(2.0)), ("RSOC averse: LEQG", _up(-2.0))):
             ax.annotate(name, (edge - 1.6, y), ha="right", va="center", **text)
@@ -283,15 +282,10 @@ def _mark_methods(ax, named=True):
 
 def _across(weight):
     """Place of a weight of the policy."""
-    if weight == 0.0 or math.isinf(weight):
-        return 0.5 * EDGE if weight == 0.0 else 1.5 * EDGE + len(FINITE)
-    return EDGE + 0.5 + math.log(weight / FINITE[0]) / math.log(FINITE[-1] / FINITE[0]) * (len(FINITE) - 1)
+    ends = {0.0: 0.5 * EDGE, math.inf: 1.5 * EDGE + len(FINITE)}
+    return ends.get(weight) or EDGE + 0.5 + np.interp(math.log(weight), np.log(FINITE), np.arange(len(FINITE)))
 
 
 def _up(weight):
     """Place of a weight of transitions."""
-    middle = float(len(SIZES))
-    if weight == 0.0:
-        return middle
-    away = 1.0 + math.log(abs(weight) / SIZES[0]) / math.log(SIZES[-1] / SIZES[0]) * (len(SIZES) - 1)
-    return middle + math.copysign(away, weight)
+    return np.interp(weight, TRANSITION, np.arange(len(TRANSITION)))
