@@ -17,7 +17,7 @@ from plants import BlocksWorld, CartPole, GridWorld, StagHunt
 from plants.blocks import CompositionControl, chain_beliefs, play_chains, receding, study, sweeps
 from plants.blocks.sweeps import ChainSweeps
 from plants.stag_hunt import Rendezvous, sweep_temperatures
-from plants.stag_hunt import commands as stag
+from plants.stag_hunt import report as stag
 from ppi_robotics import guesses, interruption, rollouts, solver
 from ppi_robotics.__main__ import main
 from ppi_robotics.discrete import (

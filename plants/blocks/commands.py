@@ -1,49 +1,43 @@
 """The commands `blocks exact | bp | cvm | run | fig5`: blocks on a ring by exact and by approximate inference."""
 
+import itertools
+import math
+import time
 from dataclasses import dataclass
 from typing import Annotated
 
-from plants.blocks.commands_fig5 import planners_of, rate_rows, rates_of
-from plants.blocks.commands_tables import add_inference, add_plan, remark_differences
-from plants.blocks.commands_work import (
-    APPROXIMATE,
-    LABELS,
-    act,
-    affordable,
-    chosen,
-    compare,
-    draw_inference,
-    draw_plan,
-    infer,
-    inference_facts,
-    make_world,
-    numbers_of,
-    play_facts,
-    setting,
-)
+import numpy as np
+
+from plants.blocks import report as words
 from ppi_robotics import ProblemError, Status
-from ppi_robotics.cli import TABLES, Out, Report, command
-from ppi_robotics.cli.options import check_range
+from ppi_robotics.checks import check_number
+from ppi_robotics.cli.app import TABLES, command
+from ppi_robotics.cli.options import check_choice, check_range
 from ppi_robotics.cli.output import progress, remark
-from ppi_robotics.cli.report import stop_if
+from ppi_robotics.cli.problems import Out
+from ppi_robotics.cli.report import Report, stop_if
 
+APPROXIMATE = {"bp": "separate", "cvm": "cvm", "merged": "merged", "double_loop": "double_loop"}
 METHODS = ("exact", *APPROXIMATE)
+PLANNERS = {"exact": "exact", "bp": "bp", "merged": "merged bp", "cvm": "double loop"}  # of plants.blocks.study
+LATER = {"max_outer": 15, "tolerance": 1e-2}  # of a double loop that goes on from the messages of the stage before
 INNER_SWEEPS = 50  # of the double loop at most
+AFFORDABLE = 1e8  # bytes of an exact solution that is made for comparison unasked
+MOST_CELLS = 1_000_000  # stages times locations
 MOST = 1000  # locations or blocks of random goals
-MOST_INSTANCES = 1_000_000
 
-Seed = Annotated[int, "N", range(2**64), "Seed of ties and samples."]
-Memory = Annotated[float, "GB", "What exact inference may use."]
 Damping = Annotated[float, "D", "Share of old messages in belief propagation, below 1."]
 Tolerance = Annotated[float, "E", "Change of a probability that ends inference."]
-Sweeps = Annotated[int, "N", range(1, 2**63), "Sweeps of belief propagation at most."]
-OuterLoops = Annotated[int, "N", range(1, 2**63), "Outer iterations of the double loop at most."]
+Sweeps = Annotated[int, "N", range(1, 10**9), "Sweeps of belief propagation at most."]
+OuterLoops = Annotated[int, "N", range(1, 10**9), "Outer iterations of the double loop at most."]
 Bound = Annotated[float, "W", "Share of entropies that the double loop bounds, to 1: slow and sure; less is faster."]
+Memory = Annotated[float, "GB", "What exact inference may use."]
+Seed = Annotated[int, "N", range(2**64), "Seed of ties and samples."]
 
 
 @dataclass(frozen=True)
-class Blocks:
-    """Where blocks are, and where they are to be.
+class World:
+    """A world of blocks; by default a tower that is to move to the other side of four locations.
 
     Attributes:
       n: locations on the ring; those of the heights, or 4.
@@ -56,38 +50,67 @@ class Blocks:
       charged: the cost counts for every state or the last.
     """
 
-    n: Annotated[int | None, "N"] = None
-    m: Annotated[int | None, "M"] = None
-    T: Annotated[int | None, "T"] = None
+    n: Annotated[int | None, "N", range(2, MOST_CELLS + 1)] = None
+    m: Annotated[int | None, "M", range(1, MOST_CELLS + 1)] = None
+    T: Annotated[int | None, "T", range(1, MOST_CELLS + 1)] = None
     x0: Annotated[str | None, "X1,X2,..."] = None
     goal: Annotated[str | None, "X1,X2,..."] = None
     lam: Annotated[float | None, "L"] = None
-    norm: Annotated[str, "NAME"] = "blocks"
-    charged: Annotated[str, "NAME"] = "every"
+    norm: Annotated[str, ("blocks", "locations")] = "blocks"
+    charged: Annotated[str, ("every", "last")] = "every"
     forbidden = "lost"
 
-    def world(self):
+    def make(self):
         """The `BlocksWorld`."""
-        given = self.n, self.m, self.T, self.x0, self.goal, self.lam, self.norm, self.charged
-        return make_world(*given, self.forbidden)
+        from plants.blocks import BlocksWorld, moves_between
+
+        start, goal = self._heights("x0"), self._heights("goal")
+        n, m = self._sizes(goal if start is None else start)
+        if goal is None and start is None and self.lam is None:  # figure 4 of the paper
+            goal = [m if i == n // 2 else 0 for i in range(n)]
+        if start is None:
+            start = [m] + [0] * (n - 1) if goal is not None else [m // n + (i < m % n) for i in range(n)]
+        strength = (10.0 if goal is None else 0.0) if self.lam is None else self.lam
+        T = self.T
+        if T is None:  # as in figure 5 of the paper, or what the goal takes
+            T = max(math.ceil(m * n / 4), 1 if goal is None or len(goal) != n else moves_between(start, goal))
+        if T * n > MOST_CELLS:
+            raise ProblemError(f"{T} stages of {n} locations are given; expected at most {MOST_CELLS} heights in all")
+        return BlocksWorld(start, T, goal, strength, self.norm, self.charged, self.forbidden)
+
+    def _heights(self, name):
+        text = getattr(self, name)
+        return None if text is None else whole_numbers(f"--{name}", text, "heights", "4,0,0,0")
+
+    def _sizes(self, heights):
+        """Numbers of locations and blocks, which heights have if there are some."""
+        if heights is None:
+            return self.n or 4, self.m or 4
+        for name, own, what in (("n", len(heights), "locations"), ("m", sum(heights), "blocks")):
+            value = getattr(self, name)
+            if value is not None and value != own:
+                raise ProblemError(
+                    f"--{name} is {value}, the heights have {own} {what}; leave --{name} out, or give others"
+                )
+        return len(heights), sum(heights)
 
 
 @dataclass(frozen=True)
-class BlocksByCount(Blocks):
-    """The same for exact inference.
+class AnyWorld(World):
+    """A world of blocks of which moves may be renormalized.
 
     Attributes:
-      forbidden: moves of no block: lost or renormalized.
+      forbidden: moves of no block, lost or renormalized.
     """
 
-    forbidden: Annotated[str, "NAME"] = "lost"
+    forbidden: Annotated[str, ("lost", "renormalized")] = "lost"
 
 
 @command("blocks exact", TABLES)
 def exact(
     report: Report,
-    blocks: BlocksByCount,
-    method: Annotated[str | None, METHODS, "NAME"] = None,
+    world: AnyWorld,
+    method: Annotated[str | None, "NAME", METHODS] = None,
     damping: Damping = 0.0,
     tolerance: Tolerance = 1e-6,
     sweeps: Sweeps = 1000,
@@ -100,19 +123,17 @@ def exact(
     With --method, the JSON object is about that method, and holds the exact numbers beside it.
 
     Args:
-      method: an approximation to compare: bp or cvm.
+      method: an approximation to compare, such as bp or cvm.
     """
-    report.write_to(out)
-    world = blocks.world()
-    check_positive("--memory", memory)
+    world, options = world.make(), inference_options(damping, tolerance, sweeps)
     names = ["exact"] if method in (None, "exact") else [method, "exact"]
-    infer_by(report, world, names, inference_options(damping, tolerance, sweeps), memory, seed)
+    inferred(report, world, names, options, bytes_of(memory), seed, out)
 
 
 @command("blocks bp", TABLES)
 def bp(
     report: Report,
-    blocks: Blocks,
+    world: World,
     damping: Damping = 0.0,
     tolerance: Tolerance = 1e-6,
     sweeps: Sweeps = 1000,
@@ -120,16 +141,14 @@ def bp(
     out: Out = None,
 ):
     """Belief propagation with k and l as variables of their own, beside the exact answer where that is cheap."""
-    report.write_to(out)
-    world = blocks.world()
-    names = ["bp", *(["exact"] if affordable(world) else [])]
-    infer_by(report, world, names, inference_options(damping, tolerance, sweeps), 2.0, seed)
+    world, options = world.make(), inference_options(damping, tolerance, sweeps)
+    inferred(report, world, ["bp", *(["exact"] if affordable(world) else [])], options, 2e9, seed, out)
 
 
 @command("blocks cvm", TABLES)
 def cvm(
     report: Report,
-    blocks: Blocks,
+    world: World,
     tolerance: Tolerance = 1e-6,
     sweeps: Sweeps = 1000,
     outer: OuterLoops = 1000,
@@ -138,18 +157,17 @@ def cvm(
     out: Out = None,
 ):
     """The cluster variation method by a double loop, beside BP with its fixed points, and exact where that is cheap."""
-    report.write_to(out)
-    world = blocks.world()
+    world, options = world.make(), inference_options(0.0, tolerance, sweeps, outer, bound)
     names = ["double_loop", "merged", *(["exact"] if affordable(world) else [])]
-    infer_by(report, world, names, inference_options(0.0, tolerance, sweeps, outer, bound), 2.0, seed)
+    inferred(report, world, names, options, 2e9, seed, out)
 
 
 @command("blocks run", TABLES)
 def run(
     report: Report,
-    blocks: BlocksByCount,
-    method: Annotated[str, ("auto", *METHODS), "NAME"] = "auto",
-    choice: Annotated[str, ("map", "sample"), "NAME"] = "map",
+    world: AnyWorld,
+    method: Annotated[str, "NAME", ("auto", *METHODS)] = "auto",
+    choice: Annotated[str, "NAME", ("map", "sample")] = "map",
     damping: Damping = 0.0,
     tolerance: Tolerance = 1e-6,
     sweeps: Sweeps = 1000,
@@ -164,27 +182,24 @@ def run(
     cvm and double_loop go on at later stages from their last messages, with a few outer iterations each.
 
     Args:
-      method: exact, bp, cvm, merged, double_loop; auto is exact if it fits, else cvm.
-      choice: the next move: map, the likeliest, or sample.
+      method: exact, bp, cvm, merged or double_loop; auto is exact if it fits, else cvm.
+      choice: the next move is map, the likeliest, or a sample.
     """
-    check_positive("--memory", memory)
     report.write_to(out)
-    world = blocks.world()
-    method = chosen(world, method, 1e9 * memory)
+    world, memory = world.make(), bytes_of(memory)
     options = inference_options(damping, tolerance, sweeps, outer, bound)
-    play, seconds, solution = act(world, method, choice, seed, options, 1e9 * memory)
-    facts = {"method": method, "label": LABELS[method], "choice": choice} | play_facts(world, play)
-    facts["seconds"] = seconds
-    facts["exact_logZ"] = None if solution is None else solution.log_partition
+    if method == "auto":
+        method = "exact" if affordable(world, memory) else "cvm"
+    play, seconds, solution = act(world, method, choice, seed, options, memory)
+    facts = {"method": method, "label": words.LABELS[method], "choice": choice} | words.play_facts(world, play)
     with report.until_interrupted():
         stop_if(play.interrupted)
         if solution is None and affordable(world):
-            facts["exact_logZ"] = infer(world, "exact", {})[0].log_partition
-        if out is not None:
-            draw_plan(world, play, facts, report)
-    report.add(setting(world, seed) | facts)
-    add_plan(report, world, facts)
+            solution = infer(world, "exact", {})[0]
+    facts |= {"seconds": seconds, "exact_logZ": None if solution is None else solution.log_partition}
+    report.facts, report.tables = words.setting(world, seed) | facts, words.plan_tables(world, facts)
     report.solved = facts["cost"] is not None and facts["reached"] is not False
+    draw_plan(report, world, play, facts)
     if facts["status"] == "contradiction":
         remark(f"{facts['label']} ended in a contradiction after {len(facts['actions'])} moves")
     elif facts["unsolved_stages"]:
@@ -196,7 +211,7 @@ def fig5(
     report: Report,
     n: Annotated[str, "N1,N2,..."] = "4,6,8",
     m: Annotated[str, "M1,M2,..."] = "4,8,16",
-    instances: Annotated[int, "N", range(1, MOST_INSTANCES + 1)] = 20,
+    instances: Annotated[int, "N", range(1, 10**6 + 1)] = 20,
     methods: Annotated[str, "NAME,..."] = "bp,cvm",
     seed: Seed = 0,
     out: Out = None,
@@ -207,82 +222,154 @@ def fig5(
       n: numbers of locations.
       m: numbers of blocks.
       instances: random starts and goals for each size.
-      methods: of exact, bp, merged, cvm.
+      methods: of exact, bp, merged and cvm.
     """
-    names = planners_of(methods)
-    sizes = [
-        (locations, many)
-        for locations in numbers_of("--n", n, "whole numbers", "4,6,8")
-        for many in numbers_of("--m", m, "whole numbers", "4,8,16")
-    ]
-    for locations, many in sizes:
-        check_range("--n", locations, 2, MOST)
-        check_range("--m", many, 1, MOST)
     report.write_to(out)
-    rows = []
+    names = list(dict.fromkeys(methods.split(",")))
+    for name in names:
+        check_choice("method", name, PLANNERS)
+    locations = whole_numbers("--n", n, "whole numbers", "4,6,8")
+    cells, sizes = [], list(itertools.product(locations, whole_numbers("--m", m, "whole numbers", "4,8,16")))
+    for many, blocks in sizes:
+        check_range("--n", many, 2, MOST)
+        check_range("--m", blocks, 1, MOST)
     with report.until_interrupted(), progress("planning") as say:
-        for _ in rates_of(2, 1, names, 1, seed, say):  # loads the kernels, which is not to be timed
-            pass
+        list(rates_of(2, 1, names, 1, seed, say))  # loads the kernels, which is not to be timed
         for size in sizes:
-            for row in rates_of(*size, names, instances, seed, say):
-                rows.append(row)
-    if not rows:
+            for cell in rates_of(*size, names, instances, seed, say):
+                cells.append(cell)  # one by one, so that Ctrl-C leaves those that are finished
+    if not cells:
         return
-    title = f"{instances} random goals each, seed {seed}: share of plans that reach them, and whose inference converged"
-    report.add({"instances": instances, "seed": seed, "cells": rows}, title, rate_rows(rows))
-    report.draw("fig5.png", lambda _: rates_figure(rows))
+    report.add({"instances": instances, "seed": seed, "cells": cells}, *words.rates_table(cells, instances, seed))
+    report.draw("fig5.png", lambda _: figures().rates(cells))
 
 
-# -- parts -------------------------------------------------------------------------------------------------------------
+# -- inference ---------------------------------------------------------------------------------------------------------
 
 
-def rates_figure(rows):
-    """The figure of the rates."""
-    from plants.blocks import figures
-
-    return figures.rates(rows)
-
-
-def infer_by(report, world, names, options, memory, seed):
-    """Infer by all methods, the first of which the report is about, and compare with the exact answer."""
+def inferred(report, world, names, options, memory, seed, out):
+    """Infer by all methods, and report about the first, beside the others."""
+    report.write_to(out)
     results = {}
     with report.until_interrupted():
         for name in names:
-            results[name] = infer(world, name, options, 1e9 * memory)
+            results[name] = infer(world, name, options, memory)
             stop_if(results[name][0].status is Status.INTERRUPTED)
-    if names[0] not in results:
+    if not results:
         return
-    names = list(results)
-    facts = {name: inference_facts(world, name, *results[name], seed) for name in names}
-    for name in names:
-        compare(facts[name], facts.get("exact"))
-    columns, first, plan = [facts[name] for name in names], results[names[0]][0], None
+    facts = {name: words.inference_facts(world, name, *result, seed) for name, result in results.items()}
+    for one in facts.values():
+        words.compare(one, facts.get("exact"))
+    columns, first, play = list(facts.values()), results[names[0]][0], None
     if first.exact and first.status.solved:
         play = world.run(first.infer, seed=seed)
-        plan = play_facts(world, play)
-        if report.folder is not None:
-            draw_plan(world, play, columns[0], report)
-    elif report.folder is not None:
-        draw_inference(world, columns, first, report)
-    more = {"exact_logZ": facts["exact"]["logZ"] if "exact" in facts else None, "plan": plan}
-    report.add(setting(world, seed) | columns[0] | more | {"methods": facts})
-    add_inference(report, world, columns, plan)
-    remark_differences(columns)
-    report.solved = first.status.solved
+    plan = None if play is None else words.play_facts(world, play)
+    more = {"exact_logZ": facts["exact"]["logZ"] if "exact" in facts else None, "plan": plan, "methods": facts}
+    report.facts, report.solved = words.setting(world, seed) | columns[0] | more, first.status.solved
+    report.tables = words.inference_tables(world, columns, plan)
+    if play is not None:
+        draw_plan(report, world, play, columns[0])
+    elif columns[0]["heights"] is not None:
+        heights, actions = np.array(columns[0]["heights"]), first.actions
+        report.draw("beliefs.png", lambda _: figures().beliefs(heights, actions, words.heading(world)))
+    for line in words.differences(columns):
+        remark(line)
+
+
+def infer(world, method, options, memory=2e9):
+    """The `Inference` by a method, and the seconds it took; progress is shown."""
+    began = time.perf_counter()
+    with progress(f"{words.LABELS[method]}: inferring") as say:
+        if method == "exact":
+            return solve_exactly(world, memory, say), time.perf_counter() - began
+        from plants.blocks import chain_beliefs
+
+        return chain_beliefs(world.chains(), APPROXIMATE[method], **options), time.perf_counter() - began
+
+
+def solve_exactly(world, memory, say):
+    """The exact solution in so many bytes."""
+    return world.exact(memory, lambda what, done, count: say(f"exact: {what}, {done} of {count}", done, count))
+
+
+def affordable(world, memory=AFFORDABLE):
+    """Whether the exact solution takes no more bytes than that; by default so few that it may be made unasked."""
+    from plants.blocks import fits
+
+    return fits(world.start, world.stages, world.goal, memory)
 
 
 def inference_options(damping, tolerance, sweeps, outer=1000, bound=0.25):
     """Options of approximate inference."""
-    if not 0.0 <= damping < 1.0:
-        raise ProblemError(f"--damping is {damping:g}; expected 0 or more and below 1")
-    check_positive("--tolerance", tolerance)
-    if not 0.0 < bound <= 1.0:
-        raise ProblemError(f"--bound is {bound:g}; expected more than 0 and at most 1")
+    check_number(damping, "--damping", least=0, below=1)
+    check_number(tolerance, "--tolerance", above=0)
+    check_number(bound, "--bound", above=0, most=1)
     loops = {"max_outer": outer, "inner_sweeps": INNER_SWEEPS, "bound": bound}
     return {"damping": damping, "tolerance": tolerance, "max_sweeps": sweeps} | loops
 
 
-def check_positive(flag, value):
-    """Raise `ProblemError` unless a number is positive and finite."""
-    if not 0.0 < value < float("inf"):
-        raise ProblemError(f"{flag} is {value:g}; expected a positive number")
+def bytes_of(memory):
+    """Bytes from GB."""
+    return 1e9 * check_number(memory, "--memory", above=0)
+
+
+def whole_numbers(flag, text, what, example):
+    """Whole numbers of a list that is separated by commas."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ProblemError(f"{flag} is '{text}'; expected {what} separated by commas, such as {example}") from None
+
+
+# -- plans -------------------------------------------------------------------------------------------------------------
+
+
+def act(world, method, choice, seed, options, memory):
+    """`Play` of a world in receding horizon, seconds, and the exact solution if it was made for that."""
+    from plants.blocks import chain_beliefs, receding
+
+    began, solution, name = time.perf_counter(), None, words.LABELS[method]
+    with progress(f"{name}: acting") as say:
+        if method == "exact":
+            solution = solve_exactly(world, memory, say)
+            decide = solution.infer
+        else:
+            chains, way = world.chains(), APPROXIMATE[method]
+            if way == "cvm" and not chain_beliefs(chains, "merged", **options).status.solved:
+                way = "double_loop"  # or belief propagation would be tried in vain at every stage
+            later = LATER if way == "double_loop" else {}
+            decide = receding(chains, way, first=options, **options | later)
+        play = world.run(decide, choice, seed, lambda t, T: say(f"{name}: stage {t} of {T}", t, T))
+    return play, time.perf_counter() - began, solution
+
+
+def rates_of(n, m, names, instances, seed, say):
+    """Rows of one size by all planners, one after the other."""
+    from plants.blocks.study import goal_rates
+
+    for name in names:
+        say(f"{words.LABELS[name]}: {n} locations, {m} blocks")
+        yield words.rates_facts(name, *goal_rates((n,), (m,), instances, (PLANNERS[name],), seed))
+
+
+def draw_plan(report, world, play, facts):
+    """Write plan.png, with expected heights if the facts hold some, and blocks.gif."""
+    if report.folder is None or report.interrupted:
+        return
+    from plants.blocks import animation
+
+    label, expected = facts["label"], {}
+    if "heights" in facts:
+        expected = {words.expectation([facts]): np.array(facts["heights"])}
+    title = f"{words.heading(world)} · {label}"
+    report.draw("plan.png", lambda _: figures().plan(play.states, play.probabilities, expected, title))
+    with progress("drawing the animation"):
+        shown = play.states, play.actions, play.probabilities, label
+        report.write("blocks.gif", lambda path: animation.save(path, *shown))
+
+
+def figures():
+    """The module of figures, which loads matplotlib."""
+    from plants.blocks import figures
+
+    return figures
