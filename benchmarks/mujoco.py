@@ -115,17 +115,20 @@ def running(plant):
 
 
 def share_inside(problem, iterations=15):
-    """Percentage of the wall time of iLQG's iterations inside MuJoCo's calls, and milliseconds an iteration."""
+    """Percentage of the wall time of iLQG's iterations inside MuJoCo's steps and differences, and ms an iteration."""
     import ppi_robotics as ppi
+    from ppi_robotics.mujoco.simulation import Batch, Simulations
 
-    inside, library = [], problem.plant.simulations.executor.lib
-    plain = library.mjb_apply
+    inside, plain = [], (Batch.stage, Simulations._differentiate)
 
-    def timed(*arguments):
-        start = time.perf_counter()
-        result = plain(*arguments)
-        inside.append(time.perf_counter() - start)
-        return result
+    def timed(function):
+        def call(*arguments):
+            start = time.perf_counter()
+            result = function(*arguments)
+            inside.append(time.perf_counter() - start)
+            return result
+
+        return call
 
     ticks, sums = [], []
 
@@ -133,11 +136,11 @@ def share_inside(problem, iterations=15):
         ticks.append(time.perf_counter())
         sums.append(sum(inside))
 
-    library.mjb_apply = timed
+    Batch.stage, Simulations._differentiate = map(timed, plain)
     try:
         ppi.solve(problem, ppi.ILQG(max_iterations=iterations, tolerance=1e-15), starts=1, callback=tick)
     finally:
-        library.mjb_apply = plain
+        Batch.stage, Simulations._differentiate = plain
     wall = ticks[-1] - ticks[0]
     return 100.0 * (sums[-1] - sums[0]) / wall, 1e3 * wall / (len(ticks) - 1)
 

@@ -34,19 +34,18 @@ def by_hand(plant, x, u, first=0):
     return np.append(10 * miss[:-1] + 1e-3 * (u**2).sum(axis=1), 30 * miss[-1] + 0.5 * (t[-1] - 1) ** 2)
 
 
-@pytest.fixture(scope="module", params=["compiled", "portable"])
-def plant(request):
-    return ppi.MujocoPlant(SLIDE, substeps=2, executor=request.param)
+@pytest.fixture(scope="module")
+def plant():
+    return ppi.MujocoPlant(SLIDE, substeps=2)
 
 
 def problem_of(plant, first=0, x=(0.1, 0.3)):
     return ppi.Problem(plant, COST, np.array(x), T, first_stage=first)
 
 
-@pytest.mark.parametrize("executor", ["compiled", "portable"])
 @pytest.mark.parametrize("integrator", ["Euler", "RK4"])
-def test_a_clock_tells_the_time_of_the_stage(executor, integrator):
-    plant = ppi.MujocoPlant(SLIDE.replace("<option", f"<option integrator='{integrator}'"), 3, executor=executor)
+def test_a_clock_tells_the_time_of_the_stage(integrator):
+    plant = ppi.MujocoPlant(SLIDE.replace("<option", f"<option integrator='{integrator}'"), 3)
     x, u, stages = np.zeros((4, 2)), np.zeros((4, 1)), np.array([0, 7, 1, 1000])
     time = stages * plant.dt
     np.testing.assert_array_equal(plant.sense(x, u, stages)[:, 1], time)

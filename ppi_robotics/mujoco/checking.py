@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 
 from ppi_robotics.checks import as_finite
-from ppi_robotics.mujoco import loading, portable
+from ppi_robotics.mujoco import loading
 
 STEP = 1e-5  # ten times that of the derivatives, so that what depends on the step size shows
 FINER = 10  # times smaller a step, at which differences of what is smooth have settled
@@ -138,7 +138,9 @@ class Ends:
 
     def __init__(self, plant, x, u):
         self.plant, self.x, self.u, self.data = plant, x, u, mujoco.MjData(plant.model)
-        portable.enter(plant.model, self.data, x, u)
+        loading.write(plant.model, self.data, x)
+        self.data.ctrl[:] = u
+        mujoco.mj_forward(plant.model, self.data)
         self.warm, self.limits = self.data.qacc_warmstart.copy(), loading.control_limits_of(plant.model)
         self.middle = self._end(np.zeros(plant.ndx + plant.nu))
 
@@ -159,7 +161,7 @@ class Ends:
 def end(plant, data, x, u, move, warm):
     """State after a stage from a moved state and control, sensors at its start, and which constraints acted."""
     model, dq = plant.model, move[: plant.model.nv]
-    portable.write(model, data, x)
+    loading.write(model, data, x)
     mujoco.mj_integratePos(model, data.qpos, dq, 1.0)
     data.qvel += move[model.nv : 2 * model.nv]
     data.act += move[2 * model.nv : plant.ndx]

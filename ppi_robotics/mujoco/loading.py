@@ -245,3 +245,10 @@ def control_limits_of(model):
     """Lower and upper bounds (nu, 2) of the controls, infinite where there are none."""
     limited = model.actuator_ctrllimited.astype(bool)[:, None]
     return np.where(limited, model.actuator_ctrlrange, [-np.inf, np.inf])
+
+
+def write(model, data, x):
+    """Positions, velocities and activations of a simulation from a state (nx,)."""
+    data.qpos[:] = x[: model.nq]
+    data.qvel[:] = x[model.nq : model.nq + model.nv]
+    data.act[:] = x[model.nq + model.nv :]

@@ -24,13 +24,14 @@ from ppi_robotics.definition import as_rows, as_states, check_limits, of_plant
 from ppi_robotics.errors import PlantError, ProblemError
 from ppi_robotics.gaussian import Record
 from ppi_robotics.kernels.lanes import normals_of
-from ppi_robotics.mujoco import checking, holding, loading, portable
+from ppi_robotics.mujoco import checking, holding, loading
 from ppi_robotics.mujoco.shown import Shown
-from ppi_robotics.mujoco.simulation import EXECUTORS, Simulations
+from ppi_robotics.mujoco.simulation import Simulations
 from ppi_robotics.mujoco.surroundings import check_surroundings, keyframe_number, place
 from ppi_robotics.noise import Noise
 from ppi_robotics.streams import SENSOR
 
+EXECUTORS = ("auto", "compiled", "portable")
 MOST_SUBSTEPS = 1_000_000
 
 
@@ -50,7 +51,7 @@ class MujocoPlant(Record):
       state_limits: (nx, 2), for models without quaternions; none by default. Joint ranges are the model's own matter.
       name: for messages and files; the model's name by default.
       success: function of final states (N, nx) to booleans (N,); optional.
-      executor: "compiled", "portable" (public interface of MuJoCo's Python package; same numbers), or "auto".
+      executor: "auto", "compiled" or "portable", which are one: batches of MuJoCo's Python package.
       differences: "centered" or "one_sided" differences for derivatives.
       assets: dict from file name to bytes, for MJCF text that includes files.
       surroundings: keyframe (name or number) or MjData from which poses of mocap bodies and active equality constraints
@@ -316,7 +317,7 @@ class MujocoPlant(Record):
     def write(self, data, x):
         """Set positions, velocities and activations of an MjData to a state (nx,); call mj_forward for the rest."""
         self._check_data(data)
-        portable.write(self._model, data, as_finite(x, "x", (self.nx,)))
+        loading.write(self._model, data, as_finite(x, "x", (self.nx,)))
 
     def _check_data(self, data):
         check_instance(data, "data", mujoco.MjData, "of the plant's model")
@@ -362,7 +363,7 @@ class MujocoPlant(Record):
 
     @functools.cached_property
     def _simulations(self):
-        return Simulations(self._model, self.substeps, self.quaternions, self.executor)
+        return Simulations(self._model, self.substeps, self.quaternions)
 
     @property
     def model(self):

@@ -8,7 +8,7 @@ from ppi_robotics import rollouts
 from ppi_robotics.gaussian import covariance_factor
 from ppi_robotics.policy import control_factors
 
-ROOM, MOST = 5e5, 64  # bytes and samples of one run: few, so that threads finish together
+ROOM, MOST = 8e6, 64  # bytes and samples of one run: few, so that threads finish together
 FEW = 64  # samples that are one run
 
 
@@ -34,7 +34,8 @@ class ClosedLoop:
         factors |= {"C": plant.noise.control, "G": plant.noise.factor} if noisy else {}
         self.law = self.simulations.law(policy.x_ref, policy.u_ref[None], plant.control_limits, K=policy.K, **factors)
         self.factor = covariance_factor(problem.initial.cov) if noisy else np.empty((plant.ndx, 0))
-        row = 8.0 * (problem.horizon + 1) * (plant.nx + plant.nu + self.simulations.ns)
+        self.senses = getattr(problem.cost, "senses", False)
+        row = 8.0 * (problem.horizon + 1) * (plant.nx + plant.nu + self.senses * self.simulations.ns)
         self.most, self.idle = max(min(int(ROOM / row), MOST), 1), []
 
     def run(self, first, cost, final, x=None, u=None, push=None, stages=None, threads=1):
@@ -71,8 +72,8 @@ class ClosedLoop:
         try:
             out = self.idle.pop()
         except IndexError:
-            return self.simulations.room(samples, self.problem.horizon)
-        return out if len(out[0]) == samples else self.simulations.room(samples, self.problem.horizon)
+            return self.simulations.room(samples, self.problem.horizon, self.senses)
+        return out if len(out[0]) == samples else self.simulations.room(samples, self.problem.horizon, self.senses)
 
 
 class Shooting(rollouts.Shooting):
@@ -90,7 +91,8 @@ class Shooting(rollouts.Shooting):
         law = simulations.law(x_ref[: self.T], u_ref[None], self.limits, K=K, k=k, **push)
         how = {"threads": 1} if a is None else {"a": a}
         start = np.repeat(problem.initial.mean[None], 1 if a is None else len(a), axis=0)
-        x, u, y, lost = simulations.roll(law, start, stage=problem.first_stage, **how)
+        out = simulations.room(len(start), len(u_ref), getattr(problem.cost, "senses", False))
+        x, u, y, lost = simulations.roll(law, start, stage=problem.first_stage, out=out, **how)
         cost, sound = np.full(len(x), math.inf), lost < 0
         if sound.any():
             cost[sound] = problem.cost.stages(x[sound], u[sound], y[sound]).sum(axis=1)

@@ -1,26 +1,37 @@
 """Many simulations of one model at once: rollouts of a feedback law, derivatives at many knots, sensors.
 
-Two executors give the same numbers: compiled callbacks inside MuJoCo's thread pool (`engine`), and the public interface
-of its Python package (`portable`).
+They are batches of MuJoCo's Python package (`mujoco.batch`), between whose steps `kernels.mujoco` acts. The numbers are
+those of a plain loop of `mj_step`, at any number of threads.
 """
 
+import copy
 import functools
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import mujoco
 import numpy as np
 
 from ppi_robotics.checks import check_count, shown
-from ppi_robotics.errors import ProblemError
+from ppi_robotics.errors import PlantError, PPIError, ProblemError
 from ppi_robotics.gaussian import entries, writable
-from ppi_robotics.mujoco import engine, portable
-from ppi_robotics.parallel import processors
+from ppi_robotics.kernels.compiler import load_whole
+from ppi_robotics.parallel import in_threads, processors
 
-EXECUTORS = ("auto", "compiled", "portable")
+try:
+    from mujoco import batch as mujoco_batch
+except ImportError:
+    mujoco_batch = None
+
+MOST_IDLE = 32  # batches that are kept for later
+MOST_ROWS = 2048  # simulations side by side that differences of whole stages take
+STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 
 
 @dataclass(frozen=True, eq=False)
 class Law:
-    """A feedback law and what disturbs it, see `kernels.multibody`.
+    """A feedback law and what disturbs it, see `kernels.mujoco`.
 
     Attributes:
       ndx: size of the tangent.
@@ -49,7 +60,10 @@ class Law:
 
     @functools.cached_property
     def arrays(self):
-        """The fields by name, contiguous and of full shape; C and G as their `entries`, K transposed."""
+        """The law (x_ref, u_ref, k, K, S, limits, C) and the disturbances (G, F, v, h, D), contiguous, of full shape.
+
+        C and G are their `entries`, K is transposed.
+        """
         ndx, (T, _), nu, nw = self.ndx, self.x_ref.shape, self.u_ref.shape[2], 0 if self.F is None else self.F.shape[2]
         shapes = {"k": (T, nu), "K": (T, nu, ndx), "S": (0, nu, nu), "C": (0, nu, nu), "G": (ndx, 0)}
         shapes |= {"F": (0, ndx, 0), "v": (T, nw), "h": (T, nw), "D": (T, nw, ndx)}
@@ -59,33 +73,40 @@ class Law:
         }
         full |= {"C": entries(full["C"]), "G": entries(full["G"].T), "K": np.swapaxes(full["K"], 1, 2)}
         full |= {"x_ref": self.x_ref, "u_ref": self.u_ref, "limits": self.limits}
-        return {name: writable(value) for name, value in full.items()}
+        names = ("x_ref", "u_ref", "k", "K", "S", "limits", "C"), ("G", "F", "v", "h", "D")
+        return tuple(tuple(writable(full[name]) for name in part) for part in names)
 
 
 class Simulations:
     """Simulations of a model in stages of `substeps` physics steps.
 
     Args:
-      model: MjModel.
+      model: MjModel, which must not change.
       substeps: physics steps a stage.
       quaternions: where quaternions start in the state.
-      executor: "compiled", "portable", or "auto" for the compiled one where MuJoCo offers what it needs.
     """
 
-    def __init__(self, model, substeps, quaternions, executor):
+    def __init__(self, model, substeps, quaternions):
+        if mujoco_batch is None:
+            raise PlantError(f"MuJoCo {mujoco.__version__} cannot step batches; install mujoco 4.0 or later")
         self.nx, self.ndx, self.nu = model.nq + model.nv + model.na, 2 * model.nv + model.na, model.nu
         self.ns, self.substeps, self.quaternions = model.nsensordata, substeps, np.array(quaternions, dtype=np.int64)
-        compiled = executor == "compiled" or (executor == "auto" and engine.library() is not None)
-        self.executor = (engine.Engine if compiled else portable.Portable)(model, substeps, self.quaternions)
+        self.model, self.dt, self.idle, self.lock = model, substeps * model.opt.timestep, [], threading.Lock()
+        self.idle_data = []  # MjData that wait for use
+        self.warmstart = place(model, mujoco.mjtState.mjSTATE_WARMSTART)
+        self.at = place(model, mujoco.mjtState.mjSTATE_CTRL), place(model, mujoco.mjtState.mjSTATE_XFRC_APPLIED)
+        self.start = np.empty(mujoco.mj_stateSize(model, int(STATE)))
+        mujoco.mj_getState(model, mujoco.MjData(model), self.start, int(STATE))
+        self.start[self.at[1]] = 1.0
 
     def law(self, x_ref, u_ref, limits=None, **others):
         """`Law` about a reference, without limits by default."""
         limits = np.tile([-np.inf, np.inf], (self.nu, 1)) if limits is None else limits
         return Law(self.ndx, x_ref, u_ref, limits, **others)
 
-    def room(self, N, T):
+    def room(self, N, T, sensors=True):
         """Uninitialized arrays for what `roll` returns."""
-        shapes = (N, T + 1, self.nx), (N, T, self.nu), (N, T + 1, self.ns)
+        shapes = (N, T + 1, self.nx), (N, T, self.nu), (N, T + 1, self.ns if sensors else 0)
         return (*(np.empty(shape) for shape in shapes), np.empty(N, dtype=np.int64))
 
     def roll(self, law, x0, seed=0, first=0, a=None, last_u=None, threads=None, out=None, u_ref=None, stage=0):
@@ -94,7 +115,7 @@ class Simulations:
         Args:
           a: step length of every sample (N,), zero by default.
           last_u: controls (1 or N, nu) for the sensors of the last state, zero by default.
-          out: `room` to fill.
+          out: `room` to fill; sensors are not computed where it has none.
           u_ref: (1 or N, T, nu), in place of the law's.
           stage: number of the first stage, or one a sample (N,), at dt times which the time is when it begins.
 
@@ -103,38 +124,209 @@ class Simulations:
           where it did not; from there on its entries are nan.
         """
         N, T = len(x0), len(law.x_ref)
-        a = np.zeros(N) if a is None else writable(a)
-        last_u = np.zeros((1, self.nu)) if last_u is None else writable(last_u)
-        out = self.room(N, T) if out is None else out
-        start = writable(x0), int(np.uint64(seed).view(np.int64)), first, a, last_u, numbers(stage, N)
-        arrays = law.arrays if u_ref is None else law.arrays | {"u_ref": writable(u_ref)}
-        self.executor.roll(arrays, start, out, threads or processors())
+        xs, us, ys, lost = out = self.room(N, T) if out is None else out
+        (x_ref, reference, *others), push = law.arrays
+        acts = x_ref, reference if u_ref is None else writable(u_ref), *others, self.quaternions
+        starts = np.zeros(N) if a is None else writable(a), numbers(stage, N)
+        starts = *starts, np.zeros((1, self.nu)) if last_u is None else writable(last_u)
+        drawn = tuple(np.empty((rank, N)) for rank in (count(push[0]), len(others[2]) and self.nu, count(others[4])))
+        with self._batch(N, threads or processors(), ys.shape[2] > 0) as batch:
+            rows, ids = batch.rows[:N], None if N == batch.size else np.arange(N, dtype=np.int32)
+            rows[:] = self.start
+            rows[:, 1 : 1 + self.nx] = xs[:, 0] = x0
+            lost[:], gone = -1, 0
+            given = np.uint64(seed), first, self.dt, rows, self.at, starts, acts, push, drawn, (xs, us, lost)
+            given, next_stage = (*given, np.empty((self.ndx, N))), kernels().next_stage
+            for t in range(T + 1):
+                missing = next_stage(t, *given)
+                if missing > gone:
+                    gone, ids = missing, np.flatnonzero(lost < 0).astype(np.int32)
+                if gone == N:
+                    break
+                batch.stage(ids, self.substeps if t < T else 0, ys[:, t])
+        for n in np.flatnonzero(lost >= 0):
+            for path in (xs, us, ys):
+                path[n, lost[n] + 1 :] = np.nan
         return out
 
     def scatter(self, seed, first, mean, factor, count):
         """Initial states (count, nx) of samples from `first` on: mean (nx,), moved by factor (ndx, rank) e."""
         x0 = np.empty((count, self.nx))
-        arrays = writable(mean), writable(factor), self.quaternions
-        engine.callbacks().scatter(np.uint64(seed), first, *arrays, x0)
+        kernels().scatter(np.uint64(seed), first, writable(mean), writable(factor), self.quaternions, x0)
         return x0
+
+    def sense(self, x, u=None, threads=None, stage=0):
+        """Sensors (N, ns) at states x (N, nx) and controls u (N, nu), zero by default, of stages (N,) or one."""
+        nothing = self.law(np.empty((0, self.nx)), np.empty((1, 0, self.nu)))
+        return self.roll(nothing, x, last_u=u, threads=threads, stage=stage)[2][:, 0]
+
+    # -- derivatives ---------------------------------------------------------------------------------------------------
 
     def linearize(self, x, u, limits, centered=True, epsilon=1e-6, native=True, threads=None, stage=0):
         """Next states, sensors and their derivatives at knots x (N, nx), u (N, nu) of stages (N,) or one.
+
+        Args:
+          native: by `mjd_transitionFD`, chained over the substeps; else by differences of whole stages.
 
         Returns:
           xn (N, nx), y (N, ns), A (N, ndx, ndx), B (N, ndx, nu), C (N, ns, ndx), D (N, ns, nu).
         """
         N, ndx, ns = len(x), self.ndx, self.ns
         sizes = (self.nx,), (ns,), (ndx, ndx), (ndx, self.nu), (ns, ndx), (ns, self.nu)
-        out = tuple(np.zeros((N, *size)) for size in sizes)
-        how = int(native), int(centered), float(epsilon), writable(limits)
-        self.executor.linearize((writable(x), writable(u), numbers(stage, N)), how, out, threads or processors())
+        out, x, u = tuple(np.zeros((N, *size)) for size in sizes), writable(x), writable(u)
+        rows, threads = np.repeat(self.start[None], N, axis=0), threads or processors()
+        rows[:, 0], rows[:, 1 : 1 + self.nx] = numbers(stage, N) * self.dt, x
+        rows[:, self.at[0] : self.at[0] + self.nu] = u
+        if native:
+            self._differentiate(rows, centered, epsilon, threads, out)
+        else:
+            columns = ndx + self.nu
+            knots = max(MOST_ROWS // (1 + 2 * columns), 1)
+            for start in range(0, N, knots):
+                part = slice(start, start + knots)
+                mine = tuple(array[part] for array in out)
+                self._difference(x[part], rows[part], float(centered), epsilon, writable(limits), threads, mine)
+        kernels().lose_unsound(x, u, out)
         return out
 
-    def sense(self, x, u=None, threads=None, stage=0):
-        """Sensors (N, ns) at states x (N, nx) and controls u (N, nu), zero by default, of stages (N,) or one."""
-        nothing = self.law(np.empty((0, self.nx)), np.empty((1, 0, self.nu)))
-        return self.roll(nothing, x, last_u=u, threads=threads, stage=stage)[2][:, 0]
+    def _differentiate(self, rows, centered, epsilon, threads, out):
+        """Derivatives by `mjd_transitionFD`, knots dealt out to threads."""
+        N = len(rows)
+        parts = [range(start, N, threads) for start in range(min(threads, N))]
+
+        def work(part):
+            try:
+                data = self.idle_data.pop()
+            except IndexError:
+                data = mute(mujoco.MjData(self.model))
+            for n in part:
+                if np.isfinite(rows[n]).all():
+                    self._chain(data, rows[n], centered, epsilon, *(array[n] for array in out))
+            self.idle_data.append(data)
+
+        for _ in in_threads(work, parts, threads):
+            pass
+
+    def _chain(self, data, row, centered, epsilon, xn, y, A, B, C, D):
+        """Derivatives at one knot, chained over the substeps; the next state is nan if MuJoCo gives up."""
+        model, kind = self.model, int(STATE)
+        mujoco.mj_setState(model, data, row, kind)
+        mujoco.mj_forward(model, data)  # the constraint solver starts every difference from its converged solution
+        for s in range(self.substeps):
+            As, Bs = (A, B) if s == 0 else (np.empty_like(A), np.empty_like(B))
+            Cs, Ds = (C, D) if s == 0 and self.ns else (None, None)
+            mujoco.mjd_transitionFD(model, data, epsilon, centered, As, Bs, Cs, Ds)
+            mujoco.mj_step(model, data)
+            if s == 0:
+                y[:] = data.sensordata
+            else:
+                kernels().multiply_onto(As, A, A)
+                kernels().multiply_onto(As, B, B)
+                B += Bs
+        mujoco.mj_getState(model, data, row, kind)
+        xn[:] = row[1 : 1 + self.nx]
+        if not row[self.at[1]]:
+            xn[:] = np.nan
+            mute(data)
+
+    def _difference(self, x, knots, centered, epsilon, limits, threads, out):
+        """Differences of whole stages, all of them side by side in a batch."""
+        width = 1 + 2 * (self.ndx + self.nu)
+        N, count = len(x), width * len(x)
+        with self._batch(count, threads, self.ns > 0) as batch:
+            rows, steps, used = batch.rows[:count], np.empty((N, 2, width // 2)), np.empty(count, dtype=bool)
+            rows[::width] = knots
+            batch.forward(np.arange(0, count, width, dtype=np.int32))
+            kernels().surround(x, epsilon, centered, limits, self.quaternions, rows, self.at, steps, used)
+            seen = np.empty((count, self.ns))
+            batch.stage(np.flatnonzero(used).astype(np.int32), self.substeps, seen)
+            kernels().difference(rows, self.at, seen, self.quaternions, steps, used, out)
+
+    # -- batches -------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _batch(self, count, threads, sensors):
+        """A `Batch` of at least `count` simulations for the sole use of the caller."""
+        kind = 1 << (count - 1).bit_length(), threads, sensors or self.model.nplugin > 0
+        with self.lock:
+            found = next((n for n, (of, _) in enumerate(self.idle) if of == kind), None)
+            batch = None if found is None else self.idle.pop(found)[1]
+        batch = batch or Batch(self.model, *kind)
+        try:
+            yield batch
+        finally:
+            with self.lock:
+                self.idle.append((kind, batch))
+                del self.idle[:-MOST_IDLE]
+
+
+class Batch:
+    """Simulations side by side.
+
+    Args:
+      size: number of simulations.
+      threads: of MuJoCo's own.
+      sensors: whether they are computed; what moves does not depend on them.
+
+    Attributes:
+      rows: their states (size, nstate), as in mjSTATE_INTEGRATION.
+    """
+
+    def __init__(self, model, size, threads, sensors):
+        if not sensors:
+            model = copy.copy(model)
+            model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_SENSOR)
+        self.size, self.batch = size, mujoco_batch.Batch(model, size, threads)
+        self.rows, self.sensors = self.batch.state, self.batch.bind("sensordata") if sensors else np.empty((size, 0))
+        self.batch.warning[:] = 1  # MuJoCo reports those that come first to the terminal and to a file
+
+    def stage(self, ids, substeps, seen):
+        """Simulate steps, or none but a forward pass; `seen` takes the sensors of its beginning.
+
+        Args:
+          ids: numbers of the simulations (int32), or None for all.
+
+        Raises:
+          PPIError: with MuJoCo's message, if a simulation raised an error.
+        """
+        whole = not seen.shape[1]
+        try:
+            if substeps:
+                self.batch.step(ids, substeps if whole else 1)
+            elif not whole:
+                self.batch.forward(ids)
+            if not whole:
+                seen[:] = self.sensors[: len(seen)]
+                if substeps > 1:
+                    self.batch.step(ids, substeps - 1)
+        except mujoco_batch.SimulationError as error:
+            raise PPIError(f"MuJoCo failed in a simulation: {' '.join(str(error).split())}") from error
+
+    def forward(self, ids):
+        """A forward pass."""
+        self.batch.forward(ids)
+
+
+def mute(data):
+    """The data, no warning of which is the first of its kind: those MuJoCo reports to the terminal and to a file."""
+    for warning in data.warning:
+        warning.number = 1
+    return data
+
+
+def kernels():
+    """The compiled loops, one module for all models."""
+    return load_whole("the loops about MuJoCo", "mujoco")
+
+
+def place(model, component):
+    """Where a component begins in a state of all that a step depends on."""
+    return mujoco.mj_stateSize(model, int(STATE) & (int(component) - 1))
+
+
+def count(factors):
+    """How many normal numbers the `entries` of factors take."""
+    return int(factors[-1, 0]) + 1 if len(factors) else 0
 
 
 def numbers(stage, N):
