@@ -23,6 +23,8 @@ HESSIANS = ("project", "exact")
 class StageCosts(Record):
     """A cost for one plant that knows its costs of stages and of the end, and adds them up along trajectories."""
 
+    senses = False  # whether sensors along a trajectory matter
+
     def stages(self, x, u, y=None) -> np.ndarray:  # noqa: ARG002
         """Costs (N, T + 1) along trajectories x (N, T + 1, nx), u (N, T, nu); sensors y do not matter."""
         N, T, nu = u.shape

@@ -366,7 +366,7 @@ def test_derivatives_are_those_of_mujoco_chained_over_the_substeps(name, substep
             if s == 0:
                 np.testing.assert_array_equal(C[n], one[2])
                 np.testing.assert_array_equal(D[n], one[3])
-        close(np.hstack((A[n], B[n])), expected, 0.0 if substeps == 1 else 1e-14)  # products are summed in another order
+        close(np.hstack((A[n], B[n])), expected, 0.0 if substeps == 1 else 1e-14)  # sums in another order
 
 
 def test_threads_do_not_change_a_bit(small):

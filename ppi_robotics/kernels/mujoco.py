@@ -4,9 +4,9 @@
     x_{t+1} = f(x_t, u_t + sum_i b_i C_i u_t) + G w_t + F_t (v_t + a h_t + D_t (x_t - x_ref_t))
 
 States lie on the manifold of `kernels.manifold`. A simulation is a row of its batch's state (mjSTATE_INTEGRATION): the
-time, the state x, then more, of which `at` says where controls and the mark lie. The mark is a force on the world, which
-nothing reads and only a reset clears, by which MuJoCo answers a simulation that diverges. Gains are held transposed, K
-(T, ndx, nu), so that the sums of different controls run side by side. Sizes are inputs: one module for all models.
+time, the state x, then more, of which `at` says where controls and the mark lie. The mark is a force on the world,
+which nothing reads and only a reset clears, and with a reset MuJoCo answers a simulation that diverges. Gains are held
+transposed, K (T, ndx, nu), and numbers of all samples lie side by side. Sizes are inputs: one module for all models.
 """
 
 import numpy as np

@@ -17,6 +17,11 @@ def serves(cost):
     return hasattr(cost, "stages")
 
 
+def senses(cost):
+    """Whether a cost reads sensors, which else are not computed."""
+    return getattr(cost, "senses", True)
+
+
 class ClosedLoop:
     """A problem and a policy as a law for batches of simulations; arguments as for `rollouts.closed_loop`.
 
@@ -34,7 +39,7 @@ class ClosedLoop:
         factors |= {"C": plant.noise.control, "G": plant.noise.factor} if noisy else {}
         self.law = self.simulations.law(policy.x_ref, policy.u_ref[None], plant.control_limits, K=policy.K, **factors)
         self.factor = covariance_factor(problem.initial.cov) if noisy else np.empty((plant.ndx, 0))
-        self.senses = getattr(problem.cost, "senses", False)
+        self.senses = senses(problem.cost)
         row = 8.0 * (problem.horizon + 1) * (plant.nx + plant.nu + self.senses * self.simulations.ns)
         self.most, self.idle = max(min(int(ROOM / row), MOST), 1), []
 
@@ -91,7 +96,7 @@ class Shooting(rollouts.Shooting):
         law = simulations.law(x_ref[: self.T], u_ref[None], self.limits, K=K, k=k, **push)
         how = {"threads": 1} if a is None else {"a": a}
         start = np.repeat(problem.initial.mean[None], 1 if a is None else len(a), axis=0)
-        out = simulations.room(len(start), len(u_ref), getattr(problem.cost, "senses", False))
+        out = simulations.room(len(start), len(u_ref), senses(problem.cost))
         x, u, y, lost = simulations.roll(law, start, stage=problem.first_stage, out=out, **how)
         cost, sound = np.full(len(x), math.inf), lost < 0
         if sound.any():

@@ -131,7 +131,7 @@ class Simulations:
         starts = *starts, np.zeros((1, self.nu)) if last_u is None else writable(last_u)
         drawn = tuple(np.empty((rank, N)) for rank in (count(push[0]), len(others[2]) and self.nu, count(others[4])))
         with self._batch(N, threads or processors(), ys.shape[2] > 0) as batch:
-            rows, ids = batch.rows[:N], None if N == batch.size else np.arange(N, dtype=np.int32)
+            rows, ids = batch.rows[:N], None if batch.size == N else np.arange(N, dtype=np.int32)
             rows[:] = self.start
             rows[:, 1 : 1 + self.nx] = xs[:, 0] = x0
             lost[:], gone = -1, 0
