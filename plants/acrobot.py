@@ -43,14 +43,14 @@ class Acrobot(ppi.SymbolicPlant):
 
     def __init__(
         self,
-        masses=(1.0, 1.0),
-        lengths=(1.0, 1.0),
-        gravity=9.81,
-        sigma=0.02,
-        torque_limit=10.0,
-        dt=0.02,
-        integrator="rk4",
-    ):
+        masses: tuple[float, float] = (1.0, 1.0),
+        lengths: tuple[float, float] = (1.0, 1.0),
+        gravity: float = 9.81,
+        sigma: float = 0.02,
+        torque_limit: float = 10.0,
+        dt: float = 0.02,
+        integrator: str = "rk4",
+    ) -> None:
         self.masses, self.lengths = pair(masses, "masses"), pair(lengths, "lengths")
         self.gravity, self.sigma, self.dt = numbers(gravity=gravity, sigma=sigma, dt=dt)
         self.integrator = integrator
@@ -69,7 +69,9 @@ class Acrobot(ppi.SymbolicPlant):
         force = [weight1 + couple * elbow_rate * (2 * rate + elbow_rate), u[0] + weight2 - couple * rate**2]
         return ppi.vertcat(rate, elbow_rate, *accelerations(mass, force))
 
-    def swing_up_cost(self, angle=0.1, angular_velocity=0.01, torque=0.01, terminal=1000.0):
+    def swing_up_cost(
+        self, angle: float = 0.1, angular_velocity: float = 0.01, torque: float = 0.01, terminal: float = 1000.0
+    ) -> ppi.LeastSquares:
         """Cost of the links' directions, of rates and torque; `terminal` weighs the state's at the end.
 
         angle (sin^2 + (1 - cos)^2) of both links' angles from the vertical + angular_velocity |rates|^2 + torque u^2
@@ -80,18 +82,18 @@ class Acrobot(ppi.SymbolicPlant):
         residuals = partial(upright, angle=angle, angular_velocity=angular_velocity)
         return ppi.LeastSquares(partial(with_control, residuals, torque), partial(weighed, residuals, terminal))
 
-    def success(self, x):
+    def success(self, x: np.ndarray) -> np.ndarray:
         """Whether final states (N, 4) are upright: both links within 0.3 rad of the vertical and 2 rad/s of rest."""
         links = np.stack([x[:, 0], x[:, 0] + x[:, 1]])
         return (np.cos(links) > np.cos(0.3)).all(axis=0) & (np.abs(x[:, 2:]) < 2.0).all(axis=1)
 
     @property
-    def view(self):
+    def view(self) -> dict[str, object]:
         """Window (left, right, bottom, top) of a drawing [m]."""
         reach = 1.15 * sum(self.lengths)
         return (-1.2 * reach, 1.2 * reach, -reach, reach)
 
-    def draw(self, x):
+    def draw(self, x: np.ndarray) -> list[object]:
         """Shapes that show a state (4,)."""
         elbow = self.lengths[0] * np.array([np.sin(x[0]), np.cos(x[0])])
         tip = elbow + self.lengths[1] * np.array([np.sin(x[0] + x[1]), np.cos(x[0] + x[1])])

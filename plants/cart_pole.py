@@ -46,17 +46,17 @@ class CartPole(ppi.SymbolicPlant):
 
     def __init__(
         self,
-        cart_mass=1.0,
-        pole_mass=0.1,
-        pole_length=0.5,
-        gravity=9.8,
-        sigma=0.5,
-        cart_sigma=0.1,
-        force_limit=None,
-        track_limit=None,
-        dt=0.02,
-        integrator="semi_implicit_euler",
-    ):
+        cart_mass: float = 1.0,
+        pole_mass: float = 0.1,
+        pole_length: float = 0.5,
+        gravity: float = 9.8,
+        sigma: float = 0.5,
+        cart_sigma: float = 0.1,
+        force_limit: float | None = None,
+        track_limit: float | None = None,
+        dt: float = 0.02,
+        integrator: str = "semi_implicit_euler",
+    ) -> None:
         masses = {"cart_mass": cart_mass, "pole_mass": pole_mass, "pole_length": pole_length}
         self.cart_mass, self.pole_mass, self.pole_length, self.gravity = numbers(**masses, gravity=gravity)
         self.sigma, self.cart_sigma, self.dt = numbers(sigma=sigma, cart_sigma=cart_sigma, dt=dt)
@@ -76,7 +76,9 @@ class CartPole(ppi.SymbolicPlant):
         )
         return ppi.vertcat(velocity, rate, push - self.pole_mass * self.pole_length * swing * cosine / total, swing)
 
-    def swing_up_cost(self, angle=1.0, angular_velocity=0.1, force=0.01, wrapped=False):
+    def swing_up_cost(
+        self, angle: float = 1.0, angular_velocity: float = 0.1, force: float = 0.01, wrapped: bool = False
+    ) -> ppi.Quadratic | ppi.LeastSquares:
         """Cost angle a^2 + angular_velocity w^2 + force u^2 per stage, without the force at the end.
 
         With `wrapped`, sin^2 a + (1 - cos a)^2 stands for a^2: every full turn counts as upright, so that pumping
@@ -89,16 +91,16 @@ class CartPole(ppi.SymbolicPlant):
         residuals = partial(upright, angle=angle, angular_velocity=angular_velocity)
         return ppi.LeastSquares(partial(with_control, residuals, force), residuals)
 
-    def success(self, x):
+    def success(self, x: np.ndarray) -> np.ndarray:
         """Whether final states (N, nx) are upright: within 0.3 rad of the vertical and 2 rad/s of rest."""
         return (np.cos(x[:, 1]) > np.cos(0.3)) & (np.abs(x[:, 3]) < 2.0)
 
     @property
-    def view(self):
+    def view(self) -> dict[str, object]:
         """Window (left, right, bottom, top) of a drawing [m]."""
         return (-2.0, 2.0, -1.3, 1.3)
 
-    def draw(self, x):
+    def draw(self, x: np.ndarray) -> list[object]:
         """Shapes that show a state (4,)."""
         hinge = np.array([x[0], 0.0])
         tip = hinge + 2 * self.pole_length * np.array([np.sin(x[1]), np.cos(x[1])])

@@ -34,16 +34,16 @@ class DoubleCartPole(ppi.SymbolicPlant):
 
     def __init__(
         self,
-        cart_mass=1.0,
-        pole_masses=(0.3, 0.3),
-        pole_lengths=(0.6, 0.6),
-        gravity=9.81,
-        sigma=0.02,
-        force_limit=30.0,
-        track_limit=None,
-        dt=0.02,
-        integrator="rk4",
-    ):
+        cart_mass: float = 1.0,
+        pole_masses: tuple[float, float] = (0.3, 0.3),
+        pole_lengths: tuple[float, float] = (0.6, 0.6),
+        gravity: float = 9.81,
+        sigma: float = 0.02,
+        force_limit: float = 30.0,
+        track_limit: float | None = None,
+        dt: float = 0.02,
+        integrator: str = "rk4",
+    ) -> None:
         self.pole_masses, self.pole_lengths = pair(pole_masses, "pole_masses"), pair(pole_lengths, "pole_lengths")
         self.cart_mass, self.gravity, self.sigma, self.dt = numbers(
             cart_mass=cart_mass, gravity=gravity, sigma=sigma, dt=dt
@@ -69,24 +69,31 @@ class DoubleCartPole(ppi.SymbolicPlant):
         force = [u[0] + h1 * s1 * w1**2 + h2 * s2 * w2**2, h1 * g * s1 - twist * w2**2, h2 * g * s2 + twist * w1**2]
         return ppi.vertcat(x[3], w1, w2, *accelerations(mass, force))
 
-    def swing_up_cost(self, position=0.1, angle=1.0, velocity=0.1, force=0.01, terminal=100.0):
+    def swing_up_cost(
+        self,
+        position: float = 0.1,
+        angle: float = 1.0,
+        velocity: float = 0.1,
+        force: float = 0.01,
+        terminal: float = 100.0,
+    ) -> ppi.LeastSquares:
         """Quadratic cost of state and force per stage; `terminal` multiplies the state's at the end."""
         position, angle, velocity = weights(position=position, angle=angle, velocity=velocity)
         force, terminal = weights(force=force, terminal=terminal)
         state = np.array([position, angle, angle, velocity, velocity, velocity])
         return ppi.Quadratic(state=state, control=[force], terminal=terminal * state)
 
-    def success(self, x):
+    def success(self, x: np.ndarray) -> np.ndarray:
         """Whether final states (N, 6) are upright: both poles within 0.3 rad of the vertical and 2 rad/s of rest."""
         return (np.cos(x[:, 1:3]) > np.cos(0.3)).all(axis=1) & (np.abs(x[:, 4:]) < 2.0).all(axis=1)
 
     @property
-    def view(self):
+    def view(self) -> dict[str, object]:
         """Window (left, right, bottom, top) of a drawing [m]."""
         reach = 1.15 * sum(self.pole_lengths)
         return (-2.2, 2.2, -reach, reach)
 
-    def draw(self, x):
+    def draw(self, x: np.ndarray) -> list[object]:
         """Shapes that show a state (6,)."""
         hinge = np.array([x[0], 0.0])
         middle = hinge + self.pole_lengths[0] * np.array([np.sin(x[1]), np.cos(x[1])])

@@ -7,6 +7,7 @@ Rawlik, Toussaint, Vijayakumar, *On stochastic optimal control and reinforcement
 import functools
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 
 from ppi_robotics import ProblemError
@@ -71,7 +72,9 @@ class GridWorld:
 
     moves = np.array(list(MOVES.values()))
 
-    def __init__(self, map_text, slip="stay", success=0.8, cost=1.0, discount=1.0):
+    def __init__(
+        self, map_text: str, slip: str = "stay", success: float = 0.8, cost: float = 1.0, discount: float = 1.0
+    ) -> None:
         self.slip = check_choice(slip, "slip", SLIPS)
         self.success, self.cost = check_number(success, "success", above=0, most=1), check_number(cost, "cost", above=0)
         self.cells = _cells(map_text)
@@ -97,11 +100,11 @@ class GridWorld:
         )
 
     @functools.cached_property
-    def distance(self):
+    def distance(self) -> np.ndarray:
         """Number of moves (S,) to the nearest target."""
         return self._distances(self._neighbors())
 
-    def state(self, row, column):
+    def state(self, row: int, column: int) -> int:
         """The state of a cell.
 
         Raises:
@@ -113,7 +116,7 @@ class GridWorld:
             raise ProblemError(f"there is no free cell at row {row}, column {column}; the map is {self.cells.shape}")
         return int(found[0])
 
-    def picture(self, values):
+    def picture(self, values: ArrayLike) -> np.ndarray:
         """Values (S,) as an array (rows, columns) with nan at obstacles."""
         image = np.full(self.cells.shape, np.nan)
         image[tuple(self.position.T)] = as_floats(values, "values", (len(self.position),))

@@ -41,15 +41,15 @@ class Pendulum(ppi.SymbolicPlant):
 
     def __init__(
         self,
-        mass=1.0,
-        length=1.0,
-        damping=0.1,
-        gravity=9.81,
-        sigma=0.05,
-        torque_limit=5.0,
-        dt=0.02,
-        integrator="rk4",
-    ):
+        mass: float = 1.0,
+        length: float = 1.0,
+        damping: float = 0.1,
+        gravity: float = 9.81,
+        sigma: float = 0.05,
+        torque_limit: float = 5.0,
+        dt: float = 0.02,
+        integrator: str = "rk4",
+    ) -> None:
         self.mass, self.length, self.damping = numbers(mass=mass, length=length, damping=damping)
         self.gravity, self.sigma, self.dt = numbers(gravity=gravity, sigma=sigma, dt=dt)
         self.integrator = integrator
@@ -62,7 +62,9 @@ class Pendulum(ppi.SymbolicPlant):
         torque = self.mass * self.gravity * self.length * ppi.sin(angle) - self.damping * rate + u[0]
         return ppi.vertcat(rate, torque / (self.mass * self.length**2))
 
-    def swing_up_cost(self, angle=1.0, angular_velocity=0.1, torque=0.01, terminal=100.0):
+    def swing_up_cost(
+        self, angle: float = 1.0, angular_velocity: float = 0.1, torque: float = 0.01, terminal: float = 100.0
+    ) -> ppi.LeastSquares:
         """Cost angle (sin^2 a + (1 - cos a)^2) + angular_velocity w^2 + torque u^2; `terminal` weighs the state's end.
 
         Sine and cosine make every full turn count as upright, so that pumping costs no more than hanging.
@@ -73,16 +75,16 @@ class Pendulum(ppi.SymbolicPlant):
         residuals = partial(upright, angle=angle, angular_velocity=angular_velocity)
         return ppi.LeastSquares(partial(with_control, residuals, torque), partial(weighed, residuals, terminal))
 
-    def success(self, x):
+    def success(self, x: np.ndarray) -> np.ndarray:
         """Whether final states (N, 2) are upright: within 0.3 rad of the vertical and 2 rad/s of rest."""
         return (np.cos(x[:, 0]) > np.cos(0.3)) & (np.abs(x[:, 1]) < 2.0)
 
     @property
-    def view(self):
+    def view(self) -> dict[str, object]:
         """Window (left, right, bottom, top) of a drawing [m]."""
         return (-1.5 * self.length, 1.5 * self.length, -1.25 * self.length, 1.25 * self.length)
 
-    def draw(self, x):
+    def draw(self, x: np.ndarray) -> list[object]:
         """Shapes that show a state (2,)."""
         tip = self.length * np.array([np.sin(x[0]), np.cos(x[0])])
         return [

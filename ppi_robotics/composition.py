@@ -10,9 +10,12 @@ because `recursion` is linear in z there and nowhere else.
 Source: *Unifying Entropy Regularization in Optimal Control*, arXiv 2512.06109, equation 40.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import as_finite, check_count, check_instance, check_seed
 from ppi_robotics.entropic import log_sum
@@ -24,10 +27,21 @@ from ppi_robotics.rollouts import Rollouts, rollout
 from ppi_robotics.solution import Solution
 from ppi_robotics.texts import as_table, with_error
 
+if TYPE_CHECKING:
+    from ppi_robotics.policy import LinearGaussianPolicy
+
 SAME = 1e-8  # relative difference, beyond rounding, from which on the models of components are not the same
 
 
-def compose(components, weights, weight=None, baseline=None, samples=None, seed=0, threads=None):
+def compose(
+    components: Sequence[Problem] | Sequence[Solution],
+    weights: ArrayLike,
+    weight: float | None = None,
+    baseline: "LinearGaussianPolicy | None" = None,
+    samples: int | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+) -> "MixturePolicy | SampledMixture":
     """The optimal policy for several goals, from components that differ in their terminal cost alone.
 
     Args:
@@ -189,7 +203,7 @@ class SampledMixture(Record):
     weight: float
     forward: Forward
 
-    def estimate(self, t, x):
+    def estimate(self, t: int, x: ArrayLike) -> MixtureEstimate:
         """`MixtureEstimate` at stage t, 0 to T - 1, in state x (nx,).
 
         Raises:
@@ -274,27 +288,27 @@ class MixturePolicy:
     weight: float
 
     @property
-    def horizon(self):
+    def horizon(self) -> int:
         """Number of stages T."""
         return self.policies[0].horizon
 
-    def responsibilities(self, t, x):
+    def responsibilities(self, t: int, x: ArrayLike) -> np.ndarray:
         """Shares (..., n) of the components at stage t, 0 to T - 1, in states x (..., nx); they sum to 1."""
         terms = self._log_terms(t, x)
         return np.exp(terms - log_sum(terms)[..., None])
 
-    def value(self, t, x):
+    def value(self, t: int, x: ArrayLike) -> np.ndarray:
         """Value (...) of the composed problem at stage t, 0 to T - 1, in states x (..., nx).
 
         It is relative to the baseline of the components, which is the flat one.
         """
         return -log_sum(self._log_terms(t, x)) / self.weight
 
-    def mean(self, t, x):
+    def mean(self, t: int, x: ArrayLike) -> np.ndarray:
         """Mean control (..., nu) at stage t in states x (..., nx)."""
         return np.einsum("...i,...iu->...u", self.responsibilities(t, x), self._each("mean", t, x))
 
-    def sample(self, t, x, rng):
+    def sample(self, t: int, x: ArrayLike, rng: np.random.Generator) -> np.ndarray:
         """Control (..., nu) drawn at stage t in states x (..., nx) with a numpy Generator."""
         shares = self.responsibilities(t, x)
         check_instance(rng, "rng", np.random.Generator, "such as numpy.random.default_rng(0)")
@@ -303,7 +317,7 @@ class MixturePolicy:
         chosen = below.sum(axis=-1)[..., None, None]
         return np.take_along_axis(self._each("sample", t, x, rng), chosen, axis=-2)[..., 0, :]
 
-    def rollout(self, problem, samples=1, seed=0):
+    def rollout(self, problem: Problem, samples: int = 1, seed: int = 0) -> Rollouts:
         """Sample trajectories in which every control is drawn from the mixture.
 
         Sample i meets the same initial state and noise at every number of samples and under every mixture.

@@ -5,13 +5,18 @@ A solve that does not converge is no exception: `Solution.status` tells, and `So
 `SolveError` on request.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ppi_robotics.solution import Solution
+
 LONGEST = 300  # characters of a message
 
 
 class PPIError(Exception):
     """Base of every exception that the package raises on purpose."""
 
-    def __init__(self, message=""):
+    def __init__(self, message: str = "") -> None:
         super().__init__(one_line(str(message)))
 
 
@@ -36,7 +41,7 @@ class PlantError(PPIError, ValueError):
 class SolveError(PPIError, RuntimeError):
     """A solve that ended without an answer to rely on; carries the `solution` as far as it got."""
 
-    def __init__(self, message, solution=None):
+    def __init__(self, message: str, solution: "Solution | None" = None) -> None:
         super().__init__(message)
         self.solution = solution
 
@@ -50,7 +55,14 @@ class RiskBreakdown(SolveError):
       critical: largest theta = -eta that does not break down from the risk-neutral path; None where it is not known.
     """
 
-    def __init__(self, message, solution=None, stage=None, bound=None, critical=None):
+    def __init__(
+        self,
+        message: str,
+        solution: "Solution | None" = None,
+        stage: int | None = None,
+        bound: float | None = None,
+        critical: float | None = None,
+    ) -> None:
         super().__init__(message, solution)
         self.stage = stage
         self.bound = bound
@@ -64,6 +76,6 @@ class Diverged(SolveError):
 class SimulationError(PPIError, RuntimeError):
     """A simulation that diverged; carries the `record` of its steps until then."""
 
-    def __init__(self, message, record=None):
+    def __init__(self, message: str, record: object = None) -> None:
         super().__init__(message)
         self.record = record

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -15,13 +15,22 @@ from ppi_robotics.interruption import Held
 from ppi_robotics.kernels.compiler import ROLLOUT_LANES
 from ppi_robotics.parallel import in_threads
 from ppi_robotics.policy import LinearGaussianPolicy
-from ppi_robotics.problem import check_problem
+from ppi_robotics.problem import Problem, check_problem
 from ppi_robotics.rollouts import closed_loop
 from ppi_robotics.statistics import INTERVALS, Evaluation, as_booleans, notes
 from ppi_robotics.texts import as_table, share, with_interval
 
 
-def evaluate(problem, policy, samples=1000, seed=0, stochastic=False, threads=None, progress=None, first=0):
+def evaluate(
+    problem: Problem,
+    policy: LinearGaussianPolicy,
+    samples: int = 1000,
+    seed: int = 0,
+    stochastic: bool = False,
+    threads: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+    first: int = 0,
+) -> Evaluation:
     """Estimate the distribution of a policy's cost; only the costs and successes of the samples are kept.
 
     Ctrl-C returns the statistics of the samples finished so far, marked `interrupted`; a further call with `first` at
@@ -47,7 +56,16 @@ def evaluate(problem, policy, samples=1000, seed=0, stochastic=False, threads=No
     return _evaluate(problem, {"": policy}, samples, seed, stochastic, threads, progress, first)[""]
 
 
-def compare(problem, policies, samples=1000, seed=0, stochastic=False, threads=None, progress=None, first=0):
+def compare(
+    problem: Problem,
+    policies: Mapping[str, LinearGaussianPolicy],
+    samples: int = 1000,
+    seed: int = 0,
+    stochastic: bool = False,
+    threads: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+    first: int = 0,
+) -> "Comparison":
     """Evaluate several policies on the same noise, and the differences of their costs sample by sample.
 
     Args:
@@ -114,7 +132,7 @@ class Comparison:
     differences: dict
 
     @property
-    def interrupted(self):
+    def interrupted(self) -> bool:
         """Whether Ctrl-C cut the evaluation short; all policies have the same samples then as well."""
         return self.evaluations[self.reference].interrupted
 

@@ -16,8 +16,10 @@ import time
 import weakref
 from collections import deque
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import as_state, check_count, check_flag, check_instance, check_number, check_seed
 from ppi_robotics.errors import ProblemError
@@ -35,6 +37,10 @@ from ppi_robotics.replanning import (
     refusal,
 )
 from ppi_robotics.solver import check_task, solve_briefly
+
+if TYPE_CHECKING:
+    from ppi_robotics.problem import Method, Problem
+    from ppi_robotics.solution import Solution
 
 KEPT = 10_000  # durations of replans that a report knows
 
@@ -74,8 +80,16 @@ class RecedingHorizon:
     """
 
     def __init__(
-        self, problem, method, replan_every=1, budget_ms=None, seed=0, threaded=False, policy=None, first=None
-    ):
+        self,
+        problem: "Problem",
+        method: "Method",
+        replan_every: int = 1,
+        budget_ms: float | None = None,
+        seed: int = 0,
+        threaded: bool = False,
+        policy: LinearGaussianPolicy | None = None,
+        first: "Method | None" = None,
+    ) -> None:
         check_task(problem, method)
         if first is None:
             most = getattr(type(method), "max_iterations", 0)
@@ -110,16 +124,16 @@ class RecedingHorizon:
     # -- the control loop's side -----------------------------------------------------------------------------------
 
     @property
-    def solution(self):
+    def solution(self) -> "Solution | None":
         """The `Solution` whose policy acts, None before the first plan."""
         return None if self._planned is None else self._planned.solution
 
     @property
-    def policy(self):
+    def policy(self) -> LinearGaussianPolicy | None:
         """The policy that acts, None before the first plan."""
         return None if self._planned is None else self._planned.solution.policy
 
-    def prepare(self, x=None):
+    def prepare(self, x: ArrayLike | None = None) -> "Solution":
         """Make the first plan, from a state (nx,) or the problem's initial mean, and start counting stages at it.
 
         It takes as long as it takes, whatever the budget.
@@ -146,7 +160,7 @@ class RecedingHorizon:
             self._planned, self._first_deadline, self._damping = Planned(solution, 0), budget, damping_after(solution)
             self._first_seconds = time.perf_counter() - stopwatch.began
 
-    def command(self, x):
+    def command(self, x: ArrayLike) -> np.ndarray:
         """Control (nu,) within the limits for the state x (nx,) of this stage; the next call is for the next stage.
 
         Raises:
@@ -171,7 +185,7 @@ class RecedingHorizon:
         u = policy.mean(min(stage - planned.stage, policy.horizon - 1), x)
         return np.clip(u, *self._problem.plant.control_limits.T)
 
-    def retarget(self, problem):
+    def retarget(self, problem: "Problem") -> None:
         """Go on with another problem, for instance another goal, of the same plant and horizon; replans at once.
 
         Raises:
@@ -188,14 +202,14 @@ class RecedingHorizon:
         with self._changed:
             self._problem, self._asked, self._pending = problem, -math.inf, None
 
-    def reset(self):
+    def reset(self) -> None:
         """Forget the plan and the counts; the next `command` makes a first plan."""
         if self._closed:
             raise ProblemError("this RecedingHorizon is closed; make another one")
         with self._changed:
             self._forget()
 
-    def report(self):
+    def report(self) -> PlanningReport:
         """`PlanningReport` up to here."""
         with self._changed:
             self._note_miss()
@@ -203,7 +217,7 @@ class RecedingHorizon:
             first = self._first_seconds, self._first_deadline
             return PlanningReport(*counts, self._deadline, frozen(self._seconds), *first)
 
-    def close(self):
+    def close(self) -> None:
         """Stop the thread after its current iteration; `command` cannot be called any more, `report` can."""
         with self._changed:
             self._closed = True
@@ -211,10 +225,10 @@ class RecedingHorizon:
         if self._thread is not None:
             self._thread.join()
 
-    def __enter__(self):
+    def __enter__(self) -> "RecedingHorizon":
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _checked(self, x):

@@ -57,16 +57,16 @@ class Noise(Record):
             object.__setattr__(self, "sensor", frozen(as_covariance(sensor, "sensor noise", size)))
 
     @property
-    def columns(self):
+    def columns(self) -> int:
         """Number of independent normal numbers a stage."""
         return self.factor.shape[1] + self.growing
 
     @property
-    def growing(self):
+    def growing(self) -> bool:
         """How many of them, the last ones, are scaled by control or state."""
         return len(self.control) + len(self.state)
 
-    def check(self, nx, nu, ns=0):
+    def check(self, nx: int, nu: int, ns: int = 0) -> None:
         """Raise `ProblemError` unless the noise fits nx states, nu controls and ns sensors."""
         if self.sensor is not None and len(self.sensor) != ns:
             raise ProblemError(f"the sensor noise is for {len(self.sensor)} sensor entries; the plant has {ns}")

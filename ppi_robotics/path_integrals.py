@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import as_finite, check_count
 from ppi_robotics.errors import ProblemError
@@ -68,7 +69,7 @@ class PathIntegral:
     interrupted: bool = False
 
     @property
-    def reliable(self):
+    def reliable(self) -> bool:
         """Whether there are enough effective samples, 100, for value, control and errors to be trusted."""
         return self.ess >= RELIABLE
 
@@ -92,7 +93,16 @@ class PathIntegral:
         return "\n".join(lines)
 
 
-def path_integral(problem, baseline, weight, x=None, t=0, samples=10_000, seed=0, threads=None):
+def path_integral(
+    problem: Problem,
+    baseline: LinearGaussianPolicy,
+    weight: float,
+    x: ArrayLike | None = None,
+    t: int = 0,
+    samples: int = 10_000,
+    seed: int = 0,
+    threads: int | None = None,
+) -> PathIntegral:
     """Value and first control at a state, by rollouts under a baseline, to which the optimal policy stays close.
 
     Controls are clipped to the plant's limits as everywhere; the baseline is the distribution of the controls before

@@ -9,8 +9,10 @@ import warnings
 import zipfile
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import (
     as_finite,
@@ -28,6 +30,9 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.files import check_path, named, open_regular, write_whole
 from ppi_robotics.gaussian import Record, frozen
 from ppi_robotics.manifold import difference, retract, tangent_size
+
+if TYPE_CHECKING:
+    from ppi_robotics.problem import Plant, Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,18 +90,18 @@ class LinearGaussianPolicy(Record):
         object.__setattr__(self, "quaternions", quaternions)
 
     @property
-    def horizon(self):
+    def horizon(self) -> int:
         """Number of stages T."""
         return len(self.x_ref)
 
-    def mean(self, t, x):
+    def mean(self, t: int, x: ArrayLike) -> np.ndarray:
         """Mean control (..., nu) at stage t in states x (..., nx)."""
         t, x = check_count(t, "t", 0, self.horizon - 1), as_floats(x, "x")
         if x.shape[-1:] != self.x_ref.shape[1:]:
             raise ProblemError(f"x has shape {x.shape}; expected (..., {self.x_ref.shape[1]})")
         return self.u_ref[t] + difference(x, self.x_ref[t], self.quaternions) @ self.K[t].T
 
-    def sample(self, t, x, rng):
+    def sample(self, t: int, x: ArrayLike, rng: np.random.Generator) -> np.ndarray:
         """Control (..., nu) drawn at stage t in states x (..., nx) with a numpy Generator."""
         mean = self.mean(t, x)
         check_instance(rng, "rng", np.random.Generator, "such as numpy.random.default_rng(0)")
@@ -104,7 +109,7 @@ class LinearGaussianPolicy(Record):
         factor = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))
         return mean + rng.standard_normal(mean.shape) @ factor.T
 
-    def interpolate(self, time):
+    def interpolate(self, time: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Reference state (nx,), control (nu,) and gain (nu, ndx) at a time [s], linear between stages.
 
         Times before the first or after the last stage take that stage's values.
@@ -125,7 +130,7 @@ class LinearGaussianPolicy(Record):
         ahead = difference(self.x_ref[after], self.x_ref[t], self.quaternions)
         return retract(self.x_ref[t], weight * ahead, self.quaternions), between(self.u_ref), between(self.K)
 
-    def transfer(self, plant):
+    def transfer(self, plant: "Plant") -> "LinearGaussianPolicy":
         """The policy for another plant whose states and controls mean the same in the same order, whatever their names.
 
         Raises:
@@ -139,7 +144,7 @@ class LinearGaussianPolicy(Record):
         moved.check(SimpleNamespace(plant=plant, horizon=self.horizon))
         return moved
 
-    def check(self, problem):
+    def check(self, problem: "Problem") -> None:
         """Raise `ProblemError` unless the policy fits the problem's plant and horizon."""
         plant = getattr(problem, "plant", None)
         if plant is None or not hasattr(problem, "horizon"):
@@ -168,7 +173,7 @@ class LinearGaussianPolicy(Record):
                 f"{plant.dt:g} s; give the problem the policy's horizon, or solve again"
             )
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the policy to a .npz file, all of it or nothing.
 
         Raises:
@@ -180,7 +185,7 @@ class LinearGaussianPolicy(Record):
         return file_arrays({name: getattr(self, name) for name in FIELDS})
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | os.PathLike[str]) -> "LinearGaussianPolicy":
         """Read a policy written by `save`; nothing in the file is executed.
 
         Raises:

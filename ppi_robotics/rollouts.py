@@ -21,7 +21,7 @@ from ppi_robotics.kernels.lanes import normals
 from ppi_robotics.noise import beside
 from ppi_robotics.parallel import in_threads
 from ppi_robotics.policy import LinearGaussianPolicy, control_factors
-from ppi_robotics.problem import check_problem
+from ppi_robotics.problem import Problem, check_problem
 from ppi_robotics.scales import nearness
 from ppi_robotics.streams import ACTUATOR, CONTROL, INITIAL, PROCESS, STATE
 
@@ -56,7 +56,7 @@ class Rollouts(Record):
             array.setflags(write=False)
 
     @functools.cached_property
-    def diverged(self):
+    def diverged(self) -> dict[int, float]:
         """When samples diverged: a dict from sample index to the time [s] of the first state that is not finite.
 
         A sample of finite states and infinite cost has the time of the end.
@@ -68,7 +68,15 @@ class Rollouts(Record):
         return {self.first + int(i): int(stage[i]) * self.dt for i in lost}
 
 
-def rollout(problem, policy, samples=1, seed=0, first=0, stochastic=False, threads=None):
+def rollout(
+    problem: Problem,
+    policy: LinearGaussianPolicy,
+    samples: int = 1,
+    seed: int = 0,
+    first: int = 0,
+    stochastic: bool = False,
+    threads: int | None = None,
+) -> Rollouts:
     """Sample trajectories of a policy, all of them kept.
 
     Ctrl-C returns the samples finished so far, marked `interrupted`.

@@ -12,8 +12,10 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppi_robotics import intervals
 from ppi_robotics.checks import (
@@ -31,7 +33,7 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Record, frozen
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
-from ppi_robotics.rollouts import rollout
+from ppi_robotics.rollouts import Rollouts, rollout
 from ppi_robotics.texts import share, with_interval
 
 INTERVALS = "95 % intervals in brackets"
@@ -86,44 +88,44 @@ class Evaluation(Record):
     # -- counts ------------------------------------------------------------------------------------------------------
 
     @property
-    def samples(self):
+    def samples(self) -> int:
         """Number N of samples."""
         return len(self.cost)
 
     @cached_property
-    def diverged(self):
+    def diverged(self) -> int:
         """Number of samples whose cost is not finite."""
         return int(np.count_nonzero(np.isinf(self.cost)))
 
     @property
-    def success_rate(self):
+    def success_rate(self) -> float | None:
         """Share of successes; None without a criterion."""
         return None if self.success is None else float(np.mean(self.success))
 
     # -- moments -----------------------------------------------------------------------------------------------------
 
     @property
-    def mean(self):
+    def mean(self) -> float:
         """Mean cost."""
         return self._moments[0]
 
     @property
-    def variance(self):
+    def variance(self) -> float:
         """Unbiased variance of the cost."""
         return self._moments[1]
 
     @property
-    def std(self):
+    def std(self) -> float:
         """Standard deviation of the cost."""
         return math.sqrt(self.variance)
 
     @property
-    def standard_error(self):
+    def standard_error(self) -> float:
         """Standard error of the mean."""
         return self.std / math.sqrt(self.samples)
 
     @property
-    def variance_standard_error(self):
+    def variance_standard_error(self) -> float:
         """Standard error of the variance, from the fourth central moment."""
         return self._moments[2]
 
@@ -153,7 +155,13 @@ class Evaluation(Record):
     def _sorted(self):
         return np.sort(self.cost)
 
-    def quantile(self, q):
+    @overload
+    def quantile(self, q: float) -> float: ...
+
+    @overload
+    def quantile(self, q: ArrayLike) -> np.ndarray: ...
+
+    def quantile(self, q: ArrayLike) -> float | np.ndarray:
         """Cost that the share q of the samples stays below, linear between order statistics; q may be an array."""
         q = as_finite(q, "q")
         if np.any((q < 0.0) | (q > 1.0)):
@@ -166,7 +174,7 @@ class Evaluation(Record):
             value = np.where((weight == 0.0) | (low == high), low, low + weight * (high - low))
         return value if value.ndim else float(value)
 
-    def quantile_interval(self, q, level=0.95):
+    def quantile_interval(self, q: float, level: float = 0.95) -> tuple[float, float] | None:
         """Interval (low, high) that covers the true q-quantile with at least this probability, for any distribution.
 
         Its ends are order statistics, by ranks of the binomial distribution of how many samples lie below the quantile;
@@ -182,11 +190,11 @@ class Evaluation(Record):
 
     # -- risk --------------------------------------------------------------------------------------------------------
 
-    def cvar(self, level=0.95):
+    def cvar(self, level: float = 0.95) -> float:
         """Mean cost of the worst share 1 - level; level 0 gives the mean."""
         return self._tail(level)[0]
 
-    def cvar_standard_error(self, level=0.95):
+    def cvar_standard_error(self, level: float = 0.95) -> float:
         """Standard error of cvar, from its influence function; inf if the worst share is less than one sample."""
         return self._tail(level)[1]
 
@@ -200,11 +208,11 @@ class Evaluation(Record):
         error = excess.std(ddof=1) / math.sqrt(n) if n * (1.0 - level) >= 1.0 else math.inf
         return float(value_at_risk + excess.mean()), float(error), excess
 
-    def entropic(self, eta):
+    def entropic(self, eta: float) -> float:
         """Entropic cost -(1/eta) log mean exp(-eta C): risk-seeking for eta > 0, averse for eta < 0, the mean at 0."""
         return self._entropic(eta)[0]
 
-    def entropic_standard_error(self, eta):
+    def entropic_standard_error(self, eta: float) -> float:
         """Standard error of entropic(eta) by the delta method."""
         return self._entropic(eta)[1]
 
@@ -224,27 +232,27 @@ class Evaluation(Record):
 
     # -- intervals ---------------------------------------------------------------------------------------------------
 
-    def mean_interval(self, level=0.95):
+    def mean_interval(self, level: float = 0.95) -> tuple[float, float] | None:
         """Interval (low, high) of the mean cost."""
         return _known(self._mean_interval(level))
 
-    def variance_interval(self, level=0.95):
+    def variance_interval(self, level: float = 0.95) -> tuple[float, float] | None:
         """Interval (low, high) of the variance; None below 50 samples."""
         return _known(self._variance_interval(level))
 
-    def cvar_interval(self, level=0.95, confidence=0.95):
+    def cvar_interval(self, level: float = 0.95, confidence: float = 0.95) -> tuple[float, float] | None:
         """Interval (low, high) of cvar(level); None where the worst share is less than 20 samples."""
         return _known(self._cvar_interval(confidence, level))
 
-    def entropic_interval(self, eta, level=0.95):
+    def entropic_interval(self, eta: float, level: float = 0.95) -> tuple[float, float] | None:
         """Interval (low, high) of entropic(eta); None where few samples make up the mean of exp(-eta C)."""
         return _known(self._entropic_interval(level, eta))
 
-    def success_interval(self, level=0.95):
+    def success_interval(self, level: float = 0.95) -> tuple[float, float] | None:
         """Clopper's and Pearson's interval (low, high) of the success probability; None without a criterion."""
         return _known(self._success_interval(level))
 
-    def why_no_interval(self, statistic, *of):
+    def why_no_interval(self, statistic: str, *of: float) -> str | None:
         """Reason why there is no 95 % interval, a text, or None where there is one.
 
         Args:
@@ -288,14 +296,14 @@ class Evaluation(Record):
 
     # -- samples -----------------------------------------------------------------------------------------------------
 
-    def replay(self, i):
+    def replay(self, i: int) -> Rollouts:
         """`Rollouts` of the sample behind cost[i], with the same bits."""
         if self.problem is None or self.policy is None:
             raise ProblemError("these costs come without problem and policy; replay works on results of evaluate only")
         i = check_count(i, "i", 0, self.samples - 1)
         return rollout(self.problem, self.policy, 1, self.seed, self.first + int(i), self.stochastic, threads=1)
 
-    def joined(self, later):
+    def joined(self, later: "Evaluation") -> "Evaluation":
         """These samples and those of a later call that started where they end.
 
         Raises:

@@ -6,6 +6,7 @@ critical theta = -lS no finite value is left: Whittle's breakdown. P. Whittle, *
 
 import math
 from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Gaussian, covariance_factor
 from ppi_robotics.recursion import BackwardPass, LocalModel, backward, forward
 from ppi_robotics.status import Breakdown
+
+if TYPE_CHECKING:
+    from ppi_robotics.solution import Solution
 
 HALVINGS = 60
 LARGEST = 1e12  # over the bound that the risk-neutral value gives
@@ -105,7 +109,7 @@ def tilt(cov: np.ndarray, lS: float, P: np.ndarray) -> np.ndarray:
 # -- breakdown ---------------------------------------------------------------------------------------------------------
 
 
-def critical_theta(solution):
+def critical_theta(solution: "Solution | LocalModel") -> float:
     """Largest theta for which the risk-averse sweep along a solution's path has a finite value.
 
     It is found by bisection along the local model of the solution, for instance of ILQG. A solve with LEQG moves the

@@ -100,13 +100,18 @@ HOMES = {  # third-party packages that are slow to import or replaceable, and th
 }
 
 
+CHECKED = "TYPE_CHECKING"
+
+
 def sources(folder):
     return sorted(path for path in folder.rglob("*.py"))
 
 
 def imported(path):
-    """Dotted names of all modules that a file imports, anywhere in it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    """Dotted names of all modules that a file imports, anywhere in it, but not those for type checkers alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree.body = [node for node in tree.body if not (isinstance(node, ast.If) and ast.unparse(node.test) == CHECKED)]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
