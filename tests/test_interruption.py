@@ -254,7 +254,7 @@ def spread(problem):
 def test_rollouts_keep_the_finished_samples(problem, spread, monkeypatch):
     """They are those of a smaller number, bit for bit."""
     monkeypatch.setattr(rollouts, "CHUNK", 64)
-    whole, calls = type(problem.plant).closed_loop, []
+    whole, calls = rollouts.loop_of, []
 
     def pressing(*arguments):
         loop = whole(*arguments)
@@ -268,7 +268,7 @@ def test_rollouts_keep_the_finished_samples(problem, spread, monkeypatch):
         return SimpleNamespace(run=run, most=loop.most)
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(problem.plant), "closed_loop", pressing)
+        patch.setattr(rollouts, "loop_of", pressing)
         part = ppi.rollout(problem, spread, 64 * 200, seed=3, threads=2)
     assert part.interrupted
     assert 64 <= len(part.cost) < 64 * 200
