@@ -79,9 +79,12 @@ class Command(click.Command):
         ]
 
     def parse_args(self, ctx, args):
-        """Note what is typed, for help that depends on it, and give every `--set` its values."""
+        """Note what is typed, for help; take --plant as the argument, and put --set before each of its values."""
         ctx.meta["typed"] = args
-        return super().parse_args(ctx, spread_out(args))
+        args = spread_out(args)
+        if "PLANT" in [param.metavar for param in self.params]:
+            args = plant_first(args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx):
         """Run the function, show its report, and return the exit code."""
@@ -265,6 +268,16 @@ def spread_out(args: list[str]) -> list[str]:
             found.append("--set")
         found.append(text)
     return found
+
+
+def plant_first(args: list[str]) -> list[str]:
+    """Arguments in which the value of --plant, if it is given, comes first."""
+    for i, text in enumerate(args):
+        if text == "--plant":
+            return [*args[i + 1 : i + 2], *args[:i], *args[i + 2 :]]
+        if text.startswith("--plant="):
+            return [text.removeprefix("--plant="), *args[:i], *args[i + 1 :]]
+    return args
 
 
 def typed_method(args: list[str]) -> str:

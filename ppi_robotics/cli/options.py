@@ -47,6 +47,13 @@ class Field:
     owners: tuple[str, ...] = ()
 
 
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """A mark of a type: a function that lists names which a shell may complete."""
+
+    listed: typing.Callable
+
+
 # -- values ------------------------------------------------------------------------------------------------------------
 
 
@@ -128,8 +135,9 @@ def choices_of(what: str, text: str, choices) -> list[str]:
 class Value(click.ParamType):
     """The value that a text stands for, within bounds or one of some choices."""
 
-    def __init__(self, what, parse, bounds=None, choices=None):
+    def __init__(self, what, parse, bounds=None, choices=None, names=None):
         self.name, self.parse, self.bounds, self.choices = what, parse, bounds, choices
+        self.names = names.listed if names else lambda: choices or ()
 
     def convert(self, value, param, ctx):
         """The value, made once."""
@@ -149,10 +157,9 @@ class Value(click.ParamType):
 
     def shell_complete(self, ctx, param, incomplete):  # noqa: ARG002
         """Choices that begin as what is typed; paths where there are none."""
-        names = self.choices() if callable(self.choices) else self.choices or ()
-        if not names:
-            return [click.shell_completion.CompletionItem(incomplete, type="file")]
-        return [click.shell_completion.CompletionItem(name) for name in names if name.startswith(incomplete)]
+        names = [name for name in self.names() if name.startswith(incomplete)]
+        found = [click.shell_completion.CompletionItem(name) for name in names]
+        return found or [click.shell_completion.CompletionItem(incomplete, type="file")]
 
 
 # -- from functions and dataclasses to options -------------------------------------------------------------------------
@@ -237,7 +244,8 @@ def to_option(field: Field) -> click.Parameter:
     parse = next((mark for mark in marks if isinstance(mark, types.FunctionType)), PARSERS.get(kind, numbers))
     metavar = next((word for word in words if not word.startswith("-")), METAVARS.get(kind, "X,..."))
     metavar = "|".join(choices) if choices and metavar == "TEXT" else metavar
-    value = Value(field.name.replace("_", " "), parse, bounds, choices)
+    names = next((mark for mark in marks if isinstance(mark, Names)), None)
+    value = Value(field.name.replace("_", " "), parse, bounds, choices, names)
     if field.default is REQUIRED:
         many = typing.get_origin(kind) is list
         item = Value(field.name, typing.get_args(kind)[0]) if many else value

@@ -14,6 +14,7 @@ import ppi_robotics as ppi
 from ppi_robotics.cli.options import (
     REQUIRED,
     Field,
+    Names,
     check_choice,
     numbers,
     real,
@@ -59,6 +60,7 @@ RECORDS = {  # options whose text is a name and, behind a colon, numbers; and th
     | {name: (None, lambda name=name: ppi.SigmaPoints(name)) for name in EXPANSIONS[1:]},
 }
 FLAGS = {"samples": "--sequences", "max_iterations": "--iterations"}  # fields whose options are called otherwise
+ARRAYS = ("noise", "initial")  # whose values have an entry for each state or control
 PREFIX = "method_"  # of the names of these options, so that they differ from a command's own
 DEFAULTS = {"temperature": f"ess:{EFFECTIVE}", "smoothing": f"splines:{KNOTS}, white for short horizons"}  # of SAMPLING
 MOST_STAGES = 1_000_000
@@ -74,7 +76,7 @@ def horizon_of(text: str) -> int | float:
         raise ValueError(f"{error} of stages, or seconds such as 3s") from None
 
 
-PlantName = Annotated[str, "PLANT"]
+PlantName = Annotated[str, "PLANT", Names(lambda: [*catalog()])]
 PolicyFile = Annotated[Path, "POLICY.npz", "A file written by solve or swingup."]
 Seed = Annotated[int, "N", range(2**64), "Seed of initial guesses and noise."]
 Samples = Annotated[int, "N", range(2, 10**9 + 1), "Number of noisy rollouts, at least 2, such as 1e6."]
@@ -202,13 +204,13 @@ class SwingUp:
             missing = [name for name in ("state", "control") if name not in given]
             if missing:
                 raise ProblemError(f"--set cost.{missing[0]} is missing; a quadratic cost has {', '.join(known)}")
-            return ppi.Quadratic(**given)
+            return ppi.Quadratic(**as_lists(given))
         weights = list(inspect.signature(own).parameters)
         cost = own(**{name: given.pop(name) for name in weights if name in given})
         known = [field.name for field in dataclasses.fields(cost)] if dataclasses.is_dataclass(cost) else []
         for name in given:
             check_choice(f"weight of the cost of {self.plant}", name, [*weights, *known])
-        return dataclasses.replace(cost, **given) if given else cost
+        return dataclasses.replace(cost, **as_lists(given)) if given else cost
 
 
 def stages_of(horizon: int | float | None, dt: float) -> int | None:
@@ -256,19 +258,23 @@ def settings_of(texts: tuple[str, ...], owners: tuple[str, ...]) -> dict[str, di
         path, equals, value = text.partition("=")
         owner, _, name = path.partition(".")
         if not equals or owner not in owners or (not name and owner != "initial"):
-            raise ProblemError(
-                f"--set is '{text}'; expected NAME=VALUE, NAME one of {', '.join(f'{o}....' for o in owners)}"
-            )
-        found.setdefault(owner, {})[name] = value_of(value) if owner != "method" else value
+            example = "noise.control=0.1" if "cost" not in owners else "plant.force_limit=10"
+            raise ProblemError(f"--set is '{text}'; expected values of {', '.join(owners)}, such as {example}")
+        found.setdefault(owner, {})[name] = value if owner == "method" else value_of(value, owner in ARRAYS)
     return found
 
 
-def value_of(text: str) -> object:
-    """A number, a list of numbers, true, false or none that a text stands for; else the text."""
+def as_lists(given: dict[str, object]) -> dict[str, object]:
+    """Values, numbers as lists of one, as weights have an entry for each state or control."""
+    return {name: [value] if isinstance(value, int | float) else value for name, value in given.items()}
+
+
+def value_of(text: str, array: bool = False) -> object:
+    """What a text stands for: a number (a list of one if `array`), numbers, true, false or none; else the text."""
     words = {"none": None, "true": True, "false": False}
     if text.lower() in words:
         return words[text.lower()]
-    for parse in (int, float, numbers):
+    for parse in (numbers,) if array else (int, float, numbers):
         try:
             return parse(text)
         except ValueError:
