@@ -21,13 +21,13 @@ class Environment(gymnasium.Env):
 
     A step draws the noise of the plant, a reset the initial state, from the environment's `np_random`, which
     `reset(seed=...)` seeds: the same seed and number of resets meet the same noise under every policy. Rewards are
-    minus the stage costs; that of stage T also holds minus the terminal cost, and ends the episode as `truncated`. What
-    learns by bootstrapping should take that end for a terminal state, as the terminal cost stands for all that follows.
-    The observation does not tell the time; gymnasium's `TimeAwareObservation` adds it.
+    minus the stage costs; that of stage T also holds minus the terminal cost, and ends the episode as `truncated`. An
+    algorithm that bootstraps should treat that end as terminal, as the terminal cost stands for all later costs. The
+    observation does not contain the time; gymnasium's `TimeAwareObservation` adds it.
 
-    An episode whose state is beyond 1e8 of its scales, or whose state or cost is not finite any more, is `terminated`
-    with reward -inf, as its rollout would cost infinity, and with the observation of the last state before. A MuJoCo
-    plant starts its constraint solver anew at every step, so that with contacts rollouts agree to its tolerance alone.
+    An episode whose state is beyond 1e8 of its scales, or whose state or cost is not finite, is `terminated` with
+    reward -inf, as its rollout would cost infinity, and with the observation of the state before. A MuJoCo plant
+    restarts its constraint solver at every step, so that with contacts rollouts agree only to the solver's tolerance.
 
     Spaces: actions are controls, a Box of the plant's limits, infinite where there are none; beyond them actions are
     clipped. Observations are states, a Box without bounds. Both are float64.
@@ -38,7 +38,7 @@ class Environment(gymnasium.Env):
     Args:
       problem: `Problem`.
       render_mode: None, or "rgb_array" for MuJoCo plants and ones with `draw` and `view`, see `plotting.animations`.
-      observation: function of the state (nx,) to a vector that is observed instead.
+      observation: function from the state (nx,) to the observed vector; the state itself if None.
       camera: of the pictures of a MuJoCo plant: name or number of one of the model's cameras, or an `MjvCamera`; by
         default MuJoCo's free camera.
 
@@ -77,7 +77,7 @@ class Environment(gymnasium.Env):
         plant, initial = self.problem.plant, self.problem.initial
         unknown = set(options or {}) - {"initial"}
         if unknown:
-            raise ProblemError(f"options has {', '.join(map(shown, unknown))}; expected 'initial' alone, or none")
+            raise ProblemError(f"options has {', '.join(map(shown, unknown))}; expected only 'initial', or nothing")
         drawn = self._factor @ self.np_random.standard_normal(self._factor.shape[1])
         if options:
             self._x = unit(as_finite(options["initial"], "initial", (plant.nx,)), plant.quaternions)
@@ -152,7 +152,7 @@ class Environment(gymnasium.Env):
         return self._pictures.picture()
 
     def close(self) -> None:
-        """Give back what the pictures hold."""
+        """Free the resources of the pictures."""
         if self._pictures is not None:
             self._pictures.close()
         self._pictures = None
@@ -192,11 +192,11 @@ class Drawn:
         return scene.frame(count - 1)[..., :3].copy()
 
     def close(self):
-        """Nothing is held."""
+        """No resources to free."""
 
 
 class Filmed:
-    """Pictures of a MuJoCo model by `rendering.Film`, from MuJoCo's free camera, which stands still, by default."""
+    """Pictures of a MuJoCo model by `rendering.Film`, by default from MuJoCo's free camera, at rest."""
 
     def __init__(self, model, x, camera):
         import mujoco
@@ -217,5 +217,5 @@ class Filmed:
         return self.film[0]
 
     def close(self):
-        """Give back what OpenGL holds."""
+        """Free the resources of OpenGL."""
         self.film.artist.close()

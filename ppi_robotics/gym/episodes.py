@@ -31,7 +31,7 @@ class Episodes:
       lengths: (N,) steps.
       terminated, truncated: (N,) how the episodes ended, by the environment; `horizon` truncates as well.
       diverged: (N,) whether the simulation broke down, which ends an episode; MuJoCo would restart it.
-      costs: (N,) the problem's costs of what happened, inf where it diverged; None without a problem.
+      costs: (N,) costs of the episodes in the problem, inf where one diverged; None without a problem.
       seed: episode i was reset with seed + i.
       interrupted: whether Ctrl-C was pressed; the episodes are those finished by then.
     """
@@ -57,7 +57,7 @@ class Episodes:
         return Evaluation(self.returns).standard_error if len(self.returns) > 1 else math.nan
 
     def mean_interval(self, level: float = 0.95) -> tuple[float, float] | None:
-        """Interval (low, high) of the mean return; None for one episode, or where one alone makes the variance."""
+        """Interval (low, high) of the mean return; None for one episode, or where one dominates the variance."""
         return _interval(self.returns, check_number(level, "level", above=0.0, below=1.0))
 
     def __str__(self):
@@ -95,7 +95,7 @@ def evaluate(
 
     Args:
       env: gymnasium environment as for `plant_of`; it is left open.
-      policy: `LinearGaussianPolicy` of the plant, beyond whose end its last stage acts; or an object with
+      policy: `LinearGaussianPolicy` of the plant, whose last stage goes on beyond its end; or an object with
         `command(x)`, such as a `RecedingHorizon`; or a function of the environment's `MjData`, such as a `Controller`.
         What has `reset()` is reset before every episode.
       plant: `MujocoPlant` of the environment, see `plant_of`.
@@ -104,7 +104,7 @@ def evaluate(
       horizon: largest number of steps; None for the environment's own time limit.
       initial: state (nx,), or one for every episode (N, nx), in place of the environment's own initial states, set
         through its `set_state`.
-      problem: `Problem` of the plant whose costs are reported, too: its stage costs of all steps taken and its terminal
+      problem: `Problem` of the plant whose costs are reported as well: stage costs of all steps taken and the terminal
         cost of the last state, also where an episode is shorter or longer than the problem.
 
     Returns:
@@ -125,7 +125,7 @@ def evaluate(
         try:
             while len(runs) < episodes and not (runs and hold.pressed):
                 env.reset(seed=seed + len(runs))
-                for part in (getattr(policy, "policy", None), policy):  # a controller's policy, too
+                for part in (getattr(policy, "policy", None), policy):  # also the policy within a controller
                     if callable(getattr(part, "reset", None)):
                         part.reset()
                 if initial is not None:
@@ -151,7 +151,7 @@ def _run(env, simulation, act, plant, horizon, problem):
         wanted = as_finite(act(t, data), "the control of the policy", (plant.nu,))
         action = np.clip(wanted, low, high).astype(space.dtype)
         _, reward, terminated, truncated, _ = env.step(action)
-        # MuJoCo gave up since the last reset; it goes on from another state then
+        # after a breakdown MuJoCo goes on from another state
         diverged = any(data.warning[int(getattr(mujoco.mjtWarning, name))].number for name in BREAKDOWNS)
         if not diverged and not np.array_equal(data.ctrl, action):
             raise ProblemError(

@@ -17,8 +17,8 @@ from ppi_robotics.mujoco.plant import MujocoPlant
 def plant_of(env: gymnasium.Env, **options) -> MujocoPlant:
     """The plant of an environment's model; one step of the environment is one stage.
 
-    The plant has a model of its own: changing the environment's afterwards does not change it. Where that is the model
-    of the environment's XML file unchanged, costs may add sensors to the plant.
+    The plant has a model of its own, which later changes to the environment's do not affect. Costs may add sensors to
+    it if the environment's model is that of its XML file.
 
     Args:
       env: gymnasium environment with the interface of its `MujocoEnv`, with or without wrappers.
@@ -37,7 +37,7 @@ def plant_of(env: gymnasium.Env, **options) -> MujocoPlant:
 
 
 def mdp_of(env: gymnasium.Env, discount: float = 1.0) -> FiniteMDP:
-    """The decision process of an environment that tells its table of transitions, as gymnasium's toy texts do.
+    """The decision process of an environment with a table of transitions, such as gymnasium's toy texts.
 
     Costs are minus expected rewards. States are those of the environment and one more, the last, in which all that
     terminates ends for good; time limits of wrappers do not count.
@@ -61,7 +61,9 @@ def mdp_of(env: gymnasium.Env, discount: float = 1.0) -> FiniteMDP:
         )
     S, A = len(table), len(table[0])
     if sorted(table) != list(range(S)) or any(sorted(table[x]) != list(range(A)) for x in range(S)):
-        raise ProblemError(f"states or actions of P are not numbered alike; expected 0 to {S - 1} and 0 to {A - 1}")
+        raise ProblemError(
+            f"states or actions of P are numbered inconsistently; expected 0 to {S - 1} and 0 to {A - 1}"
+        )
     flat = [(x * A + u, *outcome) for x in range(S) for u in range(A) for outcome in table[x][u]]
     row, chance, after, reward, ended = (np.array(column) for column in zip(*flat, strict=True))
     after = np.where(ended.astype(bool), S, after)
@@ -86,7 +88,9 @@ def simulation_of(env):
         )
     frame_skip = getattr(inner, "frame_skip", None)
     if not isinstance(frame_skip, int | np.integer) or frame_skip < 1:
-        raise ProblemError(f"frame_skip of the environment is {shown(frame_skip)}; expected physics steps of a step")
+        raise ProblemError(
+            f"frame_skip of the environment is {shown(frame_skip)}; expected the number of physics steps a step"
+        )
     return inner
 
 

@@ -22,7 +22,7 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.plotting import canvas as ink
 from ppi_robotics.plotting.canvas import HEIGHT, MARGIN, SMALL, WIDTH, Canvas, Palette, write_gif
 
-CAMERA_SECONDS = 0.3  # how sluggishly the window follows
+CAMERA_SECONDS = 0.3  # time constant with which the window follows
 TRAIL_SECONDS, TRAIL_PIECES = 0.8, 16
 FADING = tuple(  # of a trail, from the background to half of the tip's color
     tuple(0.5 * share * np.array(to_rgb(ink.TIP)) + (1 - 0.5 * share) * np.array(to_rgb(ink.BACKGROUND)))
@@ -69,7 +69,7 @@ def render(plant: Any, x: ArrayLike, u: ArrayLike, title: str = "") -> tuple[lis
     times = delay / 1000 * np.arange(int(1000 * len(u) * plant.dt / delay + 1e-6) + 1)
     states, controls = resample(x, u, plant.dt, times)
     scene = Scene(plant, [plant.draw(state) for state in states], controls, times, title)
-    strongest = np.argmax(np.abs(controls), axis=0)  # frames whose bars show their color
+    strongest = np.argmax(np.abs(controls), axis=0)  # frames that must show the color of every bar
     few = np.concatenate([np.linspace(0, len(times) - 1, 6).astype(int), strongest])
     palette = Palette(np.stack([scene.frame(i)[::2, ::2] for i in few]))
     return [palette.image(scene.frame(i)) for i in range(len(times))], delay
@@ -181,7 +181,7 @@ class Scene:
 
 
 class Camera:
-    """Where the window is: fixed if what moves nearly fits in the plant's view, else following it.
+    """Window of an animation: fixed if the motion nearly fits the plant's view, otherwise following the plant.
 
     Attributes:
       path: centers (n, 2) of the window [m].

@@ -1,4 +1,4 @@
-"""Drawing in pixels with the sizes and colors that animations share, and GIFs of what is drawn."""
+"""Pixel canvas, sizes and colors of animations, and GIF files."""
 
 import functools
 import io
@@ -24,7 +24,7 @@ LINK, TIP, CONTROL, SCENERY = BLUE, VERMILION, GREEN, "#9AA0A8"
 
 
 def write_gif(path, images, count, delay):
-    """Write images, an iterable of `count`, that many milliseconds apart; the last one stays longer.
+    """Write `count` images as an animated GIF, `delay` milliseconds apart; the last one stays longer.
 
     Raises:
       ProblemError: if the file cannot be written.
@@ -36,7 +36,7 @@ def write_gif(path, images, count, delay):
 
 
 class Palette:
-    """Up to 255 colors that all frames of a GIF share, so that what stands still does not flicker.
+    """Up to 255 colors shared by all frames of a GIF, so that static parts do not flicker.
 
     Args:
       sample: some frames (n, height, width, 3 or 4) as bytes.
@@ -76,7 +76,7 @@ class Canvas:
         self.fill([(x, y), (x + width, y), (x + width, y + height), (x, y + height), (x, y)], shade)
 
     def text(self, x, y, words, shade, size, right=False):
-        """Write in one line whose baseline starts at (x, y), or ends there."""
+        """One line of text whose baseline starts at (x, y), or ends there if `right`."""
         ink, (dx, dy) = _letters(words, size)
         height, width = ink.shape
         top, left = self.height - y + dy, int(x + dx - (_font(size).getlength(words) if right else 0))
@@ -101,6 +101,6 @@ def _font(size):
 
 @functools.lru_cache(maxsize=1024)
 def _letters(words, size):
-    """Coverage (height, width) from 0 to 1 of a text, and where its upper left corner is from its baseline's start."""
+    """Coverage (height, width) of a text, 0 to 1, and the offset of its upper left corner from its baseline's start."""
     mask, offset = _font(size).getmask2(words or " ", mode="L", anchor="ls")
     return np.asarray(mask, dtype=float).reshape(mask.size[::-1]) / 255, offset

@@ -47,7 +47,7 @@ def cost_distribution(evaluations: Mapping[str, Evaluation], ax: Axes | None = N
 
 
 def histograms(ax, evaluations, level):
-    """What `cost_distribution` draws but for the legend, whose handles it returns: the evaluations, mean and CVaR."""
+    """Draw `cost_distribution` without a legend; returns its handles: one an evaluation, the mean, the CVaR."""
     finite = {name: evaluation.cost[np.isfinite(evaluation.cost)] for name, evaluation in evaluations.items()}
     some = [cost for cost in finite.values() if len(cost)]
     if not some:
@@ -102,7 +102,7 @@ class Stretch:
         return self.median + self.scale * np.sinh(position)
 
     def ticks(self, low, high):
-        """Some costs evenly spaced on the axis, rounded to what their distance from the median warrants."""
+        """Costs at even distances on the axis, with as many digits as their distance from the median has."""
         costs = self.inverse(np.linspace(self.forward(low), self.forward(high), 8))[1:-1]
         decimals = -np.floor(np.log10(np.maximum(np.abs(costs - self.median), 0.1 * self.scale))).astype(int)
         rounded = {round(float(cost), int(d)) for cost, d in zip(costs, decimals, strict=True)}

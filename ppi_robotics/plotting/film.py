@@ -1,4 +1,4 @@
-"""A motion of a MuJoCo model as a sequence of pictures at equal distances in time, and the camera that takes them."""
+"""Videos of MuJoCo models: frames at a constant rate, and a camera that keeps the motion in view."""
 
 import copy
 import logging
@@ -41,9 +41,9 @@ def save(
     """Write a video of a motion at real-time speed, all of it or nothing.
 
     Args:
-      path: of the video; its suffix, .mp4 or .gif, says which kind. Frames of GIFs last 20 ms, 30 ms, ... alone, so
-        that their rate is the nearest of these.
-      Others as in `frames`.
+      path: of the video; its suffix, .mp4 or .gif, says which kind. A frame of a GIF lasts 20 ms, 30 ms,
+        ..., so that its rate is the nearest of these.
+      model, states, time, fps, width, height, camera, data: as for `frames`.
 
     Returns:
       Number of frames.
@@ -76,8 +76,8 @@ def frames(
       time: (n,) increasing times of the states [s], or the seconds from state to state; None makes one picture a state.
       fps: pictures a second.
       width, height: pixels.
-      camera: name or number of one of the model's cameras, or an `MjvCamera`; None frames what moves, and follows it if
-        it travels far.
+      camera: name or number of one of the model's cameras, or an `MjvCamera`; None keeps the motion in view, and
+        follows a model that travels far.
       data: `MjData` whose other content, such as mocap bodies, appears in the pictures; the model's default if None.
 
     Yields:
@@ -132,7 +132,7 @@ class Film:
         self.artist.close()
 
     def _pose(self, index):
-        """The data at a frame's moment: on the way from the state before it to the one after."""
+        """The data at the time of a frame, interpolated between the states before and after it."""
         moment = self.moments[index]
         after = min(int(np.searchsorted(self.stamps, moment)), len(self.stamps) - 1)
         before = max(after - 1, 0)
@@ -150,7 +150,7 @@ class Film:
 
 
 class View:
-    """A camera that frames what moves: fixed, or following a model that travels farther than it is large.
+    """Free camera that keeps a motion in view: fixed, or following a model that travels farther than its own size.
 
     Args:
       model: `MjModel`.
@@ -160,10 +160,10 @@ class View:
       aspect: width by height of the pictures.
 
     Attributes:
-      radius: of a ball about the center that holds what is to be seen [m].
+      radius: of a ball about the center that contains all geoms in view [m].
       distance: of the camera from the center [m].
       azimuth, elevation: direction of view as MuJoCo has it [degrees].
-      side: azimuth of a view from the side, at which most of the motion is seen.
+      side: azimuth of the side view that shows most of the motion [degrees].
     """
 
     def __init__(self, model, poses, numbers, seconds, aspect):
@@ -212,7 +212,7 @@ class View:
 
 
 def _framed(model):
-    """Geoms that a picture must hold: those that move, and small ones beside them."""
+    """Geoms that must be in view: those that move, and static ones that are no larger."""
     visible = (model.geom_group < SHOWN_GROUPS) & (model.geom_rbound > 0)  # planes have no bound
     moves = visible & (model.body_weldid[model.geom_bodyid] != 0)
     if not moves.any():
@@ -249,7 +249,7 @@ def _times(time, count, fps):
 
 
 def _camera(model, camera):
-    """An `MjvCamera`, or None for one that frames what moves."""
+    """The `MjvCamera` of a name or number; None for the camera of `View`."""
     if camera is None or isinstance(camera, mujoco.MjvCamera):
         return camera
     try:

@@ -1,7 +1,8 @@
 """Pictures of poses by mujoco.Renderer, without a window.
 
-Models that leave their look open appear on white, in one color, lit by a lamp, over a floor with lines on it. The look
-is set on a copy of the compiled model, and in the scene what no compiled model has room for.
+Models without colors, lights or a sky of their own appear in blue on a white page, under a light that casts shadows and
+over a floor with grid lines. Colors and ranges are set in a copy of the compiled model; the light, the lines and the
+background are added to the scene, as a compiled model has no room for them.
 """
 
 import copy
@@ -17,13 +18,13 @@ SHADOW_PIXELS = 2048  # more takes much time where a processor draws
 WHITE, FLOOR, BODY = (1, 1, 1, 1), (0.74, 0.77, 0.81, 1), (0.33, 0.50, 0.68, 1)
 UNCOLORED = (0.5, 0.5, 0.5, 1.0)  # MuJoCo's default of geoms
 HEADLIGHT = ((0.1, 0.4, 0.5), (0.4, 0.5, 0.15))  # ambient, diffuse, specular: MuJoCo's default and ours
-BESIDE_LAMPS = (0.35, 0.3, 0.1)  # ours for models with lights of their own
+BESIDE_LAMPS = (0.35, 0.3, 0.1)  # headlight of models with lights of their own
 LINES = 33  # on a floor, in each direction
-LAMP = np.array([0.25, 0.35, -0.9])  # direction of our light
+LAMP = np.array([0.25, 0.35, -0.9])  # direction of the light that is added
 
 
 class NoOpenGL(Exception):
-    """No way to OpenGL works; says why."""
+    """OpenGL is not available; the message gives the reasons."""
 
 
 class Offscreen:
@@ -33,7 +34,7 @@ class Offscreen:
       model: `MjModel` as `on_a_light_page` returns it.
       width, height: pixels.
       view: `View` of the motion.
-      camera: `MjvCamera`, or None to frame what moves.
+      camera: `MjvCamera`, or None for the camera of `view`.
 
     Raises:
       NoOpenGL: if there is no OpenGL.
@@ -44,7 +45,7 @@ class Offscreen:
         self.renderer = _open(model, width, height)
         self.scene, self.spacing = self.renderer.scene, _round_down(_floor_scale(model, view))
         self.plain = not np.any(model.tex_type == mujoco.mjtTexture.mjTEXTURE_SKYBOX.value)
-        self.scene.flags[mujoco.mjtRndFlag.mjRND_FOG] = self.plain and camera is None  # floors end in white
+        self.scene.flags[mujoco.mjtRndFlag.mjRND_FOG] = self.plain and camera is None  # floors fade into the background
         ruled = (model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE.value) & (model.geom_matid < 0)
         self.floors = np.flatnonzero(ruled & (mujoco.MjvOption().geomgroup[model.geom_group] > 0))
 
@@ -53,21 +54,21 @@ class Offscreen:
         self.renderer.update_scene(data, self.given or self.view.camera(index))
         center = self.view.center(index)
         for floor in self.floors:
-            self._rule(
+            self._add_grid(
                 data.geom_xpos[floor], data.geom_xmat[floor].reshape(3, 3), self.model.geom_size[floor, :2], center
             )
         if not self.model.nlight:
-            self._hang_lamp(center)
+            self._add_light(center)
         if self.plain:
-            self._hang_background()
+            self._add_background()
         return self.renderer.render()
 
     def close(self):
-        """Give back what OpenGL holds."""
+        """Free the resources of OpenGL."""
         self.renderer.close()
 
-    def _rule(self, place, axes, size, center):
-        """White lines on a floor, round distances apart, so that motion is seen."""
+    def _add_grid(self, place, axes, size, center):
+        """Grid lines on a floor, a round distance apart, so that motion is visible."""
         spacing, middle = self.spacing, (axes.T @ (center - place))[:2]
         half = np.where(size > 0, size, np.inf)  # 0 is endless
         low, high = np.maximum(middle - LINES * spacing / 2, -half), np.minimum(middle + LINES * spacing / 2, half)
@@ -80,16 +81,16 @@ class Offscreen:
                 if line is not None:
                     mujoco.mjv_connector(line, mujoco.mjtGeom.mjGEOM_LINE.value, 1.0, *ends)
 
-    def _hang_background(self):
-        """A shining plane far behind everything, as MuJoCo's background is black."""
+    def _add_background(self):
+        """A white emissive plane behind everything, as MuJoCo's background is black."""
         eye = self.scene.camera[0]
         place, forward, up = (np.array(part, dtype=float) for part in (eye.pos, eye.forward, eye.up))
         far = 0.95 * eye.frustum_far
         rotation = np.stack([np.cross(forward, up), up, -forward], axis=1)
         self._decor(mujoco.mjtGeom.mjGEOM_PLANE, np.array([2 * far, 2 * far, 1.0]), place + far * forward, rotation)
 
-    def _hang_lamp(self, center):
-        """A light from above, whose shadows show how high things are."""
+    def _add_light(self, center):
+        """A directional light from above, whose shadows show heights."""
         scene = self.scene
         if scene.nlight == len(scene.lights):
             return
@@ -101,7 +102,7 @@ class Offscreen:
         scene.nlight += 1
 
     def _decor(self, kind, size, place, rotation):
-        """One more white geom in the scene, which shines and throws no shadow; None where there is no room."""
+        """A white emissive geom added to the scene; None where there is no room."""
         scene = self.scene
         if scene.ngeom == scene.maxgeom:
             return None
@@ -114,7 +115,7 @@ class Offscreen:
 
 
 def on_a_light_page(model, width, height, view):
-    """A copy of a model with room for pictures of a size and a `View` in range, colors and light included."""
+    """A copy of a model with default colors and headlight replaced, and sizes and ranges that fit the picture."""
     model = copy.copy(model)
     vis, light = model.vis, model.vis.headlight
     vis.global_.offwidth, vis.global_.offheight = max(width, vis.global_.offwidth), max(height, vis.global_.offheight)
@@ -137,13 +138,13 @@ def on_a_light_page(model, width, height, view):
 
 
 def _floor_scale(model, view):
-    """The size of what is seen, or its height above the lowest floor if that is larger [m]."""
+    """Radius of the view, or its height above the lowest floor if that is larger [m]."""
     floors = model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE.value
     return max([view.radius, *(view.centers[:, 2].max() - model.geom_pos[floors, 2])])
 
 
 def _round_down(length):
-    """The largest of ..., 0.1, 0.2, 0.5, 1, 2, 5, ... that is no longer."""
+    """The largest of ..., 0.1, 0.2, 0.5, 1, 2, 5, ... that does not exceed a length."""
     decade = 10.0 ** np.floor(np.log10(length))
     return decade * max(digit for digit in (1, 2, 5) if digit * decade <= length * (1 + 1e-9))
 
@@ -151,8 +152,8 @@ def _round_down(length):
 def _open(model, width, height):
     """A renderer with the first OpenGL context that works.
 
-    Renderer takes the kind of context that the environment named when mujoco was first imported, which on a machine
-    without a display is one that cannot work; the kind is chosen here, when it is needed.
+    mujoco.Renderer takes the context class that was chosen when mujoco was first imported, which fails on a machine
+    without a display unless MUJOCO_GL was set before; here the class is chosen when it is needed.
     """
     reasons = []
     for name in _contexts():
@@ -160,13 +161,13 @@ def _open(model, width, height):
             context = importlib.import_module(f"mujoco.{name}").GLContext
             with patch.object(sys.modules[mujoco.Renderer.__module__].gl_context, "GLContext", context):
                 return mujoco.Renderer(model, height, width)
-        except Exception as error:  # missing libraries show in many ways
+        except Exception as error:  # missing libraries raise many kinds of errors
             reasons.append(f"{name}: {' '.join(str(error).split()) or type(error).__name__}")
     raise NoOpenGL("; ".join(reasons) or "MUJOCO_GL turns it off")
 
 
 def _contexts():
-    """Names of the modules of context classes: the one that MUJOCO_GL says, else what the system has."""
+    """Names of mujoco's context modules to try: that of MUJOCO_GL, otherwise those of the system."""
     chosen = os.environ.get("MUJOCO_GL", "").strip().lower()
     if chosen in ("disable", "disabled", "off", "false", "0"):
         return ()

@@ -1,4 +1,4 @@
-"""The figure of a sweep over the risk weight: what it does to the distribution of the cost.
+"""Figure of the distribution of the cost over the risk weight eta.
 
 axes = plotting.risk.risk_dial(ppi.risk_profile(problem, ilqg, eta=dict(zip(etas, solutions))))
 axes[0].figure.savefig("risk.png")
@@ -52,7 +52,9 @@ def risk_dial(profile: RiskProfile, axes: Sequence[Axes] | None = None) -> Panel
     _risk_measures(axes[2], profile)
     evaluations = chosen(profile)
     handles = histograms(axes[3], evaluations, 0.95)
-    for name, handle in zip((*evaluations, "mean", "CVaR 95 %"), handles, strict=True):  # their numbers stand beside
+    for name, handle in zip(
+        (*evaluations, "mean", "CVaR 95 %"), handles, strict=True
+    ):  # the other panels have their numbers
         handle.set_label(name)
     axes[3].legend(handles=handles, loc="best", **ON_LINES)
     of_first = f", {profile.expansions[0]}" if len(profile.expansions) > 1 else ""
@@ -67,7 +69,7 @@ def chosen(profile):
     finite = [point for point in points if point.evaluation.diverged < point.evaluation.samples]
     points = [point for point in finite if point.solution.status.solved] or finite
     if not points:
-        raise ProblemError("every rollout at every weight diverged; give a sweep with costs to draw")
+        raise ProblemError("every rollout at every weight diverged; give a profile with finite costs")
     middle = min(points, key=lambda point: abs(point.eta))
     ends = [point for point in (points[-1], points[0]) if point is not middle]
     return {_name(point.eta): point.evaluation for point in (middle, *ends)}
@@ -89,7 +91,7 @@ def scale_weights(ax, eta):
 
 
 def tick_weights(eta, position):
-    """The weights that get a label: both ends, 0, powers of ten, and of the others what leaves room."""
+    """Weights with a label: both ends, 0, powers of ten, and of the others those that do not overlap."""
     log = np.log10(np.abs(np.where(eta == 0.0, 1.0, eta)))
     rank = np.where(np.abs(log - np.round(log)) < 1e-9, 2, 3)
     rank[[np.argmin(eta), np.argmax(eta)]] = 0

@@ -6,7 +6,7 @@ from matplotlib.colors import to_rgb
 
 from ppi_robotics.plotting.canvas import BACKGROUND, EMPTY, INK, LARGE, LINK, MARGIN, SCENERY, TIP, Canvas
 
-SHOWN_GROUPS = 3  # MuJoCo shows geoms of groups 0 to 2 unless told otherwise
+SHOWN_GROUPS = 3  # MuJoCo shows geoms of groups 0 to 2 by default
 SHAPE = mujoco.mjtGeom
 CIRCLE = np.stack([np.cos(a := np.linspace(0, 2 * np.pi, 48, endpoint=False)), np.sin(a)], axis=1)
 CORNERS = np.stack(np.meshgrid([-1, 1], [-1, 1], [-1, 1]), axis=-1).reshape(-1, 3)
@@ -62,11 +62,11 @@ class StickFigure:
         return canvas.pixels[..., :3].copy()
 
     def close(self):
-        """Nothing is held."""
+        """No resources to free."""
 
 
 def _cloud(model, geom):
-    """Points (k, 3) in the geom's frame and a radius about them, whose hull is the geom's, for a mesh as well."""
+    """Points (k, 3) in the geom's frame and a radius; the convex hull of the balls is that of the geom."""
     kind, (a, b, c) = model.geom_type[geom], model.geom_size[geom]
     if kind == SHAPE.mjGEOM_SPHERE:
         return np.zeros((1, 3)), a

@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from ppi_robotics.checks import check_count, check_instance, check_sequence, check_text
 from ppi_robotics.errors import ProblemError
 
-# Okabe and Ito's colors and some of Tol's, which color-blind readers can tell apart
+# Okabe and Ito's colors and some of Tol's, which color-blind readers can distinguish
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
 COLORS = {"PPI": BLUE, "iLQG": VERMILION, "LEQG": GREEN, "AICO": "#882255", "Psi": "#999933"}  # one a method
 COLORS |= {"MPPI": "#332288", "CEM": "#CC6677", "Predictive": "#44AA99"}
 OTHER_COLORS = ("#CC79A7", "#56B4E9", "#E69F00", "#000000")
-SHADES = (*COLORS.values(), *OTHER_COLORS)  # of curves that are told apart by number
+SHADES = (*COLORS.values(), *OTHER_COLORS)  # of curves by number
 CONFIDENCE = 1.96  # standard errors on either side of a 95 % interval
 ON_LINES = {"frameon": True, "framealpha": 0.85, "edgecolor": "none"}  # legends that lines may run behind
 WIDE = 20.0  # ratio of largest to smallest value from which an axis is logarithmic

@@ -109,7 +109,7 @@ def finish_panel(ax, plant, i, time):
 
 
 def explain(axes, plant, handles):
-    """The legend of all panels: what is drawn and, where the plant has limits, their line."""
+    """The legend of all panels; adds the line of limits if the plant has any."""
     if is_limited(plant):
         handles = [*handles, Line2D([], [], label="limit", **LIMIT)]
     legend_above(axes[0], handles, len(handles))
