@@ -17,8 +17,7 @@ from ppi_robotics import manifold
 from ppi_robotics.calls import called, sheltered
 from ppi_robotics.checks import as_finite, as_floats, as_pair, check_flag, check_function, shown
 from ppi_robotics.definition import Definition, as_rows
-from ppi_robotics.derivatives import jacobian, quadratic_model
-from ppi_robotics.equilibrium import equilibrium_controls
+from ppi_robotics.derivatives import equilibrium_controls, jacobian, quadratic_model
 from ppi_robotics.errors import PlantError, ProblemError
 from ppi_robotics.noise import Noise
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ppi_robotics.checks import as_finite, as_floats, as_pair, check_choice, shown
 from ppi_robotics.definition import Definition, as_rows, of_plant
-from ppi_robotics.equilibrium import equilibrium_controls
+from ppi_robotics.derivatives import equilibrium_controls
 from ppi_robotics.errors import PlantError, ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.kernels.compiler import STAGE_LANES, build

@@ -31,7 +31,6 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
         "interruption",
         "kernels",
         "manifold",
-        "equilibrium",
         "intervals",
         "symbols",
         "texts",
