@@ -22,7 +22,7 @@ import numpy as np
 from ppi_robotics.checks import check_number
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Gaussian
-from ppi_robotics.recursion import Baseline
+from ppi_robotics.recursion import Baseline, LocalModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Smoothed:
     policy: Baseline
 
 
-def smooth(model, eta, initial, prior):
+def smooth(model: LocalModel, eta: float, initial: Gaussian, prior: Baseline) -> Smoothed:
     """Smoothed beliefs and posterior policy of a linear-Gaussian model whose costs are observations.
 
     Hessians of the cost may be indefinite as long as every S^-1 + eta H is positive definite, which asks more of the
@@ -90,7 +90,7 @@ def smooth(model, eta, initial, prior):
     return Smoothed(filtered, smoothed, last, condition(smoothed, nx))
 
 
-def condition(joint, nx):
+def condition(joint: Gaussian, nx: int) -> Baseline:
     """The policy u | x ~ N(K x + k, cov) of joint beliefs over z = (x, u), mean (T, nz) and cov (T, nz, nz)."""
     m, S = joint.mean, joint.cov
     K = np.swapaxes(np.linalg.solve(S[:, :nx, :nx], S[:, :nx, nx:]), 1, 2)

@@ -3,16 +3,17 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import as_covariance, as_finite, check_quaternions, correlations
 from ppi_robotics.errors import ProblemError
 
 
 class Record:
-    """What holds read-only arrays, which stay so in pickled copies; compiled functions and what follows is left out.
+    """A class whose read-only arrays stay so in pickled copies, which leave out compiled and derived attributes.
 
     Attributes:
-      _derived: names of attributes that copies find anew.
+      _derived: names of attributes that copies derive again.
     """
 
     _derived = ()
@@ -29,20 +30,20 @@ class Record:
             state[name].setflags(write=False)
 
 
-def frozen(array, dtype=float):
+def frozen(array: ArrayLike, dtype: type = float) -> np.ndarray:
     """C-contiguous, read-only copy of an array."""
     array = np.array(array, dtype=dtype, order="C")
     array.setflags(write=False)
     return array
 
 
-def writable(array):
+def writable(array: ArrayLike) -> np.ndarray:
     """The array, or a copy that the compiled code takes: read-only arrays would compile it once more."""
     array = np.asarray(array, dtype=float)
     return array if array.flags.carray else array.copy()
 
 
-def entries(array):
+def entries(array: np.ndarray) -> np.ndarray:
     """Rows (index, ..., value) of the entries that are not zero, in their order."""
     if not array.size:
         return np.empty((0, array.ndim + 1))
@@ -50,7 +51,7 @@ def entries(array):
     return np.column_stack((where, array[tuple(where.T)]))
 
 
-def covariance_factor(cov):
+def covariance_factor(cov: np.ndarray) -> np.ndarray:
     """Factor G (n, rank) with G G' = cov, of full column rank; singular covariances give fewer columns."""
     if np.count_nonzero(cov - np.diag(np.diag(cov))) == 0:
         std = np.sqrt(np.diag(cov))
@@ -73,7 +74,7 @@ class Gaussian(Record):
 
     mean: np.ndarray
     cov: np.ndarray
-    quaternions: tuple = ()
+    quaternions: tuple[int, ...] = ()
 
     def __post_init__(self):
         mean = as_finite(self.mean, "mean")

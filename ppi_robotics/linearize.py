@@ -1,4 +1,16 @@
-"""Local models about a trajectory: exact derivatives of the dynamics, quadratic models of the cost."""
+"""Local models about a trajectory: by derivatives, or by means over a belief, and the rules for such means.
+
+    z ~ N(mean, S),  S = L L':   E f(z) = sum_i w_i f(z_i),   z_i = mean + L xi_i
+
+    cubature       xi = +-sqrt(n) e_j,  w = 1 / 2n
+    unscented      xi = 0, +-sqrt(n + l) e_j,  l = alpha^2 (n + kappa) - n,  w_i = 1 / 2(n + l),
+                   w_0 = l / (n + l), for covariances w_0 + 1 - alpha^2 + beta
+    gauss_hermite  the grid of the q-point rule of every axis, with the products of its weights
+
+All have sum w xi = 0 and sum w xi xi' = I. I. Arasaratnam, S. Haykin, *Cubature Kalman filters* (IEEE TAC, 2009);
+R. van der Merwe, *Sigma-point Kalman filters* (PhD thesis, OHSU, 2004); K. Ito, K. Xiong, *Gaussian filters for
+nonlinear filtering problems* (IEEE TAC, 2000).
+"""
 
 import functools
 from dataclasses import dataclass, fields
@@ -12,11 +24,15 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen, writable
 from ppi_robotics.kernels.algebra import semidefinite_roots
 from ppi_robotics.kernels.compiler import STAGE_LANES, build
+from ppi_robotics.noise import Noise
+from ppi_robotics.problem import Problem
 from ppi_robotics.recursion import NO_GROWTH, LocalModel
 from ppi_robotics.symbolic import SymbolicPlant
 
 
-def taylor(problem, x, u, adjoint=None, growth=True):
+def taylor(
+    problem: Problem, x: np.ndarray, u: np.ndarray, adjoint: np.ndarray | None = None, growth: bool = True
+) -> LocalModel:
     """Expand a problem about states x (T + 1, nx) and controls u (T, nu), which need not fit the dynamics.
 
     Args:
@@ -44,7 +60,7 @@ def taylor(problem, x, u, adjoint=None, growth=True):
     return LocalModel(A, B, plant.difference(xn, x[1:]), G, Cxx, Cux, Cuu, cx, cu, c0, E)
 
 
-def noise_factors(noise, T):
+def noise_factors(noise: Noise, T: int) -> np.ndarray:
     """The factor of the process noise, repeated for T stages."""
     return _repeat(noise.factor.tobytes(), noise.factor.shape, T)
 
@@ -54,7 +70,9 @@ def _repeat(data, shape, T):
     return np.ascontiguousarray(np.tile(np.frombuffer(data).reshape(shape), (T, 1, 1)))
 
 
-def statistical(problem, x, u, S, points):
+def statistical(
+    problem: Problem, x: np.ndarray, u: np.ndarray, S: tuple[np.ndarray, np.ndarray], points: "SigmaPoints"
+) -> LocalModel:
     """Expand a problem about a belief z_t ~ N((x_t, u_t), S_t): sigma points instead of derivatives.
 
     x' = A dx + B du + d + w: A and B are the regression of the next state on z, x_ref + d its mean, and the variance
@@ -150,7 +168,7 @@ class SigmaPoints:
     Attributes:
       rule: cubature (exact for polynomials of degree 3, 2n points), unscented (degree 3, 2n + 1 points) or
         gauss_hermite (degree 2 order - 1 in every axis, order^n points).
-      order: points per axis of gauss_hermite, at least 2: one point has no spread.
+      order: points per axis of gauss_hermite, at least 2: one point has no variance.
       alpha, beta, kappa: of unscented; the defaults make all weights positive and equal for mean and covariance.
 
     Raises:
@@ -169,7 +187,7 @@ class SigmaPoints:
         for name in ("alpha", "beta", "kappa"):
             object.__setattr__(self, name, check_number(getattr(self, name), name))
         if not self.alpha > 0:
-            raise ProblemError(f"alpha is {self.alpha:g}; expected a positive spread of the unscented points")
+            raise ProblemError(f"alpha is {self.alpha:g}; expected a positive distance of the unscented points")
         for field in fields(self)[1:]:
             if field.name not in OPTIONS[self.rule] and getattr(self, field.name) != field.default:
                 owner = next(rule for rule, names in OPTIONS.items() if field.name in names)
@@ -180,7 +198,7 @@ class SigmaPoints:
 
         Raises:
           ProblemError: if n is no whole number of at least 1, a grid would have more than 4096 points, or the
-            unscented spread n + l is not positive.
+            unscented scale n + l is not positive.
         """
         return _points(self, check_count(n, "n", 1, LARGEST_SPACE))
 
@@ -194,16 +212,16 @@ def _points(rule, n):
     if rule.rule == "cubature":
         weights = np.full(2 * n, 0.5 / n)
         return frozen(np.sqrt(n) * axes), frozen(weights), frozen(weights)
-    spread = rule.alpha**2 * (n + rule.kappa)
-    if not 0 < spread < np.inf:
+    scale = rule.alpha**2 * (n + rule.kappa)
+    if not 0 < scale < np.inf:
         raise ProblemError(
-            f"alpha^2 (n + kappa) is {spread:g} for n = {n}, alpha = {rule.alpha:g}, kappa = {rule.kappa:g}; "
+            f"alpha^2 (n + kappa) is {scale:g} for n = {n}, alpha = {rule.alpha:g}, kappa = {rule.kappa:g}; "
             "expected a positive number, so choose kappa above -n"
         )
-    mean = np.r_[(spread - n) / spread, np.full(2 * n, 0.5 / spread)]
+    mean = np.r_[(scale - n) / scale, np.full(2 * n, 0.5 / scale)]
     cov = mean.copy()
     cov[0] += 1 - rule.alpha**2 + rule.beta
-    return frozen(np.vstack([np.zeros(n), np.sqrt(spread) * axes])), frozen(mean), frozen(cov)
+    return frozen(np.vstack([np.zeros(n), np.sqrt(scale) * axes])), frozen(mean), frozen(cov)
 
 
 def _grid(q, n):

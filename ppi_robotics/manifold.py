@@ -6,8 +6,10 @@ are the same flat space.
 """
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import as_floats, check_quaternions
 from ppi_robotics.errors import ProblemError
@@ -16,19 +18,19 @@ from ppi_robotics.gaussian import writable
 NONE = ()
 
 
-def tangent_size(nx, quaternions):
+def tangent_size(nx: int, quaternions: Sequence[int]) -> int:
     """Entries ndx of the tangent of a state with nx entries."""
     return nx - len(quaternions)
 
 
-def origin(nx, quaternions=NONE):
+def origin(nx: int, quaternions: Sequence[int] = NONE) -> np.ndarray:
     """The state (nx,) of zeros, with quaternions at (1, 0, 0, 0)."""
     x = np.zeros(nx)
     x[list(quaternions)] = 1.0
     return x
 
 
-def difference(x, y, quaternions=NONE):
+def difference(x: ArrayLike, y: ArrayLike, quaternions: Sequence[int] = NONE) -> np.ndarray:
     """Tangents (..., ndx) that lead from states y to states x (..., nx), which broadcast.
 
     Raises:
@@ -47,7 +49,9 @@ def difference(x, y, quaternions=NONE):
     return out.reshape(*x.shape[:-1], out.shape[1])
 
 
-def add_to_squares(total, factor, x, goal, quaternions=NONE):
+def add_to_squares(
+    total: np.ndarray, factor: np.ndarray, x: ArrayLike, goal: ArrayLike, quaternions: Sequence[int] = NONE
+) -> None:
     """Add |F (x - goal)|^2 of states x (N, nx) to total (N,); `factor` are the `entries` of F."""
     from ppi_robotics.kernels.manifold import add_squares
 
@@ -55,7 +59,7 @@ def add_to_squares(total, factor, x, goal, quaternions=NONE):
     add_squares(rows(x), writable(goal), starts, factor, total)
 
 
-def retract(x, dx, quaternions=NONE):
+def retract(x: ArrayLike, dx: ArrayLike, quaternions: Sequence[int] = NONE) -> np.ndarray:
     """States (..., nx) reached from states x (..., nx) along tangents dx (..., ndx), which broadcast.
 
     Raises:
@@ -97,7 +101,7 @@ def _indices(quaternions):
     return np.array(quaternions, dtype=np.int64)
 
 
-def unit(x, quaternions):
+def unit(x: ArrayLike, quaternions: Sequence[int]) -> np.ndarray:
     """State (nx,) with its quaternions normalized.
 
     Raises:
@@ -112,7 +116,7 @@ def unit(x, quaternions):
     return x
 
 
-def retract_jacobian(x, quaternions=NONE):
+def retract_jacobian(x: np.ndarray, quaternions: Sequence[int] = NONE) -> np.ndarray:
     """Derivative (..., nx, ndx) of `retract(x, dx)` at dx = 0."""
     nx = x.shape[-1]
     starts, i, j = check_quaternions(quaternions, nx), 0, 0
@@ -129,7 +133,7 @@ def retract_jacobian(x, quaternions=NONE):
     return J
 
 
-def difference_jacobian(x, y, quaternions=NONE):
+def difference_jacobian(x: np.ndarray, y: np.ndarray, quaternions: Sequence[int] = NONE) -> np.ndarray:
     """Derivative (..., ndx, ndx) of `difference(retract(x, dx), y)` in dx at 0."""
     e = difference(x, y, quaternions)
     J = np.zeros((*e.shape, e.shape[-1]))
@@ -140,7 +144,7 @@ def difference_jacobian(x, y, quaternions=NONE):
     return J
 
 
-def inverse_right_jacobian(w):
+def inverse_right_jacobian(w: np.ndarray) -> np.ndarray:
     """Derivative (..., 3, 3) of log(exp(w) exp(v)) in v at 0, for rotation vectors w (..., 3) shorter than a turn."""
     angle = np.linalg.norm(w, axis=-1)[..., None, None]
     small = angle < 1e-4
@@ -153,7 +157,7 @@ def inverse_right_jacobian(w):
     return np.eye(3) + 0.5 * W + factor * (W @ W)
 
 
-def rows(array):
+def rows(array: np.ndarray) -> np.ndarray:
     """The array as writable, contiguous rows, which is what the compiled code takes."""
     flat = np.ascontiguousarray(array, dtype=float).reshape(-1, array.shape[-1])
     return flat if flat.flags.writeable else flat.copy()

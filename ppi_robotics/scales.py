@@ -5,12 +5,16 @@ quantities that change with the unit, and those of other coordinates enter throu
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.manifold import difference, origin
 from ppi_robotics.streams import DIVERGED, SHORT_OF_INFINITY
+
+if TYPE_CHECKING:
+    from ppi_robotics.problem import Plant, Problem
 
 MOVED = 1e-2  # of the way that constant controls of full scale would move a state over the horizon
 DAMPING = 10.0  # costs of a stage, the price of a move by one scale under a damping of 1
@@ -30,13 +34,13 @@ class Scales:
     control: np.ndarray
     cost: float
 
-    def damping(self, level=1.0):
+    def damping(self, level: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
         """Diagonals (ndx,) and (nu,) of a quadratic price on moves: Levenberg-Marquardt's damping in these scales."""
         price = level * DAMPING * self.cost
         return price / self.state**2, price / self.control**2
 
 
-def along(problem, x, u, cost):
+def along(problem: "Problem", x: np.ndarray, u: np.ndarray, cost: float) -> Scales:
     """`Scales` at a path x (T + 1, nx), u (T, nu) of a problem that costs so much."""
     scales = problem.scales
     state = np.maximum(scales.state, np.abs(tangent(problem.plant, x)).max(axis=0))
@@ -51,7 +55,7 @@ def far(problem, x, scales=DIVERGED):
     return not (np.abs(tangent(problem.plant, x)) <= np.where(state > 0.0, scales * state, np.inf)).all()
 
 
-def nearness(problem, x):
+def nearness(problem: "Problem", x: np.ndarray) -> np.ndarray:
     """Factors (nx,) that make states of a problem 1 where they are far, about a path x (T, nx) of flat states.
 
     Where nothing tells of a state, that is at 1e300, short of infinity.
@@ -60,14 +64,14 @@ def nearness(problem, x):
     return 1.0 / np.where(sizes > 0.0, DIVERGED * sizes, SHORT_OF_INFINITY)
 
 
-def tangent(plant, x):
+def tangent(plant: "Plant", x: np.ndarray) -> np.ndarray:
     """States x (N, nx) as tangents (N, ndx) from the origin."""
     if not plant.quaternions:
         return x
     return difference(x, origin(plant.nx, plant.quaternions), plant.quaternions)
 
 
-def scales_of(problem):
+def scales_of(problem: "Problem") -> Scales:
     """`Scales` of a problem, from its start, limits, noise, and the derivatives of plant and cost at the start.
 
     Where a control is not limited on both sides, its scale is a third of the constant control whose own price is that
@@ -80,8 +84,8 @@ def scales_of(problem):
     x, u = np.tile(problem.initial.mean, (2, 1)), rest[None]
     (xn, A, B), (c0, _, _, Cxx, _, Cuu) = problem.cost.expand(plant, x, u)
     known = known_sizes(problem)
-    spread = problem.initial.cov + 0.5 * T * plant.noise.process
-    noisy = 0.5 * np.abs(np.array([T * Cxx[0], Cxx[1]]) * spread).sum()
+    cov = problem.initial.cov + 0.5 * T * plant.noise.process
+    noisy = 0.5 * np.abs(np.array([T * Cxx[0], Cxx[1]]) * cov).sum()
     cost = T * abs(c0[0]) + abs(c0[1]) + noisy
     if cost == 0.0:  # at rest nothing costs, but the plant does not stay there
         drift = T * plant.difference(xn, x[:1])[0]
@@ -91,7 +95,7 @@ def scales_of(problem):
     return Scales(frozen(state), frozen(control), float(cost) / T)
 
 
-def known_sizes(problem):
+def known_sizes(problem: "Problem") -> np.ndarray:
     """Sizes (ndx,) of the state that the problem itself tells: start, goal, limits and noise."""
     plant = problem.plant
     sizes = [np.sqrt(np.diag(problem.initial.cov)), np.sqrt(problem.horizon * np.diag(plant.noise.process))]

@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from ppi_robotics.problem import Plant
 from ppi_robotics.symbolic import INTEGRATORS, SymbolicPlant
 
 MOST_STAGES = 16  # of a path that are looked at
@@ -21,7 +22,7 @@ HARMLESS = {"rk4": 2.5, "semi_implicit_euler": 1.0}
 logger = logging.getLogger("ppi_robotics")
 
 
-def warn_of_long_stages(plant, x, u):
+def warn_of_long_stages(plant: Plant, x: np.ndarray, u: np.ndarray) -> None:
     """Warn, once for a plant, if a mode along a path grows by the integrator alone, and say what would do.
 
     Args:

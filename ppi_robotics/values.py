@@ -129,11 +129,10 @@ def critical_theta(solution: "Solution | LocalModel") -> float:
     model = solution if isinstance(solution, LocalModel) else getattr(solution, "model", None)
     if not isinstance(model, LocalModel):
         raise ProblemError(f"solution is {shown(solution)}; expected a Solution with feedback, or a LocalModel")
-    spread = np.zeros((model.A.shape[1],) * 2) if model is solution else solution.initial.cov
-    return _along(model, spread)
+    return _along(model, np.zeros((model.A.shape[1],) * 2) if model is solution else solution.initial.cov)
 
 
-def largest_theta(problem, method, model, path, stopped):
+def largest_theta(problem, method, model: LocalModel, path: tuple, stopped) -> float | None:
     """Largest theta = -eta at which a method's averse phase, from the risk-neutral path, does not break down.
 
     It is found by bisection between 0 and the critical theta along that path, and does not depend on the method's own
@@ -186,12 +185,12 @@ def _survives(problem, method, path, stopped):
     return iterate.status is None or not iterate.status.lost
 
 
-def _along(model, spread):
+def _along(model, cov):
     """Largest theta with a finite value along a local model, whose initial state has this covariance."""
-    start = Gaussian(np.zeros(len(spread)), spread)
+    start = Gaussian(np.zeros(len(cov)), cov)
     if not _finite(model, start, 0.0):
         raise ProblemError("the risk-neutral sweep along this path fails already; solve it with ILQG first")
-    low, high = 0.0, _bound(model, spread)
+    low, high = 0.0, _bound(model, cov)
     if high == math.inf:
         return math.inf
     farthest = LARGEST * high
@@ -205,10 +204,10 @@ def _along(model, spread):
     return low
 
 
-def _bound(model, spread):
+def _bound(model, cov):
     """1 over the largest curvature of the risk-neutral value along the noise, which averse weights only raise."""
     P = backward(model).value.P
-    factor = covariance_factor(spread)
+    factor = covariance_factor(cov)
     curved = (np.swapaxes(model.G, 1, 2) @ P[1:] @ model.G, factor.T @ P[0] @ factor)
     largest = max((float(np.linalg.eigvalsh(part).max()) for part in curved if part.size), default=0.0)
     return 1.0 / largest if largest > 0.0 else math.inf
