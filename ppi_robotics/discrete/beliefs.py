@@ -13,7 +13,7 @@ from ppi_robotics.solution import Status
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Inference(Record):
-    """How inference went, and the partition function that it found.
+    """Status, convergence and partition function of an inference.
 
     Attributes:
       log_partition: log Z; exact, or the negative Bethe or Kikuchi free energy; -inf after a contradiction.
@@ -54,7 +54,7 @@ class GraphBeliefs(Inference):
       graph: the `FactorGraph`.
       beliefs: probabilities of the values of every variable, a tuple of arrays.
       scopes: variables of every region that has a joint belief: of the factors, or of the outer regions.
-      configurations: values (E, d) of these variables that can happen, one array a region.
+      configurations: values (E, d) of these variables that have weight, one array a region.
       joints: probabilities (E,) of them.
       messages: the last ones, which another run may start from; None after exact inference.
       configuration: values (N,) of the best configuration, where that is what was asked for; else None.
@@ -86,7 +86,7 @@ class GraphBeliefs(Inference):
 
 
 def best_configuration(graph, beliefs, joints):
-    """Values (N,) that are best by weights of the best configurations that have them, relative to the best of all.
+    """The best configuration (N,), by the weights of the best configurations that have a value (max-marginals).
 
     Each factor picks the best of its configurations that has the values picked before, from one variable of every
     component on: variables that each pick their own would mix configurations that tie.
@@ -109,7 +109,7 @@ def best_configuration(graph, beliefs, joints):
 
 
 def _pick(graph, number, beliefs, joint, found):
-    """Set the values of the variables of a factor that have none yet; which they are."""
+    """Set the values of a factor's variables that have none yet; returns these variables."""
     scope, (states, _) = np.array(graph.factors[number].variables), graph.entries[number]
     free = found[scope] < 0
     if not free.any():

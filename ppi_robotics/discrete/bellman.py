@@ -309,7 +309,7 @@ def rows_of(matrix):
 
 
 def plain(value):
-    """What the compiled code takes: read-only arrays would compile it once more."""
+    """Arrays as the compiled code takes them: contiguous and writable, as read-only ones would compile it once more."""
     if isinstance(value, tuple):
         return tuple(plain(part) for part in value)
     if isinstance(value, np.ndarray):

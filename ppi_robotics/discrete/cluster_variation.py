@@ -24,7 +24,7 @@ from scipy.special import softmax
 
 from ppi_robotics.checks import check_count, check_counts, check_function, check_instance, check_sequence
 from ppi_robotics.discrete.beliefs import GraphBeliefs, check_messages
-from ppi_robotics.discrete.factor_graph import FactorGraph
+from ppi_robotics.discrete.factor_graph import FactorGraph, mixed_radix
 from ppi_robotics.discrete.loopy_belief_propagation import (
     ENDS,
     MOST_SWEEPS,
@@ -41,7 +41,7 @@ from ppi_robotics.kernels.belief_propagation import FINE, Net, disagreement
 from ppi_robotics.solution import Status
 
 MOST = 50_000_000  # configurations of an outer region
-MANY = 256  # neighbors of a region, from which on its parts are looked at in their place if they are fewer
+MANY = 256  # neighbors of a region beyond which its subsets are examined in place of them, if they are fewer
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class RegionGraph:
       outer: clusters of variables; all variables of every factor lie in one of them, and none lies within another.
       inner: intersections of outer clusters, and of these, that have a variable.
       counts: counting numbers of the inner regions; that of an outer one is 1.
-      homes: number of the outer cluster that every factor counts to.
+      homes: number of the outer cluster that every factor is assigned to.
 
     Args:
       graph, outer: as above; a cluster within another is left out.
@@ -110,7 +110,7 @@ class RegionGraph:
                 around[cluster].append(b)
         flat = []
         for scope, within, (states, weights) in zip(self.outer, around, self.entries, strict=True):
-            codes = [_codes(states, [scope.index(v) for v in self.inner[b]], scope, sizes) for b in within]
+            codes = [_codes(states, scope, self.inner[b], sizes) for b in within]
             flat.append((np.column_stack(codes) if codes else np.empty((len(states), 0), np.int64), weights))
         return flatten(numbers, around, flat)
 
@@ -161,10 +161,10 @@ def _intersections(outer):
 
 
 def _shared_parts(region, lookup, found):
-    """Intersections of a region with others, by its parts, where these are fewer than the others.
+    """Intersections of a region with others, by its subsets, where these are fewer than the others.
 
-    A part is one if two regions or more have it, and no variable more in common. `found` has for all parts that were
-    looked at whether they are.
+    A subset is one if two regions or more have it, and no further variable in common. `found` says of every subset
+    that was examined whether it is.
     """
     for size in range(1, len(region)):
         for part in map(frozenset, itertools.combinations(sorted(region), size)):
@@ -197,12 +197,9 @@ def _homes(graph, outer):
     return tuple(homes)
 
 
-def _codes(states, columns, scope, sizes):
-    """States of some columns as numbers of mixed radix."""
-    code = np.zeros(len(states), np.int64)
-    for j in columns:
-        code = code * sizes[scope[j]] + states[:, j]
-    return code
+def _codes(states, scope, region, sizes):
+    """Numbers of the states (E, d) of a scope, as far as the variables of a region go."""
+    return mixed_radix(states[:, [scope.index(v) for v in region]], [sizes[v] for v in region])
 
 
 def _product(factors, scope, graph):
@@ -223,8 +220,7 @@ def _join(first, second, graph):
     """Product of two factors (variables, states, log weights): pairs of entries that agree on what they share."""
     (names, states, weights), (others, more, factors) = first, second
     shared = [v for v in names if v in others]
-    left = _codes(states, [names.index(v) for v in shared], names, graph.sizes)
-    right = _codes(more, [others.index(v) for v in shared], others, graph.sizes)
+    left, right = _codes(states, names, shared, graph.sizes), _codes(more, others, shared, graph.sizes)
     order = np.argsort(right, kind="stable")
     low = np.searchsorted(right[order], left, side="left")
     count = np.searchsorted(right[order], left, side="right") - low
@@ -323,7 +319,7 @@ def _as_regions(given):
 
 
 def _run(regions, counts, inner_counts, schedule, tolerance, max_outer, inner_sweeps, inner_tolerance, start, progress):
-    """Outer loops of inner loops, until the beliefs of the inner regions stay where they are."""
+    """Outer loops of inner loops, until the beliefs of the inner regions do not change."""
     net, work = regions.net, workspace(regions.net)
     messages, joint = np.zeros(net.offset[-1]), np.zeros(net.entry[-1])
     bounds = np.concatenate((net.offset, net.offset[-1] + net.start[1:]))

@@ -1,6 +1,6 @@
 """Continuous problems of few states on a grid, where the recursion is exact for any weights.
 
-A next state f(x, u) + w between grid points counts as a lottery over the corners of its cell, with the weights of
+A next state f(x, u) + w between grid points becomes a lottery over the corners of its cell, with the weights of
 multilinear interpolation, w as the points of a Gauss-Hermite rule. The lottery has the right mean; its variance is too
 large by up to h^2 / 4 a stage for cells of width h, so that values converge with the square of h, and risk weights need
 cells that are small against the noise. Controls are the given ones alone.

@@ -1,7 +1,7 @@
-"""Elimination of variables from a factor graph: an order, the tree of cliques that it makes, and what these cost.
+"""Elimination of variables from a factor graph: its order, the clique tree that follows, and the memory that it takes.
 
-Variables whose own tables leave them one value, as clamped ones, are taken out first. Among the others, the next to go
-is the one whose neighbors lack the fewest connections: Kjaerulff, *Triangulation of graphs* (1990), "min-fill".
+Variables whose own tables leave them one value, as clamped ones, are taken out first. Of the others, the next one
+eliminated is that whose neighbors lack the fewest edges: Kjaerulff, *Triangulation of graphs* (1990), "min-fill".
 """
 
 import heapq
@@ -15,21 +15,21 @@ from ppi_robotics.interruption import check
 
 LARGEST = 1e8  # numbers in all tables
 ADDRESSABLE = 2.0**59  # of them at most, whatever is asked for: 2^62 bytes
-FEW = 20_000  # connections that are made beyond what can be had, to say what would be needed
+FEW = 20_000  # edges that are filled in beyond the limit, for an estimate of the memory needed
 PIECE = 1 << 15  # entries of a table whose exponentials are taken at once
-OF_CLIQUE, OF_FACTOR = 1000, 1100  # bytes of their objects, as CPython takes them
+OF_CLIQUE, OF_FACTOR = 1000, 1100  # bytes of the Python objects of one
 
 
 @dataclass(frozen=True)
 class TreeSize:
-    """What exact inference in a junction tree takes.
+    """Size of a junction tree, and the memory that exact inference takes.
 
     Attributes:
       variables: in the largest clique, but for those of one value; one more than the width of the tree.
       largest: entries of the table of the clique that has the most.
       entries: of the tables of all cliques together.
       cliques: how many there are.
-      bytes: memory that is taken at the peak: tables, messages, what is found, and the configurations of the factors.
+      bytes: memory at the peak: tables, messages, marginals, and the configurations of the factors.
     """
 
     variables: int
@@ -50,7 +50,7 @@ class CliqueTree:
       separators: variables that a clique shares with its parent.
       homes: number of the clique in which a variable is eliminated, with all of its neighbors that are left.
       ranks: place of every variable in the order of elimination.
-      complete: whether all variables are eliminated; else the cliques are those of the first of them.
+      complete: whether all variables are eliminated; if not, the cliques are those of the first of them.
     """
 
     fixed: dict[int, int]
@@ -155,8 +155,8 @@ def _fixed(graph):
 def _min_fill(neighbors, sizes, most):
     """Order of elimination, and every variable's neighbors when its turn comes; ties go to the smaller table.
 
-    How many connections a variable's neighbors lack is counted on, so that a variable of many neighbors costs no more
-    than these. Once a clique has more than `most` entries, only FEW more connections are made.
+    The number of edges that a variable's neighbors lack is updated, so that a variable of many neighbors costs no more
+    than these. Once a clique has more than `most` entries, only FEW more edges are filled in.
     """
     digits = {v: round(math.log2(sizes[v]) * 2**32) for v in neighbors}  # whole numbers add up in any order
     lacking = {v: _lacking(v, neighbors) for v in neighbors}
@@ -196,7 +196,7 @@ def _lacking(v, neighbors):
 
 
 def _connect(near, neighbors, lacking, width, digits):
-    """Connect some variables with each other, and count on; all variables whose counts changed."""
+    """Fill in the edges between some variables and update the counts; all variables whose counts changed."""
     touched = set(near)
     for a in near:
         for b in near - neighbors[a] - {a}:

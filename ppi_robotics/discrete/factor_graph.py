@@ -18,8 +18,8 @@ A coin decides which of two dice is thrown; given the sum of the throw and one m
     >>> print(found.beliefs[coin].round(3), np.exp(found.log_partition).round(3))
     [0.25 0.75] 0.333
 
-A map never becomes a table: what infers walks the configurations that have weight. Graphs are read from and written to
-files of other programs by `graph_files`.
+A map never becomes a table: inference runs over the configurations that have weight. `graph_files` reads and writes the
+formats of other programs.
 """
 
 import functools
@@ -104,11 +104,11 @@ class Table(Record):
 
 @dataclass(frozen=True, eq=False)
 class IndexMap(Record):
-    """A factor that makes one variable a function of others: child == index[parents].
+    """A factor by which one variable is a function of others: child == index[parents].
 
     Attributes:
-      parents: variables that decide, one per axis of index.
-      child: variable that follows.
+      parents: arguments of the function, one per axis of index.
+      child: variable that has its value.
       index: its value for every configuration of the parents; -1 where there is none, a hard zero.
       log_weight: logarithms of weights of the parents' configurations, in the shape of index; None for 1 throughout.
 
@@ -193,18 +193,17 @@ class FactorGraph:
         outside = [v for v in factor.variables if v >= len(self.sizes)]
         if outside:
             raise ProblemError(f"factor {number}, a {kind}, has variable {outside[0]}; there are {len(self.sizes)}")
-        expected = tuple(self.sizes[v] for v in factor.variables)
-        if kind == "IndexMap" and factor.shape[:-1] == expected[:-1]:
-            last = factor.shape[-1]
-            if last > expected[-1]:
-                raise ProblemError(
-                    f"factor {number}, an IndexMap, has value {last - 1} of variable {self.name(factor.child)}; "
-                    f"expected at most {expected[-1] - 1}"
-                )
-        elif factor.shape != expected:
-            given, which = (factor.shape, "") if kind == "Table" else (factor.shape[:-1], " of parents")
-            expected = expected if kind == "Table" else expected[:-1]
-            raise ProblemError(f"factor {number}, a {kind}, has shape {given}{which}; its variables have {expected}")
+        given, expected, which = factor.shape, tuple(self.sizes[v] for v in factor.variables), ""
+        if kind == "IndexMap":
+            (*given, last), (*expected, size), which = given, expected, " of parents"
+        if tuple(given) != tuple(expected):
+            shapes = f"has shape {tuple(given)}{which}; its variables have {tuple(expected)}"
+            raise ProblemError(f"factor {number}, a {kind}, {shapes}")
+        if kind == "IndexMap" and last > size:
+            raise ProblemError(
+                f"factor {number}, an IndexMap, has value {last - 1} of variable {self.name(factor.child)}; "
+                f"expected at most {size - 1}"
+            )
 
     def name(self, variable: int) -> str:
         """Name of a variable, or its number."""
@@ -251,6 +250,13 @@ class FactorGraph:
     def entries(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
         """`entries` of every factor."""
         return tuple(factor.entries() for factor in self.factors)
+
+
+def mixed_radix(states, shape, order="C"):
+    """Numbers (E,) of states (E, d) in an array of a shape; the last variable runs fastest, in order "F" the first."""
+    if not len(shape):
+        return np.zeros(len(states), np.int64)
+    return np.ravel_multi_index(tuple(np.transpose(states)), tuple(shape), order=order)
 
 
 def _places(chosen, room=0):

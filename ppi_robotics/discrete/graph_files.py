@@ -18,7 +18,7 @@ import os
 import numpy as np
 
 from ppi_robotics.checks import check_instance
-from ppi_robotics.discrete.factor_graph import FactorGraph, Table
+from ppi_robotics.discrete.factor_graph import FactorGraph, Table, mixed_radix
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.files import MOST_TEXT, check_path, named, read_text, write_whole
 
@@ -35,8 +35,8 @@ def read_uai(path: str | os.PathLike) -> FactorGraph:
       ProblemError: with the line, if the file is no such network, has other counts than it says, or weights that are
         no numbers from 0.
     """
-    words = _Words(path, "a UAI network")
-    kind = words.take("MARKOV or BAYES")
+    words = _Tokens(path, "a UAI network")
+    kind = words.several(1, "MARKOV or BAYES")[0]
     if kind.upper() not in KINDS:
         words.refuse(f"'{kind[:20]}'; expected MARKOV or BAYES")
     sizes = words.counts(words.count("the number of variables", 1), "the size of a variable", 1)
@@ -75,7 +75,7 @@ def write_uai(graph: FactorGraph, path: str | os.PathLike) -> None:
                 f"{DENSE:.3g}; use write_fg, which lists those that have weight"
             )
         weights = ["0"] * math.prod(shape)
-        for place, log in zip(_index(entries[0][:, ::-1], shape[::-1]).tolist(), entries[1].tolist(), strict=True):
+        for place, log in zip(mixed_radix(entries[0], shape).tolist(), entries[1].tolist(), strict=True):
             weights[place] = _decimal(log)
         lines += ["", str(len(weights)), " ".join(weights)]
     _write(path, lines)
@@ -89,7 +89,7 @@ def read_fg(path: str | os.PathLike) -> FactorGraph:
     Raises:
       ProblemError: with the line, as `read_uai`, or if a variable has two sizes.
     """
-    words, sizes, read = _Words(path, "a .fg file", comment="#"), {}, []
+    words, sizes, read = _Tokens(path, "a .fg file", comment="#"), {}, []
     for _ in range(words.count("the number of factors", 0, words.left())):
         number = words.count("the number of variables of a factor", 0, MOST_AXES)
         labels = words.counts(number, "the label of a variable", 0)
@@ -137,7 +137,11 @@ def write_fg(graph: FactorGraph, path: str | os.PathLike) -> None:
         *((f, f.entries()) for f in even),
     ]:
         shape = [graph.sizes[v] for v in factor.variables]
-        index = _index(states, shape)
+        if math.prod(shape) >= 2**63:
+            raise ProblemError(
+                f"a factor of sizes {shape[:6]} has more configurations than there are numbers; split it"
+            )
+        index = mixed_radix(states, shape, "F")
         lines += ["", str(len(shape)), " ".join(map(str, factor.variables)), " ".join(map(str, shape)), str(len(index))]
         order = np.argsort(index)
         logs = weights[order].tolist()
@@ -152,23 +156,13 @@ def _write(path, lines):
 
 
 def _check_length(size):
-    """Refuse what could not be read again."""
+    """Refuse a text that would be too long to be read."""
     if size > MOST_TEXT:
         raise ProblemError(f"the graph takes {size:.3g} bytes or more as text; at most {MOST_TEXT:.3g} are read again")
 
 
-def _index(states, shape):
-    """Numbers of states (E, d), the first variable running fastest."""
-    if math.prod(shape) >= 2**63:
-        raise ProblemError(f"a factor of sizes {shape[:6]} has more configurations than there are numbers; split it")
-    index = np.zeros(len(states), np.int64)
-    for j in reversed(range(len(shape))):
-        index = index * shape[j] + states[:, j]
-    return index
-
-
 def _decimal(log):
-    """The number of a logarithm as text, which reads back as it is, or to the digits of the logarithm beyond floats."""
+    """exp(log) as text that reads back exactly, or, beyond the range of floats, to the digits of the logarithm."""
     if abs(log) < 700.0:
         return repr(math.exp(log))
     power = math.floor(log / LN10)
@@ -183,8 +177,8 @@ def _table(words, line, scope, log_values):
         words.refuse(f"a table that cannot be: {error}", line)
 
 
-class _Words:
-    """Words of a text file one after the other, with the lines where they stand."""
+class _Tokens:
+    """Tokens of a text file in their order, with their line numbers."""
 
     def __init__(self, path, what, comment=None):
         self.name, self.what = named(check_path(path)), what
@@ -196,11 +190,11 @@ class _Words:
                 self.lines += [number] * len(found)
 
     def left(self):
-        """How many words are left."""
+        """Number of tokens that are left."""
         return len(self.words) - self.next
 
     def line(self):
-        """Where the next word stands."""
+        """Line of the next token."""
         return self.lines[min(self.next, len(self.lines) - 1)] if self.lines else 1
 
     def refuse(self, found, line=None):
@@ -208,12 +202,8 @@ class _Words:
         line = self.lines[self.next - 1] if line is None and self.next else line or 1
         raise ProblemError(f"{self.name} is no {self.what.split(' ', 1)[1]}: line {line} has {found}"[:300])
 
-    def take(self, what):
-        """The next word."""
-        return self.several(1, what)[0]
-
     def several(self, number, what):
-        """The next words."""
+        """The next tokens."""
         if number > self.left():
             last = self.lines[-1] if self.lines else 1
             self.refuse(f"the end of the file; expected {what}", last)
@@ -221,26 +211,24 @@ class _Words:
         return self.words[self.next - number : self.next]
 
     def end(self):
-        """Refuse words that are left."""
+        """Refuse tokens that are left."""
         if self.left():
             self.refuse(f"'{self.words[self.next][:20]}'; expected the end of the file", self.line())
 
     def count(self, what, least, most=2**31 - 1):
-        """The next word as a whole number in range."""
-        word = self.take(what)
+        """The next token as a whole number in range."""
+        word = self.several(1, what)[0]
         value = int(word) if word.isascii() and word.isdigit() and len(word) < 20 else -1
         if not least <= value <= most:
             self.refuse(f"'{word[:20]}' for {what}; expected a whole number, at least {least} and at most {most}")
         return value
 
     def counts(self, number, what, least):
-        """The next words as whole numbers."""
-        if number > self.left():
-            self.several(number, what)
+        """The next tokens as whole numbers."""
         return [self.count(what, least) for _ in range(number)]
 
     def wholes(self, words, below):
-        """Words as different whole numbers below a bound."""
+        """Tokens as different whole numbers below a bound."""
         if not all(word.isascii() and word.isdigit() and len(word) < 19 for word in words):
             self.refuse("an index that is no whole number")
         found = np.array(list(map(int, words)), dtype=np.int64)
@@ -249,7 +237,7 @@ class _Words:
         return found
 
     def logs(self, words):
-        """Logarithms of words that are numbers from 0."""
+        """Logarithms of tokens that are numbers from 0."""
         try:
             weights = np.array(list(map(float, words)))
         except ValueError:

@@ -13,7 +13,7 @@ import numpy as np
 from ppi_robotics.checks import check_count, check_instance, check_seed
 from ppi_robotics.discrete.beliefs import GraphBeliefs
 from ppi_robotics.discrete.elimination import LARGEST, PIECE, affordable_tree
-from ppi_robotics.discrete.factor_graph import FactorGraph
+from ppi_robotics.discrete.factor_graph import FactorGraph, mixed_radix
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.interruption import Held, check
@@ -175,11 +175,12 @@ def collect(tree, tables, constant, reduce):
     up, total = [None] * len(tables), constant
     for c in reversed(range(len(tables))):
         check()
-        up[c] = reduce(tables[c], _others(tree.cliques[c], tree.separators[c]))
-        if tree.parents[c] < 0:
+        parent, separator = tree.parents[c], tree.separators[c]
+        up[c] = reduce(tables[c], _others(tree.cliques[c], separator))
+        if parent < 0:
             total += float(up[c])
         else:
-            tables[tree.parents[c]] += _aligned(up[c], tree, c, tree.parents[c])
+            tables[parent] += np.expand_dims(up[c], _others(tree.cliques[parent], separator))
     return up, float(total)
 
 
@@ -188,9 +189,9 @@ def _distribute(tree, tables, up):
     for c, parent in enumerate(tree.parents):
         check()
         if parent >= 0:
-            known = log_sum_over(tables[parent], _others(tree.cliques[parent], tree.separators[c]))
-            np.subtract(known, up[c], out=known, where=up[c] > -np.inf)
-            tables[c] += _aligned(known, tree, c, c)
+            down = log_sum_over(tables[parent], _others(tree.cliques[parent], tree.separators[c]))
+            np.subtract(down, up[c], out=down, where=up[c] > -np.inf)
+            tables[c] += np.expand_dims(down, _others(tree.cliques[c], tree.separators[c]))
 
 
 def log_sum_over(table, axes):
@@ -220,15 +221,8 @@ def _add_exponentials(table, top, total):
         _add_exponentials(table[where], top[kept], total[kept])
 
 
-def _aligned(message, tree, c, onto):
-    """A message over the separator of clique c with axes for the variables of the clique that it is put onto."""
-    inside = set(tree.separators[c])
-    sizes = iter(message.shape)
-    return message.reshape([next(sizes) if v in inside else 1 for v in tree.cliques[onto]])
-
-
 def _others(clique, kept):
-    kept = set(kept)
+    """Axes of the table of a clique that belong to other variables than those kept."""
     return tuple(j for j, v in enumerate(clique) if v not in kept)
 
 
@@ -271,9 +265,7 @@ def _draw(clique, separator, table, level, found):
     free = [j for j, v in enumerate(clique) if v not in separator]
     inner = [table.shape[j] for j in free]
     rows = table.transpose(known + free).reshape(-1, int(np.prod(inner)))
-    row = np.zeros(len(found), np.int64)
-    for j in known:
-        row = row * table.shape[j] + found[:, clique[j]]
+    row = mixed_radix(found[:, [clique[j] for j in known]], [table.shape[j] for j in known])
     order = np.argsort(row, kind="stable")
     starts = np.flatnonzero(np.diff(row[order], prepend=-1))
     drawn = np.empty(len(found), np.int64)

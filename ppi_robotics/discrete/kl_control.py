@@ -40,11 +40,11 @@ TIES = 1e-6  # relative difference of probabilities that counts as none
 
 @dataclass(frozen=True, eq=False)
 class Play:
-    """What acting on inferred probabilities did.
+    """States and actions of a controlled run, and the inferences that they follow from.
 
     Attributes:
-      states: the states passed, the start first.
-      actions: what was done between them.
+      states: visited, the start first.
+      actions: taken between them.
       probabilities: of the actions, at every stage.
       inferences: `Inference` of every stage.
       seed: of ties and samples.
@@ -130,7 +130,7 @@ def on_graph(
     warm: bool = False,
     **options: Any,
 ) -> Callable[..., tuple]:
-    """Inference in a factor graph as `play` wants it: the states passed are clamped, and what is left is inferred.
+    """Inference in a factor graph for `play`: visited states are clamped, and the stages that are left are inferred.
 
     Args:
       graph: `FactorGraph` of a Markov chain.
@@ -165,7 +165,7 @@ def on_graph(
 
 
 def _held(graph, variables, held):
-    """The graph with a table for each of some variables, of one value if it is held: the same structure throughout."""
+    """The graph with a table for each of some variables, of one value if it is held: one structure at all stages."""
     tables = [
         Table.of_weights((v,), np.arange(graph.sizes[v]) == held[v] if v in held else np.ones(graph.sizes[v]))
         for v in variables.tolist()

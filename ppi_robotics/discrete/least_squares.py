@@ -45,7 +45,7 @@ from ppi_robotics.gaussian import Record, frozen
 
 @dataclass(frozen=True, eq=False)
 class Transitions(Record):
-    """Stored transitions of a finite problem, and what is known of it beforehand.
+    """Stored transitions of a finite problem, with its allowed actions, absorbing states and discount.
 
     Attributes:
       state, action, after: (N,) each.

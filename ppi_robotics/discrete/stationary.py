@@ -58,8 +58,8 @@ def iterate(
     """Solve a stationary problem: discounted, or ending in absorbing states.
 
     Passes go through the states in the order of their distance from the absorbing ones, each seeing the values found
-    before it (Gauss-Seidel). They start from values that grow with the distance, so that nobody expects to gain from
-    moving away, and far states take few passes. Newton's steps help where they are slow; a policy's value takes one.
+    before it (Gauss-Seidel). They start from values that grow with the distance, so that moving away never seems to
+    pay, and far states take few passes. Newton's steps help where they are slow; a policy's value takes one.
 
     Args:
       mdp: `FiniteMDP` that does not change over time.
@@ -123,7 +123,7 @@ class Passes:
 
     Attributes:
       count: passes so far.
-      idle: how many of the last ones changed nothing but roundings.
+      idle: number of the last passes in which nothing but rounding changed.
       change: largest change of a value in the last one.
     """
 
@@ -266,7 +266,7 @@ def bandwidth(matrix):
 
 
 def approach(mdp, log_rho):
-    """States in the order of their distance from the absorbing ones, those first, and the distances (S,) in steps.
+    """States ordered by their distance from the absorbing ones, which come first, and the distances (S,) in steps.
 
     States that reach none have distance -1 and come last.
 
