@@ -18,7 +18,7 @@ from plants.blocks import CompositionControl, chain_beliefs, play_chains, recedi
 from plants.blocks.sweeps import ChainSweeps
 from plants.stag_hunt import Rendezvous, sweep_temperatures
 from plants.stag_hunt import report as stag
-from ppi_robotics import guesses, interruption, rollouts, solver
+from ppi_robotics import discrete, guesses, interruption, rollouts, solver
 from ppi_robotics.__main__ import main
 from ppi_robotics.discrete import (
     FactorGraph,
@@ -434,6 +434,8 @@ def test_majorization_keeps_its_last_policy():
         ("grid psi --iterations 200", (soft_policy_iteration, "soft_step"), 210),
         ("central mm --iterations 20", (policy_improvement, "evaluate_policy"), 30),
         ("grid learn --map cup --transitions 400 --trials 2 --methods q,psi,dpp", (learning, "_log_policy"), 3),
+        ("central solve", (discrete, "mean_and_variance"), 3),
+        ("central compose", (discrete, "soft_minimum"), 2),
     ],
 )
 @pytest.mark.parametrize("as_json", [False, True])
@@ -441,6 +443,29 @@ def test_commands_show_what_is_finished(capsys, monkeypatch, command, where, cal
     whole = len(shown(capsys, command, as_json, 0))
     press_at(monkeypatch, where, call)
     assert 0 < len(shown(capsys, command, as_json, 130)) < whole
+
+
+def test_path_integrals_show_the_estimates_that_are_finished(capsys, monkeypatch):
+    command = ["central", "path-integral", "--samples", "100"]
+    press_at(monkeypatch, (discrete, "sample_integral"), 4)
+    assert main([*command, "--repeats", "9", "--json"]) == 130
+    part = json.loads(capsys.readouterr().out)
+    assert (part.pop("interrupted"), part["repeats"]) == (True, 3)
+    monkeypatch.undo()
+    assert main([*command, "--repeats", "3", "--json"]) == 0
+    whole = json.loads(capsys.readouterr().out)
+    assert not whole.pop("interrupted")
+    assert part == whole
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [("solve", "mean_and_variance"), ("linear", "solve_linear"), ("path-integral", "sample_integral")],
+)
+def test_commands_that_have_finished_nothing_say_so(capsys, monkeypatch, command, name):
+    press_at(monkeypatch, (discrete, name), 1)
+    assert main(["central", command]) == 130
+    assert capsys.readouterr() == ("", "interrupted; written so far: nothing\n")
 
 
 def shown(capsys, command, as_json, code):
