@@ -199,14 +199,15 @@ class Evaluation(Record):
         return self._tail(level)[1]
 
     def _tail(self, level):
+        """Mean of the worst share of the costs, its error, what exceeds the share's least cost (N,), and the share."""
         level = check_number(level, "level", least=0, below=1)
         if self.diverged:
-            return math.inf, math.inf, None
+            return math.inf, math.inf, None, 1.0 - level
         n = self.samples
         value_at_risk = self._sorted[max(min(math.ceil(n * level), n) - 1, 0)]
         excess = np.maximum(self.cost - value_at_risk, 0.0) / (1.0 - level)
         error = excess.std(ddof=1) / math.sqrt(n) if n * (1.0 - level) >= 1.0 else math.inf
-        return float(value_at_risk + excess.mean()), float(error), excess
+        return float(value_at_risk + excess.mean()), float(error), excess, 1.0 - level
 
     def entropic(self, eta: float) -> float:
         """Entropic cost -(1/eta) log mean exp(-eta C): risk-seeking for eta > 0, averse for eta < 0, the mean at 0."""
@@ -234,23 +235,23 @@ class Evaluation(Record):
 
     def mean_interval(self, level: float = 0.95) -> tuple[float, float] | None:
         """Interval (low, high) of the mean cost."""
-        return _known(self._mean_interval(level))
+        return self._interval("mean", level)[0]
 
     def variance_interval(self, level: float = 0.95) -> tuple[float, float] | None:
         """Interval (low, high) of the variance; None below 50 samples."""
-        return _known(self._variance_interval(level))
+        return self._interval("variance", level)[0]
 
     def cvar_interval(self, level: float = 0.95, confidence: float = 0.95) -> tuple[float, float] | None:
         """Interval (low, high) of cvar(level); None where the worst share is less than 20 samples."""
-        return _known(self._cvar_interval(confidence, level))
+        return self._interval("cvar", confidence, level)[0]
 
     def entropic_interval(self, eta: float, level: float = 0.95) -> tuple[float, float] | None:
         """Interval (low, high) of entropic(eta); None where few samples make up the mean of exp(-eta C)."""
-        return _known(self._entropic_interval(level, eta))
+        return self._interval("entropic", level, eta)[0]
 
     def success_interval(self, level: float = 0.95) -> tuple[float, float] | None:
         """Clopper's and Pearson's interval (low, high) of the success probability; None without a criterion."""
-        return _known(self._success_interval(level))
+        return self._interval("success", level)[0]
 
     def why_no_interval(self, statistic: str, *of: float) -> str | None:
         """Reason why there is no 95 % interval, a text, or None where there is one.
@@ -260,39 +261,29 @@ class Evaluation(Record):
           of: the level of cvar, 0.95 by default, or the eta of entropic.
         """
         check_choice(statistic, "statistic", ("mean", "variance", "cvar", "entropic", "success"))
-        found = getattr(self, f"_{statistic}_interval")(0.95, *of)
-        return found if isinstance(found, str) else None
+        return self._interval(statistic, 0.95, *of)[1]
 
-    def _mean_interval(self, level):
-        level = check_number(level, "level", above=0.0, below=1.0)
-        return self._lost or intervals.of_mean(self.cost, level)
-
-    def _variance_interval(self, level):
-        level = check_number(level, "level", above=0.0, below=1.0)
-        return self._lost or intervals.of_variance(self._sorted, self.variance, level)
-
-    def _cvar_interval(self, confidence, level=0.95):
-        confidence = check_number(confidence, "confidence", above=0.0, below=1.0)
-        estimate, error, excess = self._tail(level)
-        return self._lost or intervals.of_cvar(estimate, error, excess, 1.0 - level, confidence)
-
-    def _entropic_interval(self, level, eta):
-        level, eta = check_number(level, "level", above=0.0, below=1.0), check_number(eta, "eta")
-        if eta == 0.0:
-            return self._mean_interval(level)
-        finite = self.diverged < self.samples and (eta > 0.0 or not self.diverged)
-        return intervals.of_entropic(eta, self._sorted, level) if finite else self._lost
-
-    def _success_interval(self, level):
-        level = check_number(level, "level", above=0.0, below=1.0)
-        if self.success is None:
-            return "there is no criterion of success"
-        return intervals.of_rate(int(np.count_nonzero(self.success)), self.samples, level)
-
-    @property
-    def _lost(self):
-        """Why a statistic that diverged samples make infinite has no interval; empty without them."""
-        return f"{self.diverged} of {self.samples} samples diverged" if self.diverged else ""
+    def _interval(self, statistic, level, parameter=None):
+        """The interval and None, or None and why there is none; `parameter` is the level of cvar or the eta."""
+        level = check_number(level, "confidence" if statistic == "cvar" else "level", above=0.0, below=1.0)
+        tail = self._tail(0.95 if parameter is None else parameter) if statistic == "cvar" else ()
+        eta = check_number(parameter, "eta") if statistic == "entropic" else 0.0
+        lost = self.diverged == self.samples or (self.diverged and eta <= 0.0)
+        if statistic == "success" and self.success is None:
+            found = "there is no criterion of success"
+        elif statistic == "success":
+            found = intervals.of_rate(int(np.count_nonzero(self.success)), self.samples, level)
+        elif lost:
+            found = f"{self.diverged} of {self.samples} samples diverged"
+        elif statistic == "variance":
+            found = intervals.of_variance(self._sorted, self.variance, level)
+        elif statistic == "cvar":
+            found = intervals.of_cvar(*tail, level)
+        elif eta:
+            found = intervals.of_entropic(eta, self._sorted, level)
+        else:
+            found = intervals.of_mean(self.cost, level)
+        return (None, found) if isinstance(found, str) else (found, None)
 
     # -- samples -----------------------------------------------------------------------------------------------------
 
@@ -348,11 +339,6 @@ def as_booleans(success, samples):
             f"expected ({samples},) booleans, one for each sample"
         )
     return success
-
-
-def _known(found):
-    """The interval, None in place of the reason why there is none."""
-    return None if isinstance(found, str) else found
 
 
 def _binomial_quantile(p, n, q):
