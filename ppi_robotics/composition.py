@@ -12,7 +12,6 @@ Source: *Unifying Entropy Regularization in Optimal Control*, arXiv 2512.06109, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,13 +21,12 @@ from ppi_robotics.entropic import log_sum
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Record, covariance_factor, frozen
 from ppi_robotics.path_integrals import Forward, PathIntegral, check_weight
+from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem, check_problem
+from ppi_robotics.recursion import Value
 from ppi_robotics.rollouts import Rollouts, rollout
 from ppi_robotics.solution import Solution
 from ppi_robotics.texts import as_table, with_error
-
-if TYPE_CHECKING:
-    from ppi_robotics.policy import LinearGaussianPolicy
 
 SAME = 1e-8  # relative difference, beyond rounding, from which on the models of components are not the same
 
@@ -37,7 +35,7 @@ def compose(
     components: Sequence[Problem] | Sequence[Solution],
     weights: ArrayLike,
     weight: float | None = None,
-    baseline: "LinearGaussianPolicy | None" = None,
+    baseline: LinearGaussianPolicy | None = None,
     samples: int | None = None,
     seed: int = 0,
     threads: int | None = None,
@@ -173,11 +171,11 @@ class MixtureEstimate:
     """
 
     composite: PathIntegral
-    components: tuple
+    components: tuple[PathIntegral, ...]
     responsibilities: np.ndarray
     responsibilities_standard_error: np.ndarray
 
-    def __str__(self):
+    def __str__(self) -> str:
         shares = zip(self.responsibilities, self.responsibilities_standard_error, strict=True)
         rows = [("component", "value ± se", "share ± se", "ESS")]
         for i, (part, share) in enumerate(zip(self.components, shares, strict=True)):
@@ -198,7 +196,7 @@ class SampledMixture(Record):
       forward: the rollouts, see `path_integral`.
     """
 
-    problems: tuple
+    problems: tuple[Problem, ...]
     weights: np.ndarray
     weight: float
     forward: Forward
@@ -282,8 +280,8 @@ class MixturePolicy:
       weight: l [1/cost].
     """
 
-    policies: tuple
-    values: tuple
+    policies: tuple[LinearGaussianPolicy, ...]
+    values: tuple[Value, ...]
     weights: np.ndarray
     weight: float
 

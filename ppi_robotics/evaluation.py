@@ -100,7 +100,7 @@ class Difference:
     """Cost of a policy minus cost of the reference, sample by sample on the same noise.
 
     Where samples diverged, the mean is inf, -inf or (both policies) nan, and the p-value nan; `wins` stays valid. Where
-    one sample makes up nearly all of the spread, the interval is infinite and the p-value nan as well.
+    one sample makes up nearly all of the variance, the interval is infinite and the p-value nan as well.
 
     Attributes:
       mean: of the difference; negative if the policy is better.
@@ -112,7 +112,7 @@ class Difference:
 
     mean: float
     standard_error: float
-    interval: tuple
+    interval: tuple[float, float]
     p_value: float
     wins: float
 
@@ -127,16 +127,16 @@ class Comparison:
       differences: dict from the name of every other policy to `Difference`.
     """
 
-    evaluations: dict
+    evaluations: dict[str, Evaluation]
     reference: str
-    differences: dict
+    differences: dict[str, Difference]
 
     @property
     def interrupted(self) -> bool:
         """Whether Ctrl-C cut the evaluation short; all policies have the same samples then as well."""
         return self.evaluations[self.reference].interrupted
 
-    def __str__(self):
+    def __str__(self) -> str:
         rows = [("policy", "mean", "std", "variance", "CVaR 95 %", "success", "difference", "p")]
         rows += [self._row(name, evaluation) for name, evaluation in self.evaluations.items()]
         first = self.evaluations[self.reference]
@@ -237,7 +237,7 @@ def _succeeded(criterion, cost, final):
     return success
 
 
-def difference_of(cost, reference):
+def difference_of(cost: np.ndarray, reference: np.ndarray) -> Difference:
     """`Difference` of costs (N,) of the same samples; ones that diverged are infinite."""
     wins = float(np.mean(cost < reference))
     lost, lost_reference = np.isinf(cost).any(), np.isinf(reference).any()

@@ -19,8 +19,10 @@ FEWEST_FOR_VARIANCE = 50
 MOST_SKEWED = 0.95  # a, whose bound is 1: one sample alone makes up the error
 HEAVIEST = 0.4  # |eta| times the mean excess in the tail: the weights have no variance beyond 1 / 2
 
+Interval = tuple[float, float] | str  # or the reason for none
 
-def of_mean(cost, level):
+
+def of_mean(cost: np.ndarray, level: float) -> Interval:
     """Interval of the mean of samples (N,)."""
     center = float(cost[0])
     deviation = cost - center  # equal samples have a mean without rounding
@@ -31,7 +33,7 @@ def of_mean(cost, level):
     return low_high if isinstance(low_high, str) else (center + low_high[0], center + low_high[1])
 
 
-def of_variance(ordered, variance, level):
+def of_variance(ordered: np.ndarray, variance: float, level: float) -> Interval:
     """Interval of the variance, estimated from rising samples (N,)."""
     n = len(ordered)
     if n < FEWEST_FOR_VARIANCE:
@@ -51,7 +53,7 @@ def of_variance(ordered, variance, level):
     return low_high if isinstance(low_high, str) else (max(low_high[0], 0.0), low_high[1])
 
 
-def of_cvar(estimate, error, excess, share, level):
+def of_cvar(estimate: float, error: float, excess: np.ndarray, share: float, level: float) -> Interval:
     """Interval of a mean over the worst share of the samples; `excess` (N,) is what exceeds that share's least cost."""
     tail = round(len(excess) * share, 6)
     if tail < FEWEST_IN_TAIL:
@@ -59,7 +61,7 @@ def of_cvar(estimate, error, excess, share, level):
     return _straightened(estimate, error, excess, level)
 
 
-def of_entropic(eta, ordered, level):
+def of_entropic(eta: float, ordered: np.ndarray, level: float) -> Interval:
     """Interval of -(1/eta) log E exp(-eta C), eta not 0, from rising samples (N,)."""
     extreme = ordered[0 if eta > 0.0 else -1]
     with np.errstate(over="ignore"):
@@ -82,7 +84,7 @@ def of_entropic(eta, ordered, level):
     return min(ends), max(ends)
 
 
-def of_rate(count, samples, level):
+def of_rate(count: int, samples: int, level: float) -> tuple[float, float]:
     """Clopper's and Pearson's interval of a probability, which covers at least as often as it says."""
     from scipy.special import betaincinv  # takes longer to import than the rest of the package
 
@@ -92,7 +94,7 @@ def of_rate(count, samples, level):
     return low, high
 
 
-def p_value(sample):
+def p_value(sample: np.ndarray) -> float:
     """Probability of a sample mean this far from 0 on either side, if it is 0 in truth; nan where no interval is."""
     from scipy.special import stdtr
 
@@ -111,7 +113,7 @@ def _straightened(estimate, error, influence, level):
         return "costs too large to be squared"
     a = _asymmetry(influence)
     if math.isnan(a):
-        return "too skewed: one sample makes up nearly all of the spread"
+        return "too skewed: one sample makes up nearly all of the variance"
     t = _student_quantile(level, len(influence) - 1)
     return estimate - error * _inverse(t, a), estimate - error * _inverse(-t, a)
 

@@ -193,7 +193,7 @@ class SigmaPoints:
                 owner = next(rule for rule, names in OPTIONS.items() if field.name in names)
                 raise ProblemError(f"{field.name} is given for the rule {self.rule}; it belongs to {owner}")
 
-    def points(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+    def points(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Points xi (m, n) for a standard normal of n entries, weights (m,) of means and (m,) of covariances.
 
         Raises:

@@ -62,7 +62,7 @@ class Noise(Record):
         return self.factor.shape[1] + self.growing
 
     @property
-    def growing(self) -> bool:
+    def growing(self) -> int:
         """How many of them, the last ones, are scaled by control or state."""
         return len(self.control) + len(self.state)
 
@@ -76,7 +76,7 @@ class Noise(Record):
             if len(factors) and factors.shape[1] != size:
                 raise ProblemError(f"the {name} noise is for {factors.shape[1]} {name}s; the plant has {size}")
 
-    def local(self, x, u, B):
+    def local(self, x: np.ndarray, u: np.ndarray, B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The noise about states x (T, nx) and controls u (T, nu) of a plant with derivatives B (T, nx, nu) in u.
 
         Returns:
@@ -95,7 +95,7 @@ class Noise(Record):
         return np.ascontiguousarray(np.concatenate((factor, growing), axis=2)), E
 
 
-def beside(x, u, ndx):
+def beside(x: np.ndarray, u: np.ndarray, ndx: int) -> np.ndarray:
     """States (T, nx) and controls (T, nu) side by side, (T, ndx + nu).
 
     Nothing grows with a state that has quaternions: zeros of the tangent's size stand for it.

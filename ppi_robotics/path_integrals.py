@@ -73,7 +73,7 @@ class PathIntegral:
         """Whether there are enough effective samples, 100, for value, control and errors to be trusted."""
         return self.ess >= RELIABLE
 
-    def __str__(self):
+    def __str__(self) -> str:
         pairs = zip(self.control, self.control_standard_error, strict=True)
         lines = [
             f"path integral over {self.samples} rollouts, seed {self.seed}, weight {self.weight:g}",
@@ -150,7 +150,7 @@ class Forward:
             check_count(self.threads, "threads", 1)
         if not self.baseline.cov.any():
             raise ProblemError(
-                "the baseline's covariances are all zero, and no policy leaves a baseline without spread; "
+                "the baseline's covariances are all zero, and no policy leaves a baseline of zero variance; "
                 "give dataclasses.replace(policy, cov=...)"
             )
 

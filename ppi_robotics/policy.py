@@ -60,9 +60,9 @@ class LinearGaussianPolicy(Record):
     cov: np.ndarray
     dt: float
     plant: str = ""
-    state_names: tuple = field(default=())
-    control_names: tuple = field(default=())
-    quaternions: tuple = ()
+    state_names: tuple[str, ...] = field(default=())
+    control_names: tuple[str, ...] = field(default=())
+    quaternions: tuple[int, ...] = ()
 
     def __post_init__(self):
         x_ref = as_finite(self.x_ref, "x_ref", (None, None))
@@ -199,7 +199,7 @@ class LinearGaussianPolicy(Record):
             raise ProblemError(f"{named(path)} is damaged ({str(error)[:100]}); save the policy again") from error
 
 
-def control_factors(cov):
+def control_factors(cov: np.ndarray) -> np.ndarray:
     """Factors (T, nu, nu) of the covariances of a policy."""
     eigenvalues, vectors = np.linalg.eigh(cov)
     return np.ascontiguousarray(vectors * np.sqrt(np.maximum(eigenvalues, 0.0))[:, None, :])

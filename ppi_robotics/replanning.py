@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
 from ppi_robotics.solution import Solution, Status
 from ppi_robotics.solver import solve_briefly
@@ -39,16 +40,16 @@ class PlanningReport:
     first_deadline: float = math.inf
 
     @property
-    def mean_seconds(self):
+    def mean_seconds(self) -> float:
         """Mean wall time of a replan, nan without any."""
         return float(self.seconds.mean()) if len(self.seconds) else math.nan
 
     @property
-    def max_seconds(self):
+    def max_seconds(self) -> float:
         """Longest wall time of a replan, nan without any."""
         return float(self.seconds.max()) if len(self.seconds) else math.nan
 
-    def __str__(self):
+    def __str__(self) -> str:
         failed = f"{self.failures} failed" + (f" (last: {self.message})" if self.message else "")
         return (
             f"{self.replans} replans: {self.adopted} adopted, {failed}, "
@@ -98,7 +99,7 @@ class Stopwatch:
         return self.stopped
 
 
-def improved(request, method, seed, callback):
+def improved(request: Request, method, seed: int, callback: Stopwatch) -> Solution:
     """`Solution` of one warm-started solve, cold from one guess where nothing is left of the last plan."""
     problem, passed = request.problem.starting_at(request.x, any_end, request.stage), request.stage - request.last.stage
     if passed >= problem.horizon:
@@ -115,7 +116,7 @@ def damped(method, damping):
     return method if getattr(method, "damping", damping) == damping else replace(method, damping=damping)
 
 
-def damping_after(solution):
+def damping_after(solution: Solution) -> float:
     """Damping that the next plan begins with: what the solve would have gone on with, none where it had converged."""
     last = solution.trace[-1] if solution.trace else None
     if last is None or last.phase != SingleShooting.name or solution.status is Status.CONVERGED:
@@ -129,7 +130,7 @@ def any_end(x):
     return np.ones(len(x), dtype=bool)
 
 
-def shifted(plant, solution, stages):
+def shifted(plant, solution: Solution, stages: int) -> LinearGaussianPolicy:
     """The policy of a solution without its first stages, fewer than T.
 
     Its reference is the solution's noise-free trajectory, at the end of which the last control is held and the state
@@ -143,7 +144,7 @@ def shifted(plant, solution, stages):
     return replace(policy, x_ref=x[:T], u_ref=u, K=policy.K[kept], cov=policy.cov[kept])
 
 
-def refusal(solution):
+def refusal(solution: Solution) -> str:
     """Why a solution is not to be adopted; "" if it is."""
     if solution.status.lost:
         return solution.explain()

@@ -313,7 +313,7 @@ class Evaluation(Record):
         seconds = self.seconds + later.seconds
         return replace(self, cost=cost, success=success, interrupted=later.interrupted, seconds=seconds)
 
-    def __str__(self):
+    def __str__(self) -> str:
         rows = [
             ("mean", with_interval(self.mean, self.mean_interval())),
             ("std", f"{self.std:.4g}"),
@@ -327,7 +327,7 @@ class Evaluation(Record):
         return "\n".join([title, *(f"  {name:13s}{text}" for name, text in rows), *notes({"": self})])
 
 
-def as_booleans(success, samples):
+def as_booleans(success: ArrayLike, samples: int) -> np.ndarray:
     """The successes, checked to be a boolean for each sample."""
     try:
         success = np.asarray(success)
@@ -355,7 +355,7 @@ def _numbers(evaluation):
     return f"sample {listed}" if len(lost) == 1 else f"samples {listed}"
 
 
-def notes(evaluations, etas=None):
+def notes(evaluations: dict[str, Evaluation], etas: dict[str, float] | None = None) -> list[str]:
     """Lines about samples that diverged or are missing, and about missing intervals.
 
     Args:
@@ -370,7 +370,7 @@ def notes(evaluations, etas=None):
     return lines
 
 
-def missing_intervals(evaluations, etas=None):
+def missing_intervals(evaluations: dict[str, Evaluation], etas: dict[str, float] | None = None) -> list[str]:
     """Lines that say of which statistics there is no interval, and why; samples that diverged speak for themselves."""
     reasons = {}
     for name, evaluation in evaluations.items():

@@ -205,7 +205,7 @@ def test_bad_arguments_are_refused(changes, message):
 def test_a_baseline_without_spread_is_refused():
     problem = make_problem()
     policy = make_baseline(problem)
-    with pytest.raises(ppi.ProblemError, match="no policy leaves a baseline without spread"):
+    with pytest.raises(ppi.ProblemError, match="no policy leaves a baseline of zero variance"):
         ppi.path_integral(problem, replace(policy, cov=0 * policy.cov), 1.0)
 
 
