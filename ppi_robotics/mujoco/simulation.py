@@ -6,6 +6,7 @@ those of a plain loop of `mj_step`, at any number of threads.
 
 import copy
 import functools
+import math
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,9 +25,10 @@ try:
 except ImportError:
     mujoco_batch = None
 
-MOST_IDLE = 32  # batches that are kept for later
-MOST_ROWS = 2048  # simulations side by side that differences of whole stages take
-STATE = mujoco.mjtState.mjSTATE_INTEGRATION
+MOST_IDLE = 32  # batches, or simulations, that are kept for later
+MOST_ROWS = 1024  # simulations side by side that differences of whole stages take
+LEAST = 4  # samples that are worth a thread
+STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,7 @@ class Law:
 
     @functools.cached_property
     def arrays(self):
-        """The law (x_ref, u_ref, k, K, S, limits, C) and the disturbances (G, F, v, h, D), contiguous, of full shape.
+        """The law (x_ref, k, K, S, limits, C) and the disturbances (G, F, v, h, D), contiguous, of full shape.
 
         C and G are their `entries`, K is transposed.
         """
@@ -72,8 +74,8 @@ class Law:
             for name, shape in shapes.items()
         }
         full |= {"C": entries(full["C"]), "G": entries(full["G"].T), "K": np.swapaxes(full["K"], 1, 2)}
-        full |= {"x_ref": self.x_ref, "u_ref": self.u_ref, "limits": self.limits}
-        names = ("x_ref", "u_ref", "k", "K", "S", "limits", "C"), ("G", "F", "v", "h", "D")
+        full |= {"x_ref": self.x_ref, "limits": self.limits}
+        names = ("x_ref", "k", "K", "S", "limits", "C"), ("G", "F", "v", "h", "D")
         return tuple(tuple(writable(full[name]) for name in part) for part in names)
 
 
@@ -84,32 +86,34 @@ class Simulations:
       model: MjModel, which must not change.
       substeps: physics steps a stage.
       quaternions: where quaternions start in the state.
+
+    Raises:
+      PlantError: if the installed MuJoCo knows no batches.
     """
 
-    def __init__(self, model, substeps, quaternions):
+    def __init__(self, model, substeps: int, quaternions):
         if mujoco_batch is None:
             raise PlantError(f"MuJoCo {mujoco.__version__} cannot step batches; install mujoco 4.0 or later")
         self.nx, self.ndx, self.nu = model.nq + model.nv + model.na, 2 * model.nv + model.na, model.nu
         self.ns, self.substeps, self.quaternions = model.nsensordata, substeps, np.array(quaternions, dtype=np.int64)
-        self.model, self.dt, self.idle, self.lock = model, substeps * model.opt.timestep, [], threading.Lock()
-        self.idle_data = []  # MjData that wait for use
-        self.warmstart = place(model, mujoco.mjtState.mjSTATE_WARMSTART)
-        self.at = place(model, mujoco.mjtState.mjSTATE_CTRL), place(model, mujoco.mjtState.mjSTATE_XFRC_APPLIED)
-        self.start = np.empty(mujoco.mj_stateSize(model, int(STATE)))
-        mujoco.mj_getState(model, mujoco.MjData(model), self.start, int(STATE))
-        self.start[self.at[1]] = 1.0
+        self.model, self.dt, self.batches, self.data = model, substeps * model.opt.timestep, Pool(), Pool()
+        self.controls, mark = place(model, mujoco.mjtState.mjSTATE_CTRL), mujoco.mjtState.mjSTATE_XFRC_APPLIED
+        self.at = self.controls, place(model, mark)
+        self.row = np.empty(mujoco.mj_stateSize(model, STATE))  # of a simulation before it begins
+        mujoco.mj_getState(model, mujoco.MjData(model), self.row, STATE)
+        self.row[self.at[1]] = 1.0
 
-    def law(self, x_ref, u_ref, limits=None, **others):
+    def law(self, x_ref, u_ref, limits=None, **others) -> Law:
         """`Law` about a reference, without limits by default."""
         limits = np.tile([-np.inf, np.inf], (self.nu, 1)) if limits is None else limits
         return Law(self.ndx, x_ref, u_ref, limits, **others)
 
-    def room(self, N, T, sensors=True):
+    def room(self, N: int, T: int, sensors: bool = True) -> tuple:
         """Uninitialized arrays for what `roll` returns."""
         shapes = (N, T + 1, self.nx), (N, T, self.nu), (N, T + 1, self.ns if sensors else 0)
         return (*(np.empty(shape) for shape in shapes), np.empty(N, dtype=np.int64))
 
-    def roll(self, law, x0, seed=0, first=0, a=None, last_u=None, threads=None, out=None, u_ref=None, stage=0):
+    def roll(self, law, x0, seed=0, first=0, a=None, last_u=None, threads=None, out=None, u_ref=None, stage=0) -> tuple:
         """Rollouts of a law from states x0 (N, nx), in stages; samples are numbered from `first`.
 
         Args:
@@ -123,20 +127,34 @@ class Simulations:
           x (N, T + 1, nx), u (N, T, nu), sensors at them (N, T + 1, ns), and at which stage a sample diverged (N,), -1
           where it did not; from there on its entries are nan.
         """
-        N, T = len(x0), len(law.x_ref)
-        xs, us, ys, lost = out = self.room(N, T) if out is None else out
-        (x_ref, reference, *others), push = law.arrays
-        acts = x_ref, reference if u_ref is None else writable(u_ref), *others, self.quaternions
-        starts = np.zeros(N) if a is None else writable(a), numbers(stage, N)
-        starts = *starts, np.zeros((1, self.nu)) if last_u is None else writable(last_u)
+        N = len(x0)
+        out = self.room(N, len(law.x_ref)) if out is None else out
+        own = np.zeros(N) if a is None else writable(a), numbers(stage, N)
+        shared = law.u_ref if u_ref is None else u_ref, np.zeros((1, self.nu)) if last_u is None else last_u
+
+        def work(start):
+            part = slice(start, start + size)
+            mine = (writable(array if len(array) == 1 else array[part]) for array in shared)
+            self._roll(
+                law, x0[part], seed, first + start, *(array[part] for array in own), *mine, [o[part] for o in out]
+            )
+
+        size = max(math.ceil(N / (threads or processors())), LEAST)
+        list(in_threads(work, range(0, N, size), threads))
+        return out
+
+    def _roll(self, law, x0, seed, first, a, stages, u_ref, last_u, out):
+        """`roll` in one thread."""
+        (x_ref, *others), push = law.arrays
+        (xs, us, ys, lost), N, T, gone = out, len(x0), len(x_ref), 0
         drawn = tuple(np.empty((rank, N)) for rank in (count(push[0]), len(others[2]) and self.nu, count(others[4])))
-        with self._batch(N, threads or processors(), ys.shape[2] > 0) as batch:
+        with self._batch(N, ys.shape[2] > 0) as batch:
             rows, ids = batch.rows[:N], None if batch.size == N else np.arange(N, dtype=np.int32)
-            rows[:] = self.start
+            rows[:], lost[:] = self.row, -1
             rows[:, 1 : 1 + self.nx] = xs[:, 0] = x0
-            lost[:], gone = -1, 0
-            given = np.uint64(seed), first, self.dt, rows, self.at, starts, acts, push, drawn, (xs, us, lost)
-            given, next_stage = (*given, np.empty((self.ndx, N))), kernels().next_stage
+            acts = x_ref, u_ref, *others, self.quaternions
+            given = np.uint64(seed), first, self.dt, rows, self.at, (a, stages, last_u), acts, push, drawn
+            given, next_stage = (*given, (xs, us, lost), np.empty((self.ndx, N))), kernels().next_stage
             for t in range(T + 1):
                 missing = next_stage(t, *given)
                 if missing > gone:
@@ -147,22 +165,21 @@ class Simulations:
         for n in np.flatnonzero(lost >= 0):
             for path in (xs, us, ys):
                 path[n, lost[n] + 1 :] = np.nan
-        return out
 
-    def scatter(self, seed, first, mean, factor, count):
+    def scatter(self, seed, first, mean, factor, count) -> np.ndarray:
         """Initial states (count, nx) of samples from `first` on: mean (nx,), moved by factor (ndx, rank) e."""
         x0 = np.empty((count, self.nx))
         kernels().scatter(np.uint64(seed), first, writable(mean), writable(factor), self.quaternions, x0)
         return x0
 
-    def sense(self, x, u=None, threads=None, stage=0):
+    def sense(self, x, u=None, threads=None, stage=0) -> np.ndarray:
         """Sensors (N, ns) at states x (N, nx) and controls u (N, nu), zero by default, of stages (N,) or one."""
         nothing = self.law(np.empty((0, self.nx)), np.empty((1, 0, self.nu)))
         return self.roll(nothing, x, last_u=u, threads=threads, stage=stage)[2][:, 0]
 
     # -- derivatives ---------------------------------------------------------------------------------------------------
 
-    def linearize(self, x, u, limits, centered=True, epsilon=1e-6, native=True, threads=None, stage=0):
+    def linearize(self, x, u, limits, centered=True, epsilon=1e-6, native=True, threads=None, stage=0) -> tuple:
         """Next states, sensors and their derivatives at knots x (N, nx), u (N, nu) of stages (N,) or one.
 
         Args:
@@ -174,114 +191,111 @@ class Simulations:
         N, ndx, ns = len(x), self.ndx, self.ns
         sizes = (self.nx,), (ns,), (ndx, ndx), (ndx, self.nu), (ns, ndx), (ns, self.nu)
         out, x, u = tuple(np.zeros((N, *size)) for size in sizes), writable(x), writable(u)
-        rows, threads = np.repeat(self.start[None], N, axis=0), threads or processors()
+        rows, limits = np.repeat(self.row[None], N, axis=0), writable(limits)
         rows[:, 0], rows[:, 1 : 1 + self.nx] = numbers(stage, N) * self.dt, x
-        rows[:, self.at[0] : self.at[0] + self.nu] = u
-        if native:
-            self._differentiate(rows, centered, epsilon, threads, out)
-        else:
-            columns = ndx + self.nu
-            knots = max(MOST_ROWS // (1 + 2 * columns), 1)
-            for start in range(0, N, knots):
-                part = slice(start, start + knots)
-                mine = tuple(array[part] for array in out)
-                self._difference(x[part], rows[part], float(centered), epsilon, writable(limits), threads, mine)
+        rows[:, self.controls : self.controls + self.nu] = u
+
+        def work(start):
+            part = slice(start, start + size)
+            mine = [array[part] for array in out]
+            if native:
+                self._differentiate(rows[part], centered, epsilon, mine)
+            else:
+                self._difference(x[part], rows[part], float(centered), epsilon, limits, mine)
+
+        size = math.ceil(N / (threads or processors()) / 2)  # parts of unlike difficulty
+        if not native:
+            size = min(size, max(MOST_ROWS // (1 + 2 * (ndx + self.nu)), 1))
+        list(in_threads(work, range(0, N, max(size, 1)), threads))
         kernels().lose_unsound(x, u, out)
         return out
 
-    def _differentiate(self, rows, centered, epsilon, threads, out):
-        """Derivatives by `mjd_transitionFD`, knots dealt out to threads."""
-        N = len(rows)
-        parts = [range(start, N, threads) for start in range(min(threads, N))]
+    def _differentiate(self, rows, centered, epsilon, out):
+        """Derivatives by `mjd_transitionFD`, chained over the substeps; the next state is nan if MuJoCo gives up."""
+        model, multiply = self.model, kernels().multiply_onto
+        with self.data.take(None, lambda: mute(mujoco.MjData(model))) as data:
+            for row, (xn, y, A, B, C, D) in zip(rows, zip(*out, strict=True), strict=True):
+                if not np.isfinite(row).all():
+                    continue
+                mujoco.mj_setState(model, data, row, STATE)
+                mujoco.mj_forward(model, data)  # every difference starts from the constraint solver's solution
+                for s in range(self.substeps):
+                    As, Bs = (A, B) if s == 0 else (np.empty_like(A), np.empty_like(B))
+                    Cs, Ds = (C, D) if s == 0 and self.ns else (None, None)
+                    mujoco.mjd_transitionFD(model, data, epsilon, centered, As, Bs, Cs, Ds)
+                    mujoco.mj_step(model, data)
+                    if s == 0:
+                        y[:] = data.sensordata
+                    else:
+                        multiply(As, A, A)
+                        multiply(As, B, B)
+                        B += Bs
+                mujoco.mj_getState(model, data, row, STATE)
+                xn[:] = row[1 : 1 + self.nx]
+                if not row[self.at[1]]:
+                    xn[:] = np.nan
+                    mute(data)
 
-        def work(part):
-            try:
-                data = self.idle_data.pop()
-            except IndexError:
-                data = mute(mujoco.MjData(self.model))
-            for n in part:
-                if np.isfinite(rows[n]).all():
-                    self._chain(data, rows[n], centered, epsilon, *(array[n] for array in out))
-            self.idle_data.append(data)
-
-        for _ in in_threads(work, parts, threads):
-            pass
-
-    def _chain(self, data, row, centered, epsilon, xn, y, A, B, C, D):
-        """Derivatives at one knot, chained over the substeps; the next state is nan if MuJoCo gives up."""
-        model, kind = self.model, int(STATE)
-        mujoco.mj_setState(model, data, row, kind)
-        mujoco.mj_forward(model, data)  # the constraint solver starts every difference from its converged solution
-        for s in range(self.substeps):
-            As, Bs = (A, B) if s == 0 else (np.empty_like(A), np.empty_like(B))
-            Cs, Ds = (C, D) if s == 0 and self.ns else (None, None)
-            mujoco.mjd_transitionFD(model, data, epsilon, centered, As, Bs, Cs, Ds)
-            mujoco.mj_step(model, data)
-            if s == 0:
-                y[:] = data.sensordata
-            else:
-                kernels().multiply_onto(As, A, A)
-                kernels().multiply_onto(As, B, B)
-                B += Bs
-        mujoco.mj_getState(model, data, row, kind)
-        xn[:] = row[1 : 1 + self.nx]
-        if not row[self.at[1]]:
-            xn[:] = np.nan
-            mute(data)
-
-    def _difference(self, x, knots, centered, epsilon, limits, threads, out):
+    def _difference(self, x, knots, centered, epsilon, limits, out):
         """Differences of whole stages, all of them side by side in a batch."""
         width = 1 + 2 * (self.ndx + self.nu)
         N, count = len(x), width * len(x)
-        with self._batch(count, threads, self.ns > 0) as batch:
-            rows, steps, used = batch.rows[:count], np.empty((N, 2, width // 2)), np.empty(count, dtype=bool)
+        steps, used, seen = np.empty((N, 2, width // 2)), np.empty(count, dtype=bool), np.empty((count, self.ns))
+        with self._batch(count, self.ns > 0) as batch:
+            rows = batch.rows[:count]
             rows[::width] = knots
-            batch.forward(np.arange(0, count, width, dtype=np.int32))
+            batch.batch.forward(np.arange(0, count, width, dtype=np.int32))
             kernels().surround(x, epsilon, centered, limits, self.quaternions, rows, self.at, steps, used)
-            seen = np.empty((count, self.ns))
             batch.stage(np.flatnonzero(used).astype(np.int32), self.substeps, seen)
-            kernels().difference(rows, self.at, seen, self.quaternions, steps, used, out)
+            kernels().difference(rows, self.at, seen, self.quaternions, steps, used, tuple(out))
 
-    # -- batches -------------------------------------------------------------------------------------------------------
+    def _batch(self, count, sensors):
+        """A `Batch` of at least `count` simulations for the sole use of the caller."""
+        kind = 1 << (count - 1).bit_length(), sensors or self.model.nplugin > 0
+        return self.batches.take(kind, lambda: Batch(self.model, *kind))
+
+
+class Pool:
+    """Things that wait for their next use, as making them takes longer than using them."""
+
+    def __init__(self):
+        self.idle, self.lock = [], threading.Lock()
 
     @contextmanager
-    def _batch(self, count, threads, sensors):
-        """A `Batch` of at least `count` simulations for the sole use of the caller."""
-        kind = 1 << (count - 1).bit_length(), threads, sensors or self.model.nplugin > 0
+    def take(self, kind, make):
+        """One of a kind, for the sole use of the caller."""
         with self.lock:
             found = next((n for n, (of, _) in enumerate(self.idle) if of == kind), None)
-            batch = None if found is None else self.idle.pop(found)[1]
-        batch = batch or Batch(self.model, *kind)
-        try:
-            yield batch
-        finally:
-            with self.lock:
-                self.idle.append((kind, batch))
-                del self.idle[:-MOST_IDLE]
+            thing = None if found is None else self.idle.pop(found)[1]
+        thing = make() if thing is None else thing
+        yield thing
+        with self.lock:  # not after an error
+            self.idle.append((kind, thing))
+            del self.idle[:-MOST_IDLE]
 
 
 class Batch:
-    """Simulations side by side.
+    """Simulations side by side in one thread.
 
     Args:
+      model: MjModel.
       size: number of simulations.
-      threads: of MuJoCo's own.
       sensors: whether they are computed; what moves does not depend on them.
 
     Attributes:
       rows: their states (size, nstate), as in mjSTATE_INTEGRATION.
     """
 
-    def __init__(self, model, size, threads, sensors):
+    def __init__(self, model, size: int, sensors: bool):
         if not sensors:
             model = copy.copy(model)
             model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_SENSOR)
-        self.size, self.batch = size, mujoco_batch.Batch(model, size, threads)
-        self.rows, self.sensors = self.batch.state, self.batch.bind("sensordata") if sensors else np.empty((size, 0))
+        self.size, self.batch = size, mujoco_batch.Batch(model, size, 1)
+        self.rows, self.sensors = self.batch.state, self.batch.bind("sensordata") if sensors else None
         self.batch.warning[:] = 1  # MuJoCo reports those that come first to the terminal and to a file
 
-    def stage(self, ids, substeps, seen):
-        """Simulate steps, or none but a forward pass; `seen` takes the sensors of its beginning.
+    def stage(self, ids, substeps: int, seen) -> None:
+        """Simulate steps, or none but a forward pass; `seen` takes the sensors of its beginning, if it has room.
 
         Args:
           ids: numbers of the simulations (int32), or None for all.
@@ -289,22 +303,18 @@ class Batch:
         Raises:
           PPIError: with MuJoCo's message, if a simulation raised an error.
         """
-        whole = not seen.shape[1]
+        senses = seen.shape[1] > 0
         try:
             if substeps:
-                self.batch.step(ids, substeps if whole else 1)
-            elif not whole:
+                self.batch.step(ids, 1 if senses else substeps)
+            elif senses:
                 self.batch.forward(ids)
-            if not whole:
+            if senses:
                 seen[:] = self.sensors[: len(seen)]
                 if substeps > 1:
                     self.batch.step(ids, substeps - 1)
         except mujoco_batch.SimulationError as error:
             raise PPIError(f"MuJoCo failed in a simulation: {' '.join(str(error).split())}") from error
-
-    def forward(self, ids):
-        """A forward pass."""
-        self.batch.forward(ids)
 
 
 def mute(data):
@@ -321,7 +331,7 @@ def kernels():
 
 def place(model, component):
     """Where a component begins in a state of all that a step depends on."""
-    return mujoco.mj_stateSize(model, int(STATE) & (int(component) - 1))
+    return mujoco.mj_stateSize(model, STATE & (int(component) - 1))
 
 
 def count(factors):
