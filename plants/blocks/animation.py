@@ -9,24 +9,7 @@ side and enters it on the other.
 import numpy as np
 
 from ppi_robotics import ProblemError
-from ppi_robotics.plotting.canvas import (
-    BACKGROUND,
-    EMPTY,
-    FAINT,
-    HEADER,
-    HEIGHT,
-    INK,
-    LARGE,
-    LINK,
-    MARGIN,
-    SCENERY,
-    SMALL,
-    TIP,
-    WIDTH,
-    Canvas,
-    Palette,
-    write_gif,
-)
+from ppi_robotics.plotting import canvas as pixels
 
 DELAY = 40  # milliseconds between frames
 LONG, SHORT = 14, 3  # frames of a stage of short plans and of long ones
@@ -61,8 +44,8 @@ def save(path, states, actions, probabilities, title=""):
     # a block rests for the first third of a stage
     times = [(t, max(0.0, 1.5 * i / each - 0.5)) for t in range(T) for i in range(each)] + [(T - 1, 1.0)]
     few = [times[i] for i in np.linspace(0, len(times) - 1, 8).astype(int)]
-    palette = Palette(np.stack([scene.frame(*time)[::2, ::2].copy() for time in few]))
-    write_gif(path, (palette.image(scene.frame(*time)) for time in times), len(times), DELAY)
+    palette = pixels.Palette(np.stack([scene.frame(*time)[::2, ::2].copy() for time in few]))
+    pixels.write_gif(path, (palette.image(scene.frame(*time)) for time in times), len(times), DELAY)
     return len(times)
 
 
@@ -77,11 +60,11 @@ class Scene:
         self.states, self.actions = states, actions
         self.p = probabilities.reshape(len(actions), -1, 3)
         self.n = states.shape[1]
-        self.pitch = (WIDTH - 2 * MARGIN) / self.n
-        self.high = min((HEIGHT - FLOOR - HEADER - 30) / states.max(), LARGEST)
+        self.pitch = (pixels.WIDTH - 2 * pixels.MARGIN) / self.n
+        self.high = min((pixels.HEIGHT - FLOOR - pixels.HEADER - 30) / states.max(), LARGEST)
         self.wide = min(0.62 * self.pitch, 2.0 * LARGEST)
         self.gap = min(1.5, 0.15 * self.high)
-        self.canvas = Canvas()
+        self.canvas = pixels.Canvas()
         self._draw_background(title)
         self.background = self.canvas.pixels.copy()
 
@@ -94,28 +77,30 @@ class Scene:
         resting[k] -= way != 0
         for i, height in enumerate(resting):
             for level in range(height):
-                self._draw_block(self._middle(i), FLOOR + level * self.high, LINK)
+                self._draw_block(self._middle(i), FLOOR + level * self.high, pixels.LINK)
         if way:
             self._draw_moving(k, way, resting, share)
         self._draw_chances(t)
         for i, height in enumerate(self.states[t + (share == 1.0)]):
             if not way or share in (0.0, 1.0) or i not in (k, (k + way) % self.n):
                 top = int(FLOOR + height * self.high) + 5
-                canvas.text(self._middle(i) - 3.5 * len(str(height)), top, str(height), FAINT, SMALL)
+                canvas.text(self._middle(i) - 3.5 * len(str(height)), top, str(height), pixels.FAINT, pixels.SMALL)
         stage = t if share < 1.0 else t + 1
-        canvas.text(MARGIN, HEIGHT - 22, f"stage {stage} of {len(self.actions)}", INK, LARGE)
+        canvas.text(
+            pixels.MARGIN, pixels.HEIGHT - 22, f"stage {stage} of {len(self.actions)}", pixels.INK, pixels.LARGE
+        )
         return canvas.pixels
 
     def _draw_background(self, title):
         canvas = self.canvas
-        canvas.bar(0, 0, WIDTH, HEIGHT, BACKGROUND)
-        canvas.text(WIDTH - MARGIN, HEIGHT - 22, title, FAINT, SMALL, right=True)
-        canvas.line([(0, FLOOR - 1), (WIDTH, FLOOR - 1)], SCENERY, 1.5)
-        canvas.text(MARGIN, 5, "probability of a move to either side", FAINT, SMALL)
+        canvas.bar(0, 0, pixels.WIDTH, pixels.HEIGHT, pixels.BACKGROUND)
+        canvas.text(pixels.WIDTH - pixels.MARGIN, pixels.HEIGHT - 22, title, pixels.FAINT, pixels.SMALL, right=True)
+        canvas.line([(0, FLOOR - 1), (pixels.WIDTH, FLOOR - 1)], pixels.SCENERY, 1.5)
+        canvas.text(pixels.MARGIN, 5, "probability of a move to either side", pixels.FAINT, pixels.SMALL)
         for i in range(self.n):
-            canvas.text(self._middle(i) - 3.5 * len(str(i + 1)), FLOOR - 16, str(i + 1), INK, SMALL)
+            canvas.text(self._middle(i) - 3.5 * len(str(i + 1)), FLOOR - 16, str(i + 1), pixels.INK, pixels.SMALL)
             for side in (-1, 1):
-                canvas.bar(*self._bar(i, side, 1.0), EMPTY)
+                canvas.bar(*self._bar(i, side, 1.0), pixels.EMPTY)
 
     def _draw_moving(self, k, way, resting, share):
         """The block that moves: up, over and down; twice where it crosses the cut."""
@@ -125,7 +110,7 @@ class Scene:
         y = lift + (low - lift) * _eased(1 - 3 * share) + (high - lift) * _eased(3 * share - 2)
         eased = _eased(1.5 * share - 0.25)
         for first in (k, there - way):
-            self._draw_block(self._middle(first) + way * eased * self.pitch, y, TIP)
+            self._draw_block(self._middle(first) + way * eased * self.pitch, y, pixels.TIP)
             if first == there - way:
                 break
 
@@ -139,7 +124,7 @@ class Scene:
                 chosen = self.actions[t] == 3 * i + side + 1
                 share = self.p[t, i, side + 1]
                 if share > 0.01:
-                    self.canvas.bar(*self._bar(i, side, share), TIP if chosen else LINK)
+                    self.canvas.bar(*self._bar(i, side, share), pixels.TIP if chosen else pixels.LINK)
 
     def _bar(self, i, side, share):
         """Lower left corner and size of the bar of a move."""
@@ -147,7 +132,7 @@ class Scene:
         return self._middle(i) + (2 if side > 0 else -2 - length), 25, length, 10
 
     def _middle(self, i):
-        return MARGIN + (i + 0.5) * self.pitch
+        return pixels.MARGIN + (i + 0.5) * self.pitch
 
 
 def _eased(share):

@@ -9,21 +9,23 @@ to 6.
 """
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ppi_robotics.plotting.theme import color, style
+from ppi_robotics.plotting.theme import Page, color, style
 
 FEW = 24  # stages up to which numbers are written into cells
 MOVED = "#D55E00"
 SHARES = ("-", "goal reached"), (":", "inference converged throughout")
-PRECEDING, FOLLOWING = "to the location before, $l = -1$", "to the next location, $l = +1$"
+PRECEDING, FOLLOWING = "moves to the location before, $l = -1$", "moves to the next location, $l = +1$"
+STAYING = "no move, $l = 0$"
 
 
-def plan(states, probabilities, others=None, title=""):
+def plan(
+    states: np.ndarray, probabilities: np.ndarray, others: dict[str, np.ndarray] | None = None, title: str = ""
+) -> Figure:
     """A plan: its heights with the blocks that move, other heights, and the probabilities that it acted on.
 
     Args:
@@ -45,7 +47,7 @@ def plan(states, probabilities, others=None, title=""):
     return figure
 
 
-def beliefs(heights, actions, title=""):
+def beliefs(heights: np.ndarray, actions: np.ndarray, title: str = "") -> Figure:
     """Expected heights (T + 1, n) and probabilities of actions (T, 3 n) over time; returns the figure."""
     with style():
         figure, axes = _panels(np.shape(heights), 1, title)
@@ -54,7 +56,7 @@ def beliefs(heights, actions, title=""):
     return figure
 
 
-def rates(cells):
+def rates(cells: list[dict]) -> Figure:
     """Shares of plans that reach their goals, and seconds of CPU for a plan, over the number of blocks.
 
     Args:
@@ -65,8 +67,7 @@ def rates(cells):
     """
     sizes, names = sorted({cell["n"] for cell in cells}), list(dict.fromkeys(cell["method"] for cell in cells))
     with style():
-        figure = Figure(figsize=(max(3.2, 2.5 * len(sizes)) + 0.8, 4.8), dpi=120, layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = Page(max(3.2, 2.5 * len(sizes)) + 0.8, 4.8)
         axes = figure.subplots(2, len(sizes), sharex=True, sharey="row", squeeze=False)
         for column, n in enumerate(sizes):
             for index, name in enumerate(names):
@@ -92,8 +93,7 @@ def _panels(shape, images, title):
     """Axes over one time axis: images of heights, moves in two directions, and a strip for no move."""
     stages, n = shape
     width, row = min(max(6.4, 0.42 * stages), 11.0), max(0.9, 0.2 * n + 0.3)
-    figure = Figure(figsize=(width, (images + 2) * row + 1.5), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Page(width, (images + 2) * row + 1.5)
     axes = figure.subplots(images + 3, 1, sharex=True, height_ratios=[n] * (images + 2) + [1])
     figure.suptitle(title, fontsize=9.5, x=0.01, ha="left")
     return figure, axes
@@ -115,28 +115,22 @@ def _draw_heights(images, axes):
 
 
 def _write_numbers(ax, heights, most):
-    whole = (heights == np.round(heights)).all()
-    for t, row in enumerate(heights):
-        for i, height in enumerate(row):
-            shade = "white" if height > 0.5 * most else "black"
-            text = f"{height:.0f}" if whole else f"{height:.2f}"
-            ax.text(t, i, text, ha="center", va="center", color=shade, fontsize=7.5)
+    digits = 0 if (heights == np.round(heights)).all() else 2
+    for (t, i), height in np.ndenumerate(heights):
+        shade = "white" if height > 0.5 * most else "black"
+        ax.text(t, i, f"{height:.{digits}f}", ha="center", va="center", color=shade, fontsize=7.5)
 
 
 def _draw_probabilities(probabilities, axes):
     """Probabilities of actions (T, 3 n): of moves either way from every location, and of no move."""
     n = probabilities.shape[1] // 3
     cells = probabilities.reshape(-1, n, 3)
-    panels = (
-        (cells[:, :, 0], PRECEDING),
-        (cells[:, :, 2], FOLLOWING),
-        (cells[:, :, 1:2].sum(axis=1), "no move, $l = 0$"),
-    )
-    for ax, (part, words) in zip(axes, panels, strict=True):
+    panels = {PRECEDING: cells[:, :, 0], FOLLOWING: cells[:, :, 2], STAYING: cells[:, :, 1:2].sum(axis=1)}
+    for ax, (words, part) in zip(axes, panels.items(), strict=True):
         rows, norm = part.shape[1], PowerNorm(0.5, 0.0, 1.0)
         where = 0.0, float(len(cells)), rows - 0.5, -0.5  # a move fills the time until the next stage
         image = ax.imshow(part.T, cmap="Blues", norm=norm, aspect="auto", interpolation="nearest", extent=where)
-        ax.set_title(f"probability of moves {words}" if rows > 1 else f"probability of {words}", loc="left")
+        ax.set_title(f"probability of {words}", loc="left")
         _locations(ax, rows)
     axes[-1].set_yticks([])
     axes[-1].set_ylabel("")

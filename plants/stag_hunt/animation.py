@@ -5,25 +5,14 @@ animation.save("hunt.gif", {"λ = 0.1": (hunt, path)})
 
 import numpy as np
 
+from plants.stag_hunt.figures import APART, HARE, STAG
 from ppi_robotics import ProblemError
-from ppi_robotics.plotting.canvas import (
-    BACKGROUND,
-    HEADER,
-    INK,
-    LARGE,
-    LINK,
-    MARGIN,
-    SMALL,
-    Canvas,
-    Palette,
-    write_gif,
-)
+from ppi_robotics.plotting import canvas as pixels
 
-HARE, STAG, EMPTY_CELL, PATH = "#5CBFA3", "#E88E4F", "#EDEFF1", "#9CC6E0"
+EMPTY_CELL, PATH = "#EDEFF1", "#9CC6E0"
 PANEL, GAP, FLOOR = 320, 20, 30  # pixels of a grid's side, between grids, and below them
 DELAY = 40  # milliseconds between frames
 FRAMES, PAUSE = 10, 3  # frames of a move, and of rest after it
-APART = 0.2  # as in the figure
 
 
 def save(path, hunts):
@@ -43,8 +32,10 @@ def save(path, hunts):
     if not hunts:
         raise ProblemError("there is no hunt to animate; give one or more")
     scene = HuntScene(hunts)
-    palette = Palette(np.stack([scene.frame(i)[::2, ::2].copy() for i in (0, scene.frames // 2, scene.frames - 1)]))
-    write_gif(path, (palette.image(scene.frame(i)) for i in range(scene.frames)), scene.frames, DELAY)
+    palette = pixels.Palette(
+        np.stack([scene.frame(i)[::2, ::2].copy() for i in (0, scene.frames // 2, scene.frames - 1)])
+    )
+    pixels.write_gif(path, (palette.image(scene.frame(i)) for i in range(scene.frames)), scene.frames, DELAY)
     return scene.frames
 
 
@@ -60,9 +51,9 @@ class HuntScene:
         self.places = [_places(hunt.side, path) for _, hunt, path in self.hunts]
         self.stages = max(map(len, self.places)) - 1
         self.frames = self.stages * (FRAMES + PAUSE) + 1
-        width = 2 * MARGIN + len(hunts) * PANEL + (len(hunts) - 1) * GAP
-        self.canvas = Canvas(width, HEADER + PANEL + FLOOR)
-        self.canvas.bar(0, 0, width, self.canvas.height, BACKGROUND)
+        width = 2 * pixels.MARGIN + len(hunts) * PANEL + (len(hunts) - 1) * GAP
+        self.canvas = pixels.Canvas(width, pixels.HEADER + PANEL + FLOOR)
+        self.canvas.bar(0, 0, width, self.canvas.height, pixels.BACKGROUND)
         for number, (title, hunt, _) in enumerate(self.hunts):
             self._draw_grid(number, title, hunt)
         self.background = self.canvas.pixels.copy()
@@ -73,19 +64,21 @@ class HuntScene:
         canvas.pixels[:] = self.background
         share = min(part / FRAMES, 1.0)
         share = share * share * (3.0 - 2.0 * share)  # starts and stops gently
-        canvas.text(MARGIN, 10, f"move {min(stage + (part > 0), self.stages)} of {self.stages}", INK, LARGE)
+        canvas.text(
+            pixels.MARGIN, 10, f"move {min(stage + (part > 0), self.stages)} of {self.stages}", pixels.INK, pixels.LARGE
+        )
         for number, ((_, hunt, path), places) in enumerate(zip(self.hunts, self.places, strict=True)):
             self._draw_hunters(number, hunt.side, places, stage, share)
             at_hares, caught = hunt.caught(path[min(stage + (part >= FRAMES), len(path) - 1)])
             words = f"at hares {at_hares} of {path.shape[1]}, stags {caught} of {len(hunt.stags)}"
-            canvas.text(MARGIN + number * (PANEL + GAP) + PANEL, 10, words, INK, SMALL, right=True)
+            canvas.text(pixels.MARGIN + number * (PANEL + GAP) + PANEL, 10, words, pixels.INK, pixels.SMALL, right=True)
         return canvas.pixels
 
     def _draw_grid(self, number, title, hunt):
         cell = PANEL / hunt.side
         canvas, inset = self.canvas, max(1.0, 0.04 * cell)
-        left = MARGIN + number * (PANEL + GAP)
-        canvas.text(left, FLOOR + PANEL + 8, title, INK, LARGE)
+        left = pixels.MARGIN + number * (PANEL + GAP)
+        canvas.text(left, FLOOR + PANEL + 8, title, pixels.INK, pixels.LARGE)
         shades = dict.fromkeys(np.asarray(hunt.hares).tolist(), HARE) | dict.fromkeys(
             np.asarray(hunt.stags).tolist(), STAG
         )
@@ -97,7 +90,7 @@ class HuntScene:
 
     def _draw_hunters(self, number, side, places, stage, share):
         """Trails and hunters, some of the way from a stage to the next."""
-        cell, corner = PANEL / side, np.array([MARGIN + number * (PANEL + GAP), FLOOR])
+        cell, corner = PANEL / side, np.array([pixels.MARGIN + number * (PANEL + GAP), FLOOR])
         before, behind = places[min(stage, len(places) - 1)], places[min(stage + 1, len(places) - 1)]
         here = (1.0 - share) * before + share * behind
         trail = np.concatenate([places[: stage + 1], here[None]])
@@ -106,7 +99,7 @@ class HuntScene:
         angles = np.linspace(0.0, 2.0 * np.pi, 25)
         circle = max(4.0, 0.18 * cell) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
         for center in here:
-            self.canvas.fill(corner + cell * center + circle, LINK, BACKGROUND, 1.2)
+            self.canvas.fill(corner + cell * center + circle, pixels.LINK, pixels.BACKGROUND, 1.2)
 
 
 def _places(side, path):

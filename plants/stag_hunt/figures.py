@@ -5,15 +5,19 @@ axes[0].figure.savefig("hunt.png")
 """
 
 import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PatchCollection
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from ppi_robotics.plotting.theme import OTHER_COLORS, style
+from ppi_robotics.plotting.theme import OTHER_COLORS, Page, style
+
+if TYPE_CHECKING:
+    from plants.stag_hunt.temperatures import TemperatureSweep
 
 HUNTER, HARE, STAG = "#0072B2", "#5CBFA3", "#E88E4F"
 SIZES = ("#0072B2", "#D55E00", *OTHER_COLORS)  # colors of sweeps
@@ -30,7 +34,7 @@ CURVES = (  # name in `TemperatureSweep`, whether it is shown per hunter, title
 )
 
 
-def hunt_paths(hunts, axes=None):
+def hunt_paths(hunts: dict[str, tuple], axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
     """Paths of the hunters over the grid, one panel a hunt.
 
     Args:
@@ -45,9 +49,7 @@ def hunt_paths(hunts, axes=None):
         with style():
             columns = 2 if len(hunts) == 4 else min(len(hunts), 3)
             rows = -(-len(hunts) // columns)
-            figure = Figure(figsize=(0.4 + 3.6 * columns, 0.4 + 4.1 * rows), dpi=120, layout="compressed")
-            FigureCanvasAgg(figure)
-            panels = figure.subplots(rows, columns, squeeze=False).ravel()
+            panels = Page(0.4 + 3.6 * columns, 0.6 + 4.1 * rows).subplots(rows, columns, squeeze=False).ravel()
             for empty in panels[len(hunts) :]:
                 empty.set_visible(False)
             return hunt_paths(hunts, panels[: len(hunts)])
@@ -62,7 +64,7 @@ def hunt_paths(hunts, axes=None):
     return axes
 
 
-def phase_curves(sweeps, axes=None):
+def phase_curves(sweeps: "dict[str, TemperatureSweep]", axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
     """Derivatives of the mean cost and of -log Z, stags, sweeps and success of belief propagation, over temperature.
 
     Args:
@@ -74,9 +76,7 @@ def phase_curves(sweeps, axes=None):
     """
     if axes is None:
         with style():
-            figure = Figure(figsize=(11.0, 6.2), dpi=120, layout="constrained")
-            FigureCanvasAgg(figure)
-            return phase_curves(sweeps, figure.subplots(2, 3).ravel())
+            return phase_curves(sweeps, Page(11.0, 6.2).subplots(2, 3).ravel())
     for ax, (name, each, title) in zip(axes, CURVES, strict=True):
         for shade, (label, sweep) in zip(itertools.cycle(SIZES), sweeps.items(), strict=False):
             share = 1.0 / sweep.walkers if each else 1.0
@@ -127,15 +127,10 @@ def _draw_hunt(ax, hunt, path):
     dot = {"linestyle": "none", "color": HUNTER, "markersize": 3.5 + 3.0 * scale, "markeredgewidth": 1.2, "zorder": 3}
     ax.plot(*points[0].T, "o", markerfacecolor="white", **dot)
     ax.plot(*points[-1].T, "o", **dot)
-    ax.set_xlim(-0.5, L - 0.5)
-    ax.set_ylim(L - 0.5, -0.5)
-    ax.set_aspect("equal")
+    ax.set(xlim=(-0.5, L - 0.5), ylim=(L - 0.5, -0.5), aspect="equal")
     ax.grid(visible=False)
-    ax.set_xticks([])
-    ax.set_yticks([])
-    for spine in ax.spines.values():
-        spine.set_visible(True)
-        spine.set_color("0.6")
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set(visible=True, color="0.6")
 
 
 def _legend():
