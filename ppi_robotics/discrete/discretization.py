@@ -62,8 +62,8 @@ class Grid(Record):
         axes = check_sequence(self.axes, "axes", "axes")
         axes = tuple(frozen(as_finite(axis, f"axis {i}", (None,))) for i, axis in enumerate(axes))
         periods = _periods(self.periods, len(axes))
-        if not axes or len(periods) != len(axes):
-            raise ProblemError(f"{len(axes)} axes and {len(periods)} periods; give one of each an entry of the state")
+        if not axes:
+            raise ProblemError("axes is empty; give one for each entry of the state")
         for i, (axis, period) in enumerate(zip(axes, periods, strict=True)):
             if len(axis) < 2 or (np.diff(axis) <= 0).any():
                 raise ProblemError(f"axis {i} does not increase, or has fewer than 2 coordinates")
@@ -79,13 +79,11 @@ class Grid(Record):
         low = as_finite(low, "low", (None,))
         high, counts = as_finite(high, "high", low.shape), check_counts(counts, "counts", 2, MOST_POINTS, len(low))
         periods = _periods(periods, len(low))
-        if len(periods) != len(low):
-            raise ProblemError(f"there are {len(periods)} periods for {len(low)} entries; give one each, or none")
-        axes = [
+        axes = tuple(
             np.linspace(a, b, n) if period is None else a + period * np.arange(n) / n
             for a, b, n, period in zip(low, high, counts, periods, strict=True)
-        ]
-        return cls(tuple(axes), periods)
+        )
+        return cls(axes, periods)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -138,6 +136,8 @@ class Grid(Record):
 def _periods(given, count):
     """One period each, or None where an entry does not wrap."""
     given = check_sequence(given, "periods", "periods") or (None,) * count
+    if len(given) != count:
+        raise ProblemError(f"there are {len(given)} periods for {count} axes; give one each, or none")
     return tuple(None if one is None else check_number(one, f"periods[{i}]", above=0) for i, one in enumerate(given))
 
 
@@ -218,10 +218,7 @@ class GridProblem:
           controls: (A, nu) to choose from; those of the grid by default.
         """
         x = as_finite(x, "x", (None, self.problem.plant.nx))
-        nu = self.problem.plant.nu
-        controls = self.controls if controls is None else as_finite(controls, "controls", (None, nu))
-        if not len(controls):
-            raise ProblemError("controls is empty; give one or more to choose from")
+        controls = self.controls if controls is None else _as_controls(controls, self.problem.plant)
         Q = np.empty((len(x), len(controls)))
         for a, u in enumerate(controls):
             rows = np.ascontiguousarray(np.broadcast_to(u, (len(x), len(u))))
@@ -250,12 +247,12 @@ def discretize(
     Raises:
       ProblemError: if an argument cannot be used, or the matrix would not fit into memory.
     """
-    controls, noise_points = _checked(problem, grid, controls, noise_points, outside)
+    noise_points = check_count(noise_points, "noise_points", 1, 20)
+    check_choice(outside, "outside", OUTSIDE)
+    controls, width = _checked(problem, grid, controls, noise_points)
     if getattr(problem.cost, "timed", False):
         raise ProblemError("the cost reads a clock, and a grid has the same cost in all stages; leave the clock out")
     plant, S, A = problem.plant, grid.size, len(controls)
-    width = 2**plant.nx * noise_points**plant.noise.columns
-    _check_size(S, A, width)
     x, columns, shares = np.array(grid.points), np.empty((S, A, width), np.int32), np.empty((S, A, width))
     cost, inside = np.empty((S, A)), np.empty((S, A), bool)
     for a, u in enumerate(controls):
@@ -292,7 +289,16 @@ def next_states(plant, x, u, noise_points):
     return mean + np.einsum("nir,kr->kni", factor, z), p
 
 
-def _checked(problem, grid, controls, noise_points, outside):
+def _as_controls(controls, plant):
+    """Controls (A, nu) to choose from."""
+    controls = as_finite(controls, "controls", (None, plant.nu))
+    if not len(controls):
+        raise ProblemError("controls is empty; give one or more to choose from")
+    return controls
+
+
+def _checked(problem, grid, controls, noise_points):
+    """Controls (A, nu), and the number of next points of a state and control."""
     check_instance(problem, "problem", Problem)
     check_instance(grid, "grid", Grid)
     plant = problem.plant
@@ -300,20 +306,15 @@ def _checked(problem, grid, controls, noise_points, outside):
         raise ProblemError(f"plant '{plant.name}' has quaternions, which no rectangular grid covers")
     if len(grid.axes) != plant.nx:
         raise ProblemError(f"the grid has {len(grid.axes)} axes; plant '{plant.name}' has {plant.nx} states")
-    controls = as_finite(controls, "controls", (None, plant.nu))
-    if not len(controls):
-        raise ProblemError("controls is empty; give one or more to choose from")
+    controls = _as_controls(controls, plant)
     low, high = plant.control_limits.T
     if (controls < low).any() or (controls > high).any():
         raise ProblemError(f"controls reach from {controls.min():g} to {controls.max():g}, beyond the plant's limits")
-    noise_points = check_count(noise_points, "noise_points", 1, 20)
-    check_choice(outside, "outside", OUTSIDE)
-    return controls, noise_points
-
-
-def _check_size(S, A, width):
-    if S * A * width > MOST_ENTRIES:
+    width = 2**plant.nx * noise_points**plant.noise.columns
+    entries = grid.size * len(controls) * width
+    if entries > MOST_ENTRIES:
         raise ProblemError(
-            f"{S} points, {A} controls and {width} next points make {S * A * width:.2g} entries; "
+            f"{grid.size} points, {len(controls)} controls and {width} next points make {entries:.2g} entries; "
             f"give a grid of at most {MOST_ENTRIES:.0e}"
         )
+    return controls, width
