@@ -26,7 +26,7 @@ from ppi_robotics.problem import Problem, check_problem
 from ppi_robotics.recursion import Value
 from ppi_robotics.rollouts import Rollouts, rollout
 from ppi_robotics.solution import Solution
-from ppi_robotics.texts import as_table, with_error
+from ppi_robotics.texts import as_table, with_error, with_interval
 
 SAME = 1e-8  # relative difference, beyond rounding, from which on the models of components are not the same
 
@@ -177,9 +177,9 @@ class MixtureEstimate:
 
     def __str__(self) -> str:
         shares = zip(self.responsibilities, self.responsibilities_standard_error, strict=True)
-        rows = [("component", "value ± se", "share ± se", "ESS")]
+        rows = [("component", "value, 95 % interval", "share ± standard error", "ESS")]
         for i, (part, share) in enumerate(zip(self.components, shares, strict=True)):
-            rows.append((str(i), with_error(part.value, part.standard_error), with_error(*share), f"{part.ess:.4g}"))
+            rows.append((str(i), with_interval(part.value, part.interval), with_error(*share), f"{part.ess:.4g}"))
         return "\n".join([str(self.composite), *as_table(rows)])
 
 

@@ -84,6 +84,16 @@ def of_entropic(eta: float, ordered: np.ndarray, level: float) -> Interval:
     return min(ends), max(ends)
 
 
+def of_moments(mean: float, second: float, third: float, samples: int, level: float) -> tuple[float, float] | str:
+    """Interval of a mean of samples, from their mean and the means of their squares and cubes."""
+    variance = second - mean**2
+    if variance <= 0.0 or samples < 2:
+        return (mean, mean) if samples >= 2 else "one sample, and 2 are needed"
+    skewness = (third - 3.0 * mean * second + 2.0 * mean**3) / variance**1.5
+    error, a = math.sqrt(variance / (samples - 1)), skewness / math.sqrt(samples)
+    return _of_skewed(mean, error, _of_few(a, samples), samples, level)
+
+
 def of_rate(count: int, samples: int, level: float) -> tuple[float, float]:
     """Clopper's and Pearson's interval of a probability, which covers at least as often as it says."""
     from scipy.special import betaincinv  # takes longer to import than the rest of the package
@@ -111,10 +121,14 @@ def _straightened(estimate, error, influence, level):
         return estimate, estimate
     if not math.isfinite(error):
         return "costs too large to be squared"
-    a = _asymmetry(influence)
+    return _of_skewed(estimate, error, _asymmetry(influence), len(influence), level)
+
+
+def _of_skewed(estimate, error, a, samples, level):
+    """Interval about an estimate of asymmetry a."""
     if math.isnan(a):
         return "too skewed: one sample makes up nearly all of the variance"
-    t = _student_quantile(level, len(influence) - 1)
+    t = _student_quantile(level, samples - 1)
     return estimate - error * _inverse(t, a), estimate - error * _inverse(-t, a)
 
 
@@ -135,7 +149,12 @@ def _asymmetry(influence):
         return 0.0
     deviation = deviation / scale
     a = float((deviation**3).mean() / (deviation**2).mean() ** 1.5) / math.sqrt(n)
-    return a * (1.0 + 0.5 / math.sqrt(n)) if abs(a) <= MOST_SKEWED else math.nan  # few samples show too little of it
+    return _of_few(a, n)
+
+
+def _of_few(a, n):
+    """The asymmetry of which n samples show too little; nan where it is too large for an interval."""
+    return a * (1.0 + 0.5 / math.sqrt(n)) if abs(a) <= MOST_SKEWED else math.nan
 
 
 def _error_of_mean(sample):

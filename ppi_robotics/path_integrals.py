@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ppi_robotics import intervals
 from ppi_robotics.checks import as_finite, check_count
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
@@ -26,7 +27,7 @@ from ppi_robotics.parallel import in_threads
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem
 from ppi_robotics.rollouts import closed_loop
-from ppi_robotics.texts import with_error
+from ppi_robotics.texts import with_error, with_interval
 
 RELIABLE = 100.0  # effective samples; the bias of V is 1 / (2 sqrt(ESS)) of its standard error, here 5 %
 ROOM = 2**21  # numbers of recorded trajectories a task, 16 MB
@@ -52,6 +53,7 @@ class PathIntegral:
       seed: of the noise.
       stage, state: where the rollouts start, t and x (nx,).
       interrupted: whether Ctrl-C was pressed; the rollouts are those finished by then.
+      interval: 95 % interval (low, high) of the value; None where it is not `reliable`, or too skewed.
     """
 
     value: float
@@ -67,6 +69,7 @@ class PathIntegral:
     stage: int
     state: np.ndarray
     interrupted: bool = False
+    interval: tuple[float, float] | None = None
 
     @property
     def reliable(self) -> bool:
@@ -77,8 +80,8 @@ class PathIntegral:
         pairs = zip(self.control, self.control_standard_error, strict=True)
         lines = [
             f"path integral over {self.samples} rollouts, seed {self.seed}, weight {self.weight:g}",
-            f"  {'value':15s}{with_error(self.value, self.standard_error)}",
-            f"  {'first control':15s}{', '.join(with_error(*pair) for pair in pairs)}",
+            f"  {'value':15s}{with_interval(self.value, self.interval)}, 95 % interval",
+            f"  {'first control':15s}{', '.join(with_error(*pair) for pair in pairs)}, standard errors",
             f"  {'ESS':15s}{self.ess:.4g}",
         ]
         if self.interrupted:
@@ -177,14 +180,14 @@ class Forward:
             log_weights, features = score(cost, final)
             return sums_of(log_weights, np.hstack((controls[:, 0] - center, features)), int(np.isinf(cost).sum()))
 
-        (log, first, second, lost), done, interrupted = gathered(run, self.samples, chunk, self.threads)
+        (log, first, second, third, lost), done, interrupted = gathered(run, self.samples, chunk, self.threads)
         if not (first[:, 0, 0] > 0.0).all():
             raise ProblemError(
                 f"all {done} rollouts diverged from state {problem.initial.mean} at stage {t}; "
                 "give a baseline whose rollouts stay finite"
             )
         how = done, lost, weight, int(self.seed), int(t), problem.initial.mean, interrupted
-        return Sums(log, first, second, center, how)
+        return Sums(log, first, second, third, center, how)
 
     def _remaining(self, x, t):
         """Problem and baseline from stage t on."""
@@ -202,6 +205,7 @@ class Sums:
     Attributes:
       log: (m,) logarithms of the unit of the weights, for m weightings of the same rollouts.
       first, second: sums of e h h' and of e^2 h h', (m, 1 + nu + k, 1 + nu + k).
+      third: sums of e^3, (m,).
       center: (nu,), the baseline's mean first control.
       how: samples, diverged, weight, seed, stage, state and interrupted, as in `PathIntegral`.
     """
@@ -209,6 +213,7 @@ class Sums:
     log: np.ndarray
     first: np.ndarray
     second: np.ndarray
+    third: np.ndarray
     center: np.ndarray
     how: tuple
 
@@ -219,7 +224,7 @@ class Sums:
         mean, control_error = self.means(j)
         cov = self.first[j, 1 : 1 + nu, 1 : 1 + nu] / total - np.outer(mean[:nu], mean[:nu])
         control = frozen(self.center + mean[:nu]), frozen(control_error[:nu])
-        return PathIntegral(value, error, *control, frozen(cov), ess, *self.how)
+        return PathIntegral(value, error, *control, frozen(cov), ess, *self.how, self.interval(j))
 
     def value(self, j):
         """V by weighting j, its standard error and the effective sample size."""
@@ -227,6 +232,18 @@ class Sums:
         total, ess = self.first[j, 0, 0], self.first[j, 0, 0] ** 2 / self.second[j, 0, 0]
         error = math.sqrt(max(samples / ess - 1.0, 0.0) / (samples - 1)) / weight
         return float(-(self.log[j] + math.log(total / samples)) / weight), error, float(ess)
+
+    def interval(self, j):
+        """95 % interval of V by weighting j, from that of the mean weight; None where too few samples carry it."""
+        samples, _, weight, *_ = self.how
+        sums = self.first[j, 0, 0], self.second[j, 0, 0], self.third[j]
+        if sums[0] ** 2 / sums[1] < RELIABLE:
+            return None
+        found = intervals.of_moments(*(float(part) / samples for part in sums), samples, 0.95)
+        if isinstance(found, str) or found[0] <= 0.0:
+            return None
+        low, high = (float(-(self.log[j] + math.log(end)) / weight) for end in reversed(found))
+        return low, high
 
     def means(self, j):
         """Means (nu + k,) of the deviation of the first control and of the features by weighting j, and their errors.
@@ -254,7 +271,7 @@ def sums_of(log_weights, features, lost):
     h = np.column_stack((np.ones(len(features)), features))
     # one matrix product for each weighting; the products of all at once would be an array of m N (1 + nu + k)^2
     first, second = (np.stack([(w[:, None] * h).T @ h for w in weights.T]) for weights in (e, e**2))
-    return log, first, second, lost
+    return log, first, second, (e**3).sum(axis=0), lost
 
 
 def gathered(run, samples, chunk, threads):
@@ -272,7 +289,8 @@ def joined(one, other):
     """Sums over the rollouts of two parts."""
     log = np.maximum(one[0], other[0])
     a, b = (np.exp(part[0] - _unit(log))[:, None, None] for part in (one, other))
-    return log, a * one[1] + b * other[1], a**2 * one[2] + b**2 * other[2], one[3] + other[3]
+    sums = [a**k * one[k] + b**k * other[k] for k in (1, 2)]
+    return log, *sums, a[:, 0, 0] ** 3 * one[3] + b[:, 0, 0] ** 3 * other[3], one[4] + other[4]
 
 
 def _unit(log):

@@ -215,3 +215,10 @@ def test_a_table_without_intervals_says_why():
 def test_questions_without_an_answer_are_refused(ask):
     with pytest.raises(ppi.ProblemError):
         ask(Evaluation(np.arange(100.0)))
+
+
+def test_moments_tell_as_much_as_samples():
+    sample = np.random.default_rng(5).exponential(size=200)
+    moments = (float((sample**k).mean()) for k in (1, 2, 3))
+    np.testing.assert_allclose(intervals.of_moments(*moments, 200, 0.95), intervals.of_mean(sample, 0.95), rtol=1e-10)
+    assert intervals.of_moments(2.0, 4.0, 8.0, 5, 0.95) == (2.0, 2.0)

@@ -217,7 +217,7 @@ def path_integral(
     if not found:
         return
     values, errors, ess = np.array([(one.value, one.standard_error, one.ess) for one in found]).T
-    interval = interval_of(values, weight)
+    interval = interval_of(values, weight) if len(found) > 1 else found[0].interval
     policy, target = np.mean([one.policy for one in found], axis=0), exact.policy[0, state]
     facts = {
         "weight": weight,
@@ -260,7 +260,7 @@ def digits(values) -> list[str]:
 
 
 def interval_of(values, weight: float) -> tuple[float, float] | None:
-    """95 % interval of a value from independent estimates -(1/l) log m of it; None of a single one.
+    """95 % interval of a value from independent estimates -(1/l) log m of it; None where they are too skewed.
 
     The means m have no bias, so that their interval is taken and its ends are transformed.
     """
@@ -268,8 +268,6 @@ def interval_of(values, weight: float) -> tuple[float, float] | None:
 
     from ppi_robotics import intervals
 
-    if len(values) < 2:
-        return None
     found = intervals.of_mean(np.exp(-weight * (values - values[0])), 0.95)
     if isinstance(found, str) or found[0] <= 0.0:
         return None

@@ -25,7 +25,7 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.kernels import bellman, markov_chain
 from ppi_robotics.path_integrals import RELIABLE, Sums, check_weight, gathered, sums_of
-from ppi_robotics.texts import with_error
+from ppi_robotics.texts import with_error, with_interval
 
 CHUNK = 2**16  # sampled trajectories a task
 SAME = 1e-8  # difference of baselines, beyond rounding, from which on components do not have the same
@@ -172,6 +172,7 @@ class TableIntegral:
       weight: l.
       stage, state: where they start.
       interrupted: whether Ctrl-C was pressed; the trajectories are those finished by then.
+      interval: 95 % interval (low, high) of the value; None where it is not `reliable`, or too skewed.
     """
 
     value: float
@@ -186,6 +187,7 @@ class TableIntegral:
     stage: int
     state: int
     interrupted: bool = False
+    interval: tuple[float, float] | None = None
 
     @property
     def reliable(self) -> bool:
@@ -196,8 +198,8 @@ class TableIntegral:
         pairs = zip(self.policy, self.policy_standard_error, strict=True)
         return (
             f"path integral over {self.samples} trajectories, seed {self.seed}, weight {self.weight:g}: "
-            f"value {with_error(self.value, self.standard_error)}, "
-            f"policy {', '.join(with_error(*pair) for pair in pairs)}, ESS {self.ess:.4g}"
+            f"value {with_interval(self.value, self.interval)}, 95 % interval, "
+            f"policy {', '.join(with_error(*pair) for pair in pairs)}, standard errors, ESS {self.ess:.4g}"
             f"{'; interrupted' if self.interrupted else ''}"
         )
 
@@ -249,14 +251,14 @@ def sample_integral(
         features[np.arange(count), actions] = 1.0
         return sums_of(-weight * cost[:, None], features, int(np.isinf(cost).sum()))
 
-    (log, first, second, lost), done, interrupted = gathered(run, samples, CHUNK, threads)
+    (log, first, second, third, lost), done, interrupted = gathered(run, samples, CHUNK, threads)
     if not first[0, 0, 0] > 0.0:
         raise ProblemError(f"all {done} trajectories from state {state} have infinite cost; give another baseline")
     how = done, lost, weight, int(seed), int(stage), int(state), interrupted
-    sums = Sums(log, first, second, np.empty(0), how)
+    sums = Sums(log, first, second, third, np.empty(0), how)
     value, error, ess = sums.value(0)
     policy = (frozen(part) for part in sums.means(0))
-    return TableIntegral(value, error, *policy, ess, *how)
+    return TableIntegral(value, error, *policy, ess, *how, sums.interval(0))
 
 
 def _chains(mdp, log_rho, T):
