@@ -10,18 +10,28 @@ they read the state at the start of a stage and, forces, the control that acts t
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import mujoco
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import as_finite, check_names, check_text, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels.manifold import quaternion_log
 from ppi_robotics.manifold import unit
 from ppi_robotics.mujoco.plant import MujocoPlant
-from ppi_robotics.residuals import BoundResiduals, ControlError, FunctionError, SensorError, StateError, roots_of
+from ppi_robotics.residuals import (
+    BoundResiduals,
+    ControlError,
+    FunctionError,
+    Residuals,
+    SensorError,
+    StateError,
+    roots_of,
+)
 
 SIMPLE = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
 
@@ -38,8 +48,8 @@ class TaskCost:
         goal or weight of the wrong shape; if the plant is no `MujocoPlant`.
     """
 
-    stage: tuple = ()
-    terminal: tuple = ()
+    stage: "Sequence[Term] | Term" = ()
+    terminal: "Sequence[Term] | Term" = ()
 
     def __post_init__(self):
         for name in ("stage", "terminal"):
@@ -54,7 +64,7 @@ class TaskCost:
         if any(isinstance(term, Effort) for term in self.terminal):
             raise ProblemError("an Effort at the end weighs no control, for none acts there; leave it out of terminal")
 
-    def equip(self, plant):
+    def equip(self, plant: MujocoPlant) -> MujocoPlant:
         """The plant with the sensors that the terms need."""
         if not isinstance(plant, MujocoPlant):
             raise ProblemError(f"a TaskCost needs a MujocoPlant, not {shown(plant)}; use LeastSquares for others")
@@ -63,7 +73,7 @@ class TaskCost:
             wanted |= term.required(plant)
         return plant.with_sensors(wanted)
 
-    def bind(self, plant):
+    def bind(self, plant: MujocoPlant) -> BoundResiduals:
         """The cost for a plant."""
         plant = self.equip(plant)
         parts = ([term.residual(plant) for term in terms] for terms in (self.stage, self.terminal))
@@ -73,51 +83,73 @@ class TaskCost:
 class Term(ABC):
     """What terms have in common."""
 
-    def required(self, plant):  # noqa: ARG002
+    def required(self, plant: MujocoPlant) -> dict:  # noqa: ARG002
         """Sensors that the term needs: a dict from name to the keyword arguments of `MjSpec.add_sensor`."""
         return {}
 
     @abstractmethod
-    def residual(self, plant):
+    def residual(self, plant: MujocoPlant) -> Residuals:
         """The residual for a plant that has these sensors."""
 
 
+class SensorTerm(Term):
+    """Difference from a goal of a sensor that is added for the term, on the object that its first field names.
+
+    Class attributes:
+      sensor: name of the kind of sensor, such as "framepos".
+      on: kind of the object, "site" or "body".
+    """
+
+    sensor: ClassVar[str]
+    on: ClassVar[str] = "site"
+
+    @property
+    def target(self) -> str:
+        """Name of the site or body."""
+        return getattr(self, self.on)
+
+    @property
+    def label(self) -> str:
+        """For messages."""
+        return f"{type(self).__name__} {shown(self.target)}"
+
+    def required(self, plant: MujocoPlant) -> dict:
+        """The sensor."""
+        check_known(plant, self.on, self.target)
+        kind, on = f"mjSENS_{self.sensor.upper()}", f"mjOBJ_{self.on.upper()}"
+        what = {"type": getattr(mujoco.mjtSensor, kind), "objtype": getattr(mujoco.mjtObj, on), "objname": self.target}
+        return {f"{self.sensor} {self.target}": what}
+
+    def residual(self, plant: MujocoPlant) -> Residuals:
+        """The sensor's entries."""
+        return sensor_error(plant, f"{self.sensor} {self.target}", self.goal, self.weight, self.label)
+
+
 @dataclass(frozen=True)
-class SitePosition(Term):
+class SitePosition(SensorTerm):
     """Distance of a site from a goal (3,) [m]; weight [1/m^2], a scalar or one per axis."""
 
     site: str
-    goal: tuple
-    weight: float | tuple = 1.0
-
-    def required(self, plant):
-        """A frame position."""
-        return frame(plant, self.site, "framepos", mujoco.mjtSensor.mjSENS_FRAMEPOS)
-
-    def residual(self, plant):
-        """Three entries."""
-        name = f"SitePosition {shown(self.site)}"
-        return sensed(plant, f"framepos {self.site}", self.goal, self.weight, name)
+    goal: ArrayLike
+    weight: ArrayLike = 1.0
+    sensor = "framepos"
 
 
 @dataclass(frozen=True)
-class SiteOrientation(Term):
+class SiteOrientation(SensorTerm):
     """Rotation vector [rad] from a goal orientation (quaternion w, x, y, z) to a site's; weight a scalar or (3,)."""
 
     site: str
-    goal: tuple = (1.0, 0.0, 0.0, 0.0)
-    weight: float | tuple = 1.0
+    goal: ArrayLike = (1.0, 0.0, 0.0, 0.0)
+    weight: ArrayLike = 1.0
+    sensor = "framequat"
 
-    def required(self, plant):
-        """A frame orientation."""
-        return frame(plant, self.site, "framequat", mujoco.mjtSensor.mjSENS_FRAMEQUAT)
-
-    def residual(self, plant):
+    def residual(self, plant: MujocoPlant) -> Residuals:
         """Three entries."""
-        what, sensor = f"SiteOrientation {shown(self.site)}", f"framequat {self.site}"
-        goal = as_finite(self.goal, f"goal of {what}", (4,))
+        sensor = f"{self.sensor} {self.site}"
+        goal = as_finite(self.goal, f"goal of {self.label}", (4,))
         if np.linalg.norm(goal) < 1e-6:
-            raise ProblemError(f"goal of {what} is a quaternion of length 0; give for instance (1, 0, 0, 0)")
+            raise ProblemError(f"goal of {self.label} is a quaternion of length 0; give for instance (1, 0, 0, 0)")
 
         def turn(x, u, y):  # noqa: ARG001
             rows = np.ascontiguousarray(y[sensor])
@@ -127,43 +159,27 @@ class SiteOrientation(Term):
             return out
 
         entries = {sensor: plant.sensor_names[sensor]}
-        return FunctionError(turn, entries, roots_of(self.weight, what, 3), moves=False)
+        return FunctionError(turn, entries, roots_of(self.weight, self.label, 3), moves=False)
 
 
 @dataclass(frozen=True)
-class CenterOfMass(Term):
+class CenterOfMass(SensorTerm):
     """Distance of the center of mass of a body and all that hangs on it from a goal (3,) [m]."""
 
     body: str
-    goal: tuple
-    weight: float | tuple = 1.0
-
-    def required(self, plant):
-        """A center of mass."""
-        known(plant, "body", self.body)
-        kind, body = mujoco.mjtSensor.mjSENS_SUBTREECOM, mujoco.mjtObj.mjOBJ_BODY
-        return {f"subtreecom {self.body}": {"type": kind, "objtype": body, "objname": self.body}}
-
-    def residual(self, plant):
-        """Three entries."""
-        return sensed(plant, f"subtreecom {self.body}", self.goal, self.weight, f"CenterOfMass {shown(self.body)}")
+    goal: ArrayLike
+    weight: ArrayLike = 1.0
+    sensor, on = "subtreecom", "body"
 
 
 @dataclass(frozen=True)
-class ContactForce(Term):
+class ContactForce(SensorTerm):
     """Difference of the normal force [N] of all contacts inside a site's volume from a goal (a touch sensor)."""
 
     site: str
     goal: float = 0.0
     weight: float = 1.0
-
-    def required(self, plant):
-        """A touch sensor."""
-        return frame(plant, self.site, "touch", mujoco.mjtSensor.mjSENS_TOUCH)
-
-    def residual(self, plant):
-        """One entry."""
-        return sensed(plant, f"touch {self.site}", self.goal, self.weight, f"ContactForce {shown(self.site)}")
+    sensor = "touch"
 
 
 @dataclass(frozen=True)
@@ -171,12 +187,12 @@ class SensorValue(Term):
     """Difference of a sensor of the model from a goal, one entry or as many as the sensor has."""
 
     sensor: str
-    goal: float | tuple = 0.0
-    weight: float | tuple = 1.0
+    goal: ArrayLike = 0.0
+    weight: ArrayLike = 1.0
 
-    def residual(self, plant):
+    def residual(self, plant: MujocoPlant) -> Residuals:
         """The sensor's entries."""
-        return sensed(plant, self.sensor, self.goal, self.weight, f"SensorValue {shown(self.sensor)}")
+        return sensor_error(plant, self.sensor, self.goal, self.weight, f"SensorValue {shown(self.sensor)}")
 
 
 @dataclass(frozen=True)
@@ -186,12 +202,12 @@ class JointPosition(Term):
     joint: str
     goal: float = 0.0
     weight: float = 1.0
-    offset = 0
+    offset: ClassVar[int] = 0
 
-    def residual(self, plant):
+    def residual(self, plant: MujocoPlant) -> Residuals:
         """One entry."""
         what = f"{type(self).__name__} {shown(self.joint)}"
-        known(plant, "joint", self.joint)
+        check_known(plant, "joint", self.joint)
         joint = plant.model.joint(self.joint)
         if mujoco.mjtJoint(joint.type[0]) not in SIMPLE:
             raise ProblemError(f"{what} is no hinge or slide; use StateDeviation, or SitePosition and SiteOrientation")
@@ -209,17 +225,17 @@ class JointPosition(Term):
 class JointVelocity(JointPosition):
     """Difference of a hinge's or slide's velocity from a goal [rad/s or m/s]."""
 
-    offset = 1
+    offset: ClassVar[int] = 1
 
 
 @dataclass(frozen=True)
 class StateDeviation(Term):
     """Tangent difference of the state from a goal (nx,), the model's default if None; weight a scalar or (ndx,)."""
 
-    goal: tuple | None = None
-    weight: float | tuple = 1.0
+    goal: ArrayLike | None = None
+    weight: ArrayLike = 1.0
 
-    def residual(self, plant):
+    def residual(self, plant: MujocoPlant) -> Residuals:
         """ndx entries."""
         goal = plant.state() if self.goal is None else as_finite(self.goal, "goal of StateDeviation", (plant.nx,))
         return StateError(unit(goal, plant.quaternions), np.diag(roots_of(self.weight, "StateDeviation", plant.ndx)))
@@ -229,9 +245,9 @@ class StateDeviation(Term):
 class Effort(Term):
     """The controls themselves; weight a scalar or (nu,)."""
 
-    weight: float | tuple = 1.0
+    weight: ArrayLike = 1.0
 
-    def residual(self, plant):
+    def residual(self, plant: MujocoPlant) -> Residuals:
         """nu entries."""
         return ControlError(np.diag(roots_of(self.weight, "Effort", plant.nu)))
 
@@ -247,26 +263,20 @@ class Residual(Term):
     """
 
     function: Callable
-    sensors: tuple = ()
-    weight: float | tuple = 1.0
+    sensors: Sequence[str] = ()
+    weight: ArrayLike = 1.0
 
-    def residual(self, plant):
+    def residual(self, plant: MujocoPlant) -> Residuals:
         """As many entries as the function has."""
         if not callable(self.function):
             raise ProblemError(f"function of a Residual is {shown(self.function)}; expected a function of (x, u, y)")
-        entries = {name: sensor(plant, name) for name in check_names(self.sensors, "sensors")}
+        entries = {name: entries_of(plant, name) for name in check_names(self.sensors, "sensors")}
         return FunctionError(self.function, entries, roots_of(self.weight, "Residual"))
 
 
-def frame(plant, site, prefix, kind):
-    """A sensor on a site."""
-    known(plant, "site", site)
-    return {f"{prefix} {site}": {"type": kind, "objtype": mujoco.mjtObj.mjOBJ_SITE, "objname": site}}
-
-
-def sensed(plant, name, goal, weight, what):
+def sensor_error(plant: MujocoPlant, name: str, goal, weight, what: str) -> SensorError:
     """`SensorError` of a sensor, goal and weight checked against its size."""
-    entries = sensor(plant, name)
+    entries = entries_of(plant, name)
     size = entries.stop - entries.start
     goal = np.atleast_1d(as_finite(goal, f"goal of {what}"))
     if goal.shape not in ((1,), (size,)) or (goal.shape == (1,) and size > 1 and what.split(" ")[0] != "SensorValue"):
@@ -274,7 +284,7 @@ def sensed(plant, name, goal, weight, what):
     return SensorError(entries, np.broadcast_to(goal, (size,)).copy(), roots_of(weight, what, size))
 
 
-def sensor(plant, name):
+def entries_of(plant: MujocoPlant, name: str) -> slice:
     """Entries of a sensor.
 
     Raises:
@@ -285,7 +295,7 @@ def sensor(plant, name):
     return plant.sensor_names[name]
 
 
-def known(plant, kind, name):
+def check_known(plant: MujocoPlant, kind: str, name: str) -> None:
     """Raise `ProblemError` unless the model has a site, body or joint of this name."""
     model = plant.model
     count = {"site": model.nsite, "body": model.nbody, "joint": model.njnt}[kind]
