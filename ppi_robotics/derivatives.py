@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ppi_robotics.manifold import origin
+
 SLOPE_STEP = 1e-3  # sizes: an error of the fourth order beside rounding over the step
 CURVATURE_STEP = 4e-3  # beside rounding over its square
 ROWS = 2**15  # points of a batch
@@ -119,7 +121,8 @@ def equilibrium_controls(plant, x):
     limits = plant.control_limits.T
     u = nothing = np.clip(np.zeros(plant.nu), *limits)
     first, A, B = _motion(plant, x, u)
-    if not (np.abs(first) > RESTING * (np.abs(x) + np.abs(A) @ np.abs(x))).any():
+    size = np.abs(plant.difference(x, origin(plant.nx, plant.quaternions)))
+    if not (np.abs(first) > RESTING * (size + np.abs(A) @ size)).any():
         return nothing  # it stays, but for rounding, or is not finite
     miss, held = first, False
     for _ in range(ROUNDS):

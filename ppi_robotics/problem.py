@@ -190,19 +190,27 @@ class Problem:
     def _measure(self):
         """Find the scales of the problem by differences whose steps are parts of them.
 
-        What nothing tells of has size 1 in the first round.
+        What nothing tells of has size 1 in the first round. A scale that is a part of what controls move counts ten
+        times, between that part and the whole.
         """
         plant = self.plant
         rest = np.clip(np.zeros(plant.nu), *plant.control_limits.T)
         check_at(plant, self.cost, self.initial.mean, rest)
         ends = np.where(np.isfinite(plant.control_limits), np.abs(plant.control_limits), 0.0).max(axis=1)
-        sizes = np.concatenate((known_sizes(self), ends))
+        known = known_sizes(self)
+        sizes = np.concatenate((known, ends))
         sizes = np.where(sizes > 0.0, sizes, 1.0)
         for _ in range(2):
             self._bind(sizes)
             scales = scales_of(self)
-            found = np.concatenate((scales.state, scales.control))
-            sizes = np.where((found > 0.0) & np.isfinite(found), found, sizes)
+            state = np.where(scales.state > known, 10.0 * scales.state, known)
+            found = np.concatenate((state, scales.control))
+            if not np.isfinite(found).all():
+                raise ProblemError(
+                    "derivatives of plant or cost at the initial state are not finite; start elsewhere, or give "
+                    "functions that are smooth there"
+                )
+            sizes = np.where(found > 0.0, found, sizes)
         self._bind(sizes)
         vars(self)["scales"] = scales
 
