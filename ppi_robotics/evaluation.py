@@ -217,7 +217,7 @@ def _check_arguments(problem, policies, samples, threads, progress, first):
 
 
 def _chunk(samples):
-    """Samples a task: some 64 tasks, so that threads finish together; whole lanes; work of at least a millisecond."""
+    """Samples per task: about 64 tasks, so that threads finish together, of whole lanes and at least a millisecond."""
     blocks = min(max(samples // (64 * ROLLOUT_LANES), 4), 128)
     return blocks * ROLLOUT_LANES
 
@@ -238,7 +238,7 @@ def _succeeded(criterion, cost, final):
 
 
 def difference_of(cost: np.ndarray, reference: np.ndarray) -> Difference:
-    """`Difference` of costs (N,) of the same samples; ones that diverged are infinite."""
+    """`Difference` of costs (N,) of the same samples; those that diverged are infinite."""
     wins = float(np.mean(cost < reference))
     lost, lost_reference = np.isinf(cost).any(), np.isinf(reference).any()
     if lost or lost_reference:

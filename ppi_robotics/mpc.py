@@ -48,28 +48,28 @@ KEPT = 10_000  # durations of replans that a report knows
 class RecedingHorizon:
     """Model-predictive control of any plant; `command` is called once per control stage.
 
-    The first plan is made by `prepare` or the first `command`. `prepare` makes it a full `solve` at the first state,
-    of as many iterations as the method's class has by default and of as many starts, which takes as long as it takes;
-    so does `command` without a budget. With one `command` takes a single start and keeps the budget, but for a guess,
-    one iteration, and what kernels have to be compiled. `report` tells how long it took. Later plans take
-    the method's own `max_iterations`, so that `ILQG(max_iterations=3)` is a real-time iteration; ending before
-    convergence is no failure. What has control limits replans fastest with `ILQG(limits="box")`, as the interior point
-    approaches its barriers anew every time.
+    The first plan is made by `prepare`, or else by the first `command`. `prepare` runs a full `solve` at the first
+    state, with the default number of iterations and starts of the method's class, however long that takes, and so does
+    `command` without a budget. With a budget `command` uses a single start and stops in time, except that the initial
+    guess, one iteration and the compilation of kernels are always completed. `report` says how long it took.
+    Later plans run the method's own `max_iterations`, so that `ILQG(max_iterations=3)` is a real-time iteration; ending
+    before convergence is no failure. Plants with control limits replan fastest with `ILQG(limits="box")`, because the
+    interior point has to approach its barriers from the start in every replan.
 
-    A replan that raises, ends as diverged, indefinite or with a risk breakdown, or has no feedback is not adopted: the
-    last policy goes on, its last stage beyond its end, and `report` counts it. So is one from a state outside the
-    plant's state limits, where there is no problem to solve.
+    A replan is not adopted if it raises, diverges, ends as indefinite or with a risk breakdown, has no feedback, or
+    starts from a state outside the plant's state limits. The last policy then continues, beyond its end with its last
+    stage, and `report` counts a failure.
 
     Without `threaded`, `command` replans in line, and the same states give the same controls bit for bit unless a
     budget cuts replans short. With it, a thread replans from the newest state while `command` returns at once with the
     feedback of the last finished policy; only the first plan blocks. `close` it, or use it in a `with` statement.
 
     Args:
-      problem: `Problem`; its horizon stays ahead, and the covariance of its initial state that of every measured one.
+      problem: `Problem`. Every plan has its horizon, and its initial covariance about the measured state.
       method: as for `solve`.
       replan_every: stages from one replan to the next, 1 to the horizon.
-      budget_ms: wall milliseconds for a plan. No further iteration starts where the time left would not hold it and
-        the closing sweep; the first one always runs. None for no bound.
+      budget_ms: wall milliseconds for a plan. No iteration starts that could not be finished, with the closing backward
+        pass, in the time left; the first one always runs. None for no bound.
       seed: of the initial guesses of the first plan.
       threaded: whether a thread replans.
       policy: `LinearGaussianPolicy` that the first plan starts from instead of initial guesses.
@@ -105,7 +105,7 @@ class RecedingHorizon:
             policy.check(problem)
         self._problem, self._method, self._every, self._seed = problem, method, replan_every, seed
         self._first, self._start = first, policy
-        # the next replan makes the gains anew
+        # the next replan computes the gains again
         self._later = replace(method, fresh_gains=False) if getattr(method, "fresh_gains", False) else method
         self._budget = math.inf if budget_ms is None else 1e-3 * float(budget_ms)
         self._deadline = min(replan_every * problem.plant.dt, self._budget)
@@ -186,7 +186,7 @@ class RecedingHorizon:
         return np.clip(u, *self._problem.plant.control_limits.T)
 
     def retarget(self, problem: "Problem") -> None:
-        """Go on with another problem, for instance another goal, of the same plant and horizon; replans at once.
+        """Continue with another problem of the same plant and horizon, for instance another goal; replans at once.
 
         Raises:
           ProblemError: if plant or horizon are others, or the method cannot solve it.
@@ -246,7 +246,7 @@ class RecedingHorizon:
 
     def _hand_over(self, request):
         if self._thread is None:
-            # the thread does not keep the controller, which nobody may have closed who has it no more
+            # a weak reference: the thread must not keep alive a controller that nobody uses or has closed
             self._thread = threading.Thread(
                 target=work, args=(weakref.ref(self), self._changed), name="receding horizon", daemon=True
             )
@@ -254,18 +254,18 @@ class RecedingHorizon:
             weakref.finalize(self, wake, self._changed).atexit = False
         self._note_miss()
         if request is not None:
-            self._pending = request  # in place of an older state that still waits
+            self._pending = request  # replaces an older state that still waits
             self._changed.notify()
 
     def _take(self):
-        """The newest request, which waits no more."""
-        # what has been adopted since the request was made is the better plan to improve on
+        """The newest request, taken off the queue."""
+        # a plan adopted since the request was made is the better one to start from
         request, self._pending = replace(self._pending, last=self._planned), None
         self._asked, self._began = request.stage, time.perf_counter()
         return request
 
     def _replan(self, request):
-        """Solve for a request and adopt or refuse the answer; whatever goes wrong, the last policy goes on acting."""
+        """Solve for a request and adopt or refuse the answer; whatever goes wrong, the last policy keeps acting."""
         began, solution = time.perf_counter(), None
         stopwatch = Stopwatch(self._budget, lambda: self._closed or request.episode != self._episode)
         try:
@@ -276,7 +276,7 @@ class RecedingHorizon:
             message = f"{type(error).__name__}: {error}"
         seconds = time.perf_counter() - began
         if hold.pressed or (solution is not None and solution.interrupted and not stopwatch.stopped):
-            raise KeyboardInterrupt  # solve has answered Ctrl-C, which the control loop is to hear of
+            raise KeyboardInterrupt  # solve has answered Ctrl-C; the control loop must see it, too
         with self._changed:
             if self._closed or request.episode != self._episode:
                 return
@@ -312,7 +312,7 @@ class RecedingHorizon:
 
 
 def work(reference, changed):
-    """The thread of a controller: take the newest request, replan, until it is closed or nobody has it any more."""
+    """The thread of a controller: take the newest request and replan, until it is closed or no longer used."""
     while True:
         with changed:
             while True:
@@ -322,7 +322,7 @@ def work(reference, changed):
                 if controller._pending is not None:
                     break
                 del controller
-                if reference() is None:  # who drops it from here on waits for the lock, and wakes this thread
+                if reference() is None:  # dropped later, it wakes this thread once the lock is free
                     return
                 changed.wait()
             request = controller._take()

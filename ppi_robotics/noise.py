@@ -63,7 +63,7 @@ class Noise(Record):
 
     @property
     def growing(self) -> int:
-        """How many of them, the last ones, are scaled by control or state."""
+        """Number of them, the last ones, that are scaled by control or state."""
         return len(self.control) + len(self.state)
 
     def check(self, nx: int, nu: int, ns: int = 0) -> None:

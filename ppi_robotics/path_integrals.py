@@ -147,7 +147,7 @@ class Forward:
     threads: int | None
 
     def __post_init__(self):
-        closed_loop(self.problem, self.baseline, self.seed)  # refuses what cannot be rolled out
+        closed_loop(self.problem, self.baseline, self.seed)  # raises if the baseline cannot be rolled out
         check_count(self.samples, "samples", 2, 2**62)
         if self.threads is not None:
             check_count(self.threads, "threads", 1)

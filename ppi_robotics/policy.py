@@ -1,4 +1,4 @@
-"""Time-varying linear-Gaussian feedback policies, the product of every solve.
+"""Time-varying linear-Gaussian feedback policies, the product of every solve, and their files.
 
 u_t ~ N( u_ref_t + K_t (x_t - x_ref_t), cov_t ),   clipped to the control limits where it is applied
 """
@@ -105,9 +105,7 @@ class LinearGaussianPolicy(Record):
         """Control (..., nu) drawn at stage t in states x (..., nx) with a numpy Generator."""
         mean = self.mean(t, x)
         check_instance(rng, "rng", np.random.Generator, "such as numpy.random.default_rng(0)")
-        eigenvalues, vectors = np.linalg.eigh(self.cov[t])
-        factor = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))
-        return mean + rng.standard_normal(mean.shape) @ factor.T
+        return mean + rng.standard_normal(mean.shape) @ control_factors(self.cov[t]).T
 
     def interpolate(self, time: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Reference state (nx,), control (nu,) and gain (nu, ndx) at a time [s], linear between stages.
@@ -200,9 +198,9 @@ class LinearGaussianPolicy(Record):
 
 
 def control_factors(cov: np.ndarray) -> np.ndarray:
-    """Factors (T, nu, nu) of the covariances of a policy."""
+    """Factors (..., nu, nu) of the covariances of a policy."""
     eigenvalues, vectors = np.linalg.eigh(cov)
-    return np.ascontiguousarray(vectors * np.sqrt(np.maximum(eigenvalues, 0.0))[:, None, :])
+    return np.ascontiguousarray(vectors * np.sqrt(np.maximum(eigenvalues, 0.0))[..., None, :])
 
 
 FORMAT = "ppi_robotics.LinearGaussianPolicy"
@@ -275,7 +273,7 @@ def read_file(path):
 
 
 class Damaged(Exception):
-    """A file of a policy that no policy was written to; the message says what is wrong."""
+    """A file that `save` has not written, or that was changed since; the message says what is wrong."""
 
 
 class Entries:

@@ -1,4 +1,4 @@
-"""One replan of receding-horizon control: the shifted warm start, the budget, what is adopted; and the report."""
+"""One replan of receding-horizon control: the shifted warm start, the budget, whether it is adopted; and the report."""
 
 import math
 import time
@@ -80,11 +80,11 @@ class Request:
 
 
 class Stopwatch:
-    """Callback of `solve` that stops it where another iteration and the closing sweep would exceed the budget.
+    """Callback of `solve` that stops it where another iteration and the closing backward pass would exceed the budget.
 
     Args:
       seconds: budget, inf for none.
-      cancelled: function that tells whether the answer is wanted no more.
+      cancelled: function that says whether the answer is no longer wanted.
     """
 
     def __init__(self, seconds, cancelled):
@@ -100,7 +100,7 @@ class Stopwatch:
 
 
 def improved(request: Request, method, seed: int, callback: Stopwatch) -> Solution:
-    """`Solution` of one warm-started solve, cold from one guess where nothing is left of the last plan."""
+    """`Solution` of one solve, warm-started by what is left of the last plan, if anything."""
     problem, passed = request.problem.starting_at(request.x, any_end, request.stage), request.stage - request.last.stage
     if passed >= problem.horizon:
         return solve_briefly(problem, method, seed, starts=1, callback=callback)
@@ -117,7 +117,7 @@ def damped(method, damping):
 
 
 def damping_after(solution: Solution) -> float:
-    """Damping that the next plan begins with: what the solve would have gone on with, none where it had converged."""
+    """Damping that the next plan begins with: that of the next iteration, or 0 after convergence."""
     last = solution.trace[-1] if solution.trace else None
     if last is None or last.phase != SingleShooting.name or solution.status is Status.CONVERGED:
         return 0.0
@@ -126,7 +126,7 @@ def damping_after(solution: Solution) -> float:
 
 
 def any_end(x):
-    """Success of all final states (N, nx): a horizon that recedes has no end to judge a plan by."""
+    """Success of all final states (N, nx): the end of a receding horizon judges no plan."""
     return np.ones(len(x), dtype=bool)
 
 
@@ -148,5 +148,5 @@ def refusal(solution: Solution) -> str:
     """Why a solution is not to be adopted; "" if it is."""
     if solution.status.lost:
         return solution.explain()
-    sampled = hasattr(solution.method, "samples")  # whose feedback comes from no sweep
+    sampled = hasattr(solution.method, "samples")  # its feedback comes from no backward pass
     return "" if sampled or solution.sweep is not None else f"no feedback was found: {solution.explain()}"

@@ -22,7 +22,7 @@ DAMPING = 10.0  # costs of a stage, the price of a move by one scale under a dam
 
 @dataclass(frozen=True, eq=False)
 class Scales:
-    """Scales of a problem, 0 where nothing tells of a coordinate; or of a path, never 0.
+    """Scales of a problem, 0 where nothing determines a coordinate's; or along a path, never 0.
 
     Attributes:
       state: in the tangent of the state (ndx,).
@@ -41,7 +41,7 @@ class Scales:
 
 
 def along(problem: "Problem", x: np.ndarray, u: np.ndarray, cost: float) -> Scales:
-    """`Scales` at a path x (T + 1, nx), u (T, nu) of a problem that costs so much."""
+    """`Scales` along a path x (T + 1, nx), u (T, nu) of a problem, given its cost."""
     scales = problem.scales
     state = np.maximum(scales.state, np.abs(tangent(problem.plant, x)).max(axis=0))
     control = np.maximum(scales.control, np.abs(u).max(axis=0))
@@ -96,7 +96,7 @@ def scales_of(problem: "Problem") -> Scales:
 
 
 def known_sizes(problem: "Problem") -> np.ndarray:
-    """Sizes (ndx,) of the state that the problem itself tells: start, goal, limits and noise."""
+    """Sizes (ndx,) of the state that the problem itself states: start, goal, limits and noise."""
     plant = problem.plant
     sizes = [np.sqrt(np.diag(problem.initial.cov)), np.sqrt(problem.horizon * np.diag(plant.noise.process))]
     sizes.append(np.abs(tangent(plant, problem.initial.mean)))

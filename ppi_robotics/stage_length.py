@@ -1,4 +1,4 @@
-"""Whether a stage is too long for a plant's integrator: a mode that decays in truth grows when it is integrated.
+"""Whether a stage is too long for a plant's integrator: a mode that decays in continuous time grows when integrated.
 
 A mode of rate a, an eigenvalue of df/dx [1/s], is multiplied by exp(a dt) in truth, by R(a dt) in a Runge-Kutta step;
 R is the scheme's polynomial. Semi-implicit Euler, which treats positions and velocities apart, has no such R: there the
@@ -23,7 +23,7 @@ logger = logging.getLogger("ppi_robotics")
 
 
 def warn_of_long_stages(plant: Plant, x: np.ndarray, u: np.ndarray) -> None:
-    """Warn, once for a plant, if a mode along a path grows by the integrator alone, and say what would do.
+    """Warn, once for a plant, if a mode along a path grows by the integrator alone, and name a stage length that works.
 
     Args:
       plant: any plant; only a `SymbolicPlant` with a derivative is looked at.
@@ -51,7 +51,7 @@ def warn_of_long_stages(plant: Plant, x: np.ndarray, u: np.ndarray) -> None:
 
 
 def false_growth(J, dt, integrator):
-    """By how much a step enlarges what decays in truth, a logarithm (N,), and the rates (N,) of the fastest such modes.
+    """Logarithm (N,) of the growth per step of modes that should decay, and the rates (N,) of the fastest of them.
 
     Args:
       J: df/dx (N, nx, nx).

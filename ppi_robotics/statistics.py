@@ -41,13 +41,13 @@ INTERVALS = "95 % intervals in brackets"
 
 @dataclass(frozen=True, eq=False)
 class Evaluation(Record):
-    """Statistics of sampled costs; `Evaluation(cost)` gives them for costs from anywhere else.
+    """Statistics of sampled costs, also of costs from elsewhere: `Evaluation(cost)`.
 
     A sample whose cost is not finite has diverged: it counts as infinitely costly and as no success. One such sample
     makes mean, variance, their errors, cvar and entropic (eta < 0) infinite; quantiles below its rank stay finite, and
     so does entropic (eta > 0), to which it contributes exp(-inf) = 0.
 
-    Samples are taken to be independent. Standard errors describe the spread of an estimate where N is large. Intervals
+    Samples are taken to be independent. Standard errors are those of a large N. Intervals
     (see `intervals`) cover the true value as often as `level` says from N = 100 on, for costs whose tails fall like an
     exponential; where too few samples carry a statistic they are None, and `why_no_interval` says so.
 
