@@ -133,7 +133,7 @@ class RecedingHorizon:
         """The policy that acts, None before the first plan."""
         return None if self._planned is None else self._planned.solution.policy
 
-    def prepare(self, x: ArrayLike | None = None) -> "Solution":
+    def prepare(self, x: ArrayLike | None = None) -> None:
         """Make the first plan, from a state (nx,) or the problem's initial mean, and start counting stages at it.
 
         It takes as long as it takes, whatever the budget.

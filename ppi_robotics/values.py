@@ -1,7 +1,11 @@
 """What follows from a backward pass: values and beliefs under its policy, and how averse its weight may be.
 
-The belief is that of the tilted dynamics, N(m - lS W~ (P m + p), W~) in place of the transition N(m, G G'). At the
-critical theta = -lS no finite value is left: Whittle's breakdown. P. Whittle, *Risk-sensitive optimal control*, 1990.
+The belief is that of the tilted dynamics: with W = G G' and J = I - lS W P~ its covariances follow
+
+    cov z = [I; K] cov x [I; K]' + [0 0; 0 cov],   cov x' = F cov z F' + J W,   F = J [A B],   z = (x, u)
+
+At the critical theta = -lS no finite value is left: Whittle's breakdown. P. Whittle, *Risk-sensitive optimal control*,
+1990.
 """
 
 import math
@@ -10,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ppi_robotics.checks import shown
+from ppi_robotics.checks import check_choice, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Gaussian, covariance_factor
-from ppi_robotics.recursion import BackwardPass, LocalModel, backward, forward
+from ppi_robotics.recursion import ENGINES, BackwardPass, LocalModel, backward, forward
 from ppi_robotics.status import Breakdown
 
 if TYPE_CHECKING:
@@ -54,7 +58,7 @@ def initial_value(sweep: BackwardPass, initial: Gaussian) -> float | Breakdown:
     return float(value - 0.5 * lS * np.sum((vectors.T @ slope) ** 2 / M) + 0.5 * np.sum(np.log(M)) / lS)
 
 
-def marginals(model: LocalModel, sweep: BackwardPass, initial: Gaussian) -> Gaussian:
+def marginals(model: LocalModel, sweep: BackwardPass, initial: Gaussian, engine: str = "compiled") -> Gaussian:
     """Belief over the states under the policy and the tilted dynamics: means and covariances of every stage.
 
     For lambda_policy = lambda_transition these are the smoothed marginals given that every cost was "observed".
@@ -63,23 +67,26 @@ def marginals(model: LocalModel, sweep: BackwardPass, initial: Gaussian) -> Gaus
       model: `LocalModel`.
       sweep: `BackwardPass` of the same model.
       initial: `Gaussian` over the deviation of the initial state.
+      engine: as for `backward`.
 
     Returns:
       `Gaussian` with mean (T + 1, nx) and cov (T + 1, nx, nx).
     """
-    T, nx, _ = model.B.shape
     lS, P, p = sweep.lambda_transition, sweep.value.P[0], sweep.value.p[0]
-    S = np.empty((T + 1, nx, nx))
     # the initial belief is tilted like every transition
-    S[0] = tilt(initial.cov, lS, P)
-    x, _, _, _ = forward(model, sweep, initial.mean - lS * S[0] @ (P @ initial.mean + p))
-    model.kernels.propagate_covariances(model.arrays(), lS, sweep.P_ahead, sweep.K, sweep.cov, S, np.empty((0, 0, 0)))
-    return Gaussian(x, S)
+    cov = tilt(initial.cov, lS, P)
+    x, _, _, _ = forward(model, sweep, initial.mean - lS * cov @ (P @ initial.mean + p), engine)
+    return Gaussian(x, _propagated(model, sweep, lS, cov, sweep.cov, np.empty((0, 0, 0)), engine))
 
 
 def joint_covariances(
-    model: LocalModel, sweep: BackwardPass, initial_cov: np.ndarray, tilted: bool, own_noise: bool = False
-) -> tuple:
+    model: LocalModel,
+    sweep: BackwardPass,
+    initial_cov: np.ndarray,
+    tilted: bool,
+    own_noise: bool = False,
+    engine: str = "compiled",
+) -> tuple[np.ndarray, np.ndarray]:
     """Covariances of state and control under a policy.
 
     Args:
@@ -89,16 +96,40 @@ def joint_covariances(
       tilted: under the tilted dynamics, which is the belief; otherwise under the noise itself, which is what rollouts
         of the policy show.
       own_noise: whether the policy draws its controls; otherwise its mean acts.
+      engine: as for `backward`.
 
     Returns:
       covariances of (x_t, u_t), (T, nx + nu, nx + nu), and of x_T, (nx, nx).
     """
     T, nx, nu = model.B.shape
-    lS, S, Z = sweep.lambda_transition if tilted else 0.0, np.empty((T + 1, nx, nx)), np.empty((T, nx + nu, nx + nu))
-    S[0] = tilt(initial_cov, lS, sweep.value.P[0])
+    lS, Z = sweep.lambda_transition if tilted else 0.0, np.empty((T, nx + nu, nx + nu))
     cov = sweep.cov if own_noise else np.empty((0, nu, nu))
-    model.kernels.propagate_covariances(model.arrays(), lS, sweep.P_ahead, sweep.K, cov, S, Z)
-    return Z, S[T]
+    return Z, _propagated(model, sweep, lS, tilt(initial_cov, lS, sweep.value.P[0]), cov, Z, engine)[T]
+
+
+def _propagated(model, sweep, lS, first, cov, Z, engine):
+    """Covariances of the states (T + 1, nx, nx) from the first on; Z takes those of (x, u) unless it has no rows."""
+    S = np.empty((len(model.B) + 1, *first.shape))
+    S[0] = first
+    if check_choice(engine, "engine", ENGINES) == "reference":
+        covariances_reference(model, lS, sweep.P_ahead, sweep.K, cov, S, Z)
+    else:
+        model.kernels.propagate_covariances(model.arrays(), lS, sweep.P_ahead, sweep.K, cov, S, Z)
+    return S
+
+
+def covariances_reference(model, lS, P_ahead, K, cov, S, Z):
+    """The covariances above, into S and Z, in numpy."""
+    nx = model.A.shape[1]
+    for t, gain in enumerate(K):
+        W, feedback = model.G[t] @ model.G[t].T, np.vstack((np.eye(nx), gain))
+        J, joint = np.eye(nx) - lS * W @ P_ahead[t], feedback @ S[t] @ feedback.T
+        if len(cov):
+            joint[nx:, nx:] += cov[t]
+        if len(Z):
+            Z[t] = joint
+        F = J @ np.hstack((model.A[t], model.B[t]))
+        S[t + 1] = F @ joint @ F.T + J @ W
 
 
 def tilt(cov: np.ndarray, lS: float, P: np.ndarray) -> np.ndarray:

@@ -273,7 +273,9 @@ def test_unknown_names_raise_attribute_errors():
         ppi.slove  # noqa: B018
 
 
-@pytest.mark.parametrize("module", ["errors", "streams", "checks", "files", "gaussian", "noise", "problem", "policy"])
+@pytest.mark.parametrize(
+    "module", ["errors", "streams", "checks", "files", "gaussian", "noise", "problem", "policy", "values"]
+)
 def test_light_modules_stand_alone(module):
     assert loaded(f"import ppi_robotics.{module}") == set()
 

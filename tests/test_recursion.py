@@ -8,7 +8,9 @@ import pytest
 from oracles import close, random_baseline, random_model
 
 import ppi_robotics as ppi
-from ppi_robotics.recursion import backward, forward, policy_step, q_step, risk_step
+from ppi_robotics.gaussian import Gaussian
+from ppi_robotics.recursion import ENGINES, backward, forward, policy_step, q_step, risk_step
+from ppi_robotics.values import joint_covariances, marginals
 
 WEIGHTS = [(np.inf, 0.0), (np.inf, 0.4), (np.inf, -0.05), (0.7, 0.0), (0.7, 0.7), (2.0, -0.05)]
 SEEDS = range(5)
@@ -85,6 +87,21 @@ def test_both_engines_follow_the_same_path(weights):
         sweep = backward(model, *weights)
         for one, other in zip(forward(model, sweep, x0), forward(model, sweep, x0, "reference"), strict=True):
             close(one, other, 1e-12)
+
+
+@pytest.mark.parametrize("weights", [(np.inf, 0.0), (0.7, 0.7), (0.7, -0.05)])
+def test_both_engines_believe_the_same(weights):
+    initial = Gaussian(np.array([0.5, -1.0, 0.3]), np.diag([0.4, 0.0, 0.7]))
+    for seed in SEEDS:
+        model = random_model(seed)
+        sweep = backward(model, *weights)
+        one, other = (marginals(model, sweep, initial, engine) for engine in ENGINES)
+        close(one.mean, other.mean, 1e-12)
+        close(one.cov, other.cov, 1e-12)
+        for tilted, own_noise in ((True, False), (False, True)):
+            how = model, sweep, initial.cov, tilted, own_noise
+            for a, b in zip(*(joint_covariances(*how, engine) for engine in ENGINES), strict=True):
+                close(a, b, 1e-12)
 
 
 def test_both_engines_break_down_at_the_same_stage_and_bound():
