@@ -1,7 +1,7 @@
 """Blocks on a ring: exact control, belief propagation and the cluster variation method.
 
 `__init__.pyi` lists the public names. Each is loaded on first use.
-Modules `figures`, `animation` and `commands` stand beside them.
+Figures, animations and commands are in the modules of these names.
 """
 
 import lazy_loader

@@ -6,7 +6,10 @@ The ring is cut open between its last location and its first; a block that cross
 side and enters it on the other.
 """
 
+from pathlib import Path
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppi_robotics import ProblemError
 from ppi_robotics.plotting import canvas as pixels
@@ -18,7 +21,7 @@ FLOOR = 64  # pixels from the bottom to the ground
 LARGEST = 40  # pixels of a block's height
 
 
-def save(path, states, actions, probabilities, title=""):
+def save(path: str | Path, states: ArrayLike, actions: ArrayLike, probabilities: ArrayLike, title: str = "") -> int:
     """Write an animated GIF of a plan, all of it or nothing.
 
     Args:

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppi_robotics import ProblemError
 from ppi_robotics.checks import MOST_COUNT, as_logs, as_wholes, check_count, check_counts, check_sequence
@@ -78,7 +79,7 @@ class CoupledChains(Record):
         """Largest level m."""
         return self.log_weights.shape[1] - 1
 
-    def after(self, start: np.ndarray, stages: int) -> "CoupledChains":
+    def after(self, start: ArrayLike, stages: int) -> "CoupledChains":
         """The same chains from other levels for the last stages.
 
         Raises:

@@ -109,7 +109,7 @@ class AnyWorld(World):
 @command("blocks exact", TABLES)
 def exact(
     report: Report,
-    world: AnyWorld,
+    given: AnyWorld,
     method: Annotated[str | None, "NAME", METHODS] = None,
     damping: Damping = 0.0,
     tolerance: Tolerance = 1e-6,
@@ -125,7 +125,7 @@ def exact(
     Args:
       method: an approximation to compare, such as bp or cvm.
     """
-    world, options = world.make(), inference_options(damping, tolerance, sweeps)
+    world, options = given.make(), inference_options(damping, tolerance, sweeps)
     names = ["exact"] if method in (None, "exact") else [method, "exact"]
     inferred(report, world, names, options, bytes_of(memory), seed, out)
 
@@ -133,7 +133,7 @@ def exact(
 @command("blocks bp", TABLES)
 def bp(
     report: Report,
-    world: World,
+    given: World,
     damping: Damping = 0.0,
     tolerance: Tolerance = 1e-6,
     sweeps: Sweeps = 1000,
@@ -141,14 +141,14 @@ def bp(
     out: Out = None,
 ):
     """Belief propagation with k and l as variables of their own, beside the exact answer where that is cheap."""
-    world, options = world.make(), inference_options(damping, tolerance, sweeps)
+    world, options = given.make(), inference_options(damping, tolerance, sweeps)
     inferred(report, world, ["bp", *(["exact"] if affordable(world) else [])], options, 2e9, seed, out)
 
 
 @command("blocks cvm", TABLES)
 def cvm(
     report: Report,
-    world: World,
+    given: World,
     tolerance: Tolerance = 1e-6,
     sweeps: Sweeps = 1000,
     outer: OuterLoops = 1000,
@@ -157,7 +157,7 @@ def cvm(
     out: Out = None,
 ):
     """The cluster variation method by a double loop, beside BP with its fixed points, and exact where that is cheap."""
-    world, options = world.make(), inference_options(0.0, tolerance, sweeps, outer, bound)
+    world, options = given.make(), inference_options(0.0, tolerance, sweeps, outer, bound)
     names = ["double_loop", "merged", *(["exact"] if affordable(world) else [])]
     inferred(report, world, names, options, 2e9, seed, out)
 
@@ -165,7 +165,7 @@ def cvm(
 @command("blocks run", TABLES)
 def run(
     report: Report,
-    world: AnyWorld,
+    given: AnyWorld,
     method: Annotated[str, "NAME", ("auto", *METHODS)] = "auto",
     choice: Annotated[str, "NAME", ("map", "sample")] = "map",
     damping: Damping = 0.0,
@@ -186,7 +186,7 @@ def run(
       choice: the next move is map, the likeliest, or a sample.
     """
     report.write_to(out)
-    world, memory = world.make(), bytes_of(memory)
+    world, memory = given.make(), bytes_of(memory)
     options = inference_options(damping, tolerance, sweeps, outer, bound)
     if method == "auto":
         method = "exact" if affordable(world, memory) else "cvm"

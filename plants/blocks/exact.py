@@ -15,8 +15,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from plants.blocks.kernels import exact as kernels
 from plants.blocks.sizes import Size, kept_in_full, size_within
@@ -43,14 +45,14 @@ FORBIDDEN = ("lost", "renormalized")  # what becomes of the probability of moves
 
 
 def solve_compositions(
-    start: np.ndarray,
+    start: ArrayLike,
     stages: int,
-    cost: np.ndarray,
-    goal: np.ndarray | None = None,
+    cost: ArrayLike,
+    goal: ArrayLike | None = None,
     charged: str = "every",
     forbidden: str = "lost",
     memory: float = 2e9,
-    progress: Callable | None = None,
+    progress: Callable[..., object] | None = None,
 ) -> "CompositionControl":
     """Solve the control of blocks on a ring exactly, from every start and at every stage.
 
@@ -154,7 +156,7 @@ class History:
     base: np.ndarray
     mantissa: np.ndarray
 
-    def logs(self, t: int, places: np.ndarray) -> np.ndarray:
+    def logs(self, t: int, places: ArrayLike) -> np.ndarray:
         """Logarithms of messages at places, of which N stands for no state."""
         row, bits = self.numbers[t], int(self.mantissa[t])
         places = np.asarray(places)
@@ -187,13 +189,13 @@ class CompositionControl(Inference):
     chance: np.ndarray = field(repr=False)
     history: History = field(repr=False)
 
-    def log_value(self, heights: np.ndarray, t: int = 0) -> np.ndarray:
+    def log_value(self, heights: ArrayLike, t: int = 0) -> np.ndarray:
         """log beta_t: minus the optimal expected cost (...) of the stages that are left, at heights (..., n)."""
         t = check_count(t, "t", 0, self.stages)
         heights = self._heights(heights, t)
         return self.history.logs(t, self.space.places(heights))
 
-    def probabilities(self, heights: np.ndarray, t: int = 0) -> np.ndarray:
+    def probabilities(self, heights: ArrayLike, t: int = 0) -> np.ndarray:
         """Optimal probabilities (..., 3 n) of the actions at stage t; nan where nothing leads on.
 
         Raises:
@@ -218,7 +220,7 @@ class CompositionControl(Inference):
             p /= p.sum(axis=1, keepdims=True)
         return p.reshape(*heights.shape[:-1], 3 * n)
 
-    def infer(self, heights: np.ndarray, t: int, memory: object = None) -> tuple:
+    def infer(self, heights: ArrayLike, t: int, memory: object = None) -> tuple[Any, ...]:
         """What `play` asks for: probabilities, this inference, no memory."""
         return self.probabilities(heights, t), self, memory
 

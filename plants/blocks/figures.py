@@ -13,6 +13,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 from ppi_robotics.plotting.theme import Page, color, style
 
@@ -24,7 +25,7 @@ STAYING = "no move, $l = 0$"
 
 
 def plan(
-    states: np.ndarray, probabilities: np.ndarray, others: dict[str, np.ndarray] | None = None, title: str = ""
+    states: ArrayLike, probabilities: ArrayLike, others: dict[str, np.ndarray] | None = None, title: str = ""
 ) -> Figure:
     """A plan: its heights with the blocks that move, other heights, and the probabilities that it acted on.
 
@@ -47,7 +48,7 @@ def plan(
     return figure
 
 
-def beliefs(heights: np.ndarray, actions: np.ndarray, title: str = "") -> Figure:
+def beliefs(heights: ArrayLike, actions: ArrayLike, title: str = "") -> Figure:
     """Expected heights (T + 1, n) and probabilities of actions (T, 3 n) over time; returns the figure."""
     with style():
         figure, axes = _panels(np.shape(heights), 1, title)

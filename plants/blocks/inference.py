@@ -25,8 +25,9 @@ control as a graphical model inference problem* (Machine Learning, 2012), sectio
 
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -110,7 +111,7 @@ def chain_beliefs(
       tolerance: of the change in a sweep, of a double loop in an outer iteration, both without damping: of the
         probabilities of actions, and of the square of their logarithms, in the second of which log Z is off.
       max_sweeps: of belief propagation.
-      inner_sweeps: at most, in an iteration of the double loop; they end early where they change nothing any more. By
+      inner_sweeps: at most, in an iteration of the double loop; they end early once they change nothing. By
         default 50 of "cvm"; of "double_loop" from 1 to 200, twice as many after every 16 iterations that changed more
         than the one before.
       max_outer: iterations of the double loop.
@@ -191,7 +192,9 @@ def _infer(chains, method, tolerance, limits, start, hold):
 # -- plays -------------------------------------------------------------------------------------------------------------
 
 
-def receding(chains: CoupledChains, method: str = "cvm", first: dict | None = None, **options: object) -> Callable:
+def receding(
+    chains: CoupledChains, method: str = "cvm", first: dict[str, Any] | None = None, **options: Any
+) -> Callable[..., tuple[Any, ...]]:
     """What `play` acts on: beliefs on the stages that are left, from the messages of the stage before.
 
     Args:
@@ -221,12 +224,12 @@ def receding(chains: CoupledChains, method: str = "cvm", first: dict | None = No
 
 
 def play_chains(
-    problems: list[CoupledChains],
+    problems: Sequence[CoupledChains],
     method: str = "cvm",
     seed: int = 0,
     threads: int | None = None,
-    reachable: Callable | None = None,
-    **options: object,
+    reachable: Callable[..., bool] | None = None,
+    **options: Any,
 ) -> Iterator[tuple[Play, float]]:
     """Play every one of some chains to its end, the most probable action at a time.
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from plants.blocks.states import KEY_BITS, PART, ReachableStates, TooMany, count_orbits, share_reached, symmetries
 from ppi_robotics import ProblemError
@@ -29,7 +30,7 @@ class Size:
     bytes: int
 
 
-def size_of(locations: int, blocks: int, stages: int, goal: np.ndarray | None = None) -> Size:
+def size_of(locations: int, blocks: int, stages: int, goal: ArrayLike | None = None) -> Size:
     """`Size` of a problem, before anything is done."""
     for name, value, most in (
         ("locations", locations, 10_000),
@@ -44,7 +45,7 @@ def size_of(locations: int, blocks: int, stages: int, goal: np.ndarray | None = 
     return Size(states, orbits, orbits * fixed + (stages + 1) * orbits * (8 if kept_in_full(orbits, stages) else 4))
 
 
-def fits(start: np.ndarray, stages: int, goal: np.ndarray | None = None, memory: float = 2e9) -> bool:
+def fits(start: ArrayLike, stages: int, goal: ArrayLike | None = None, memory: float = 2e9) -> bool:
     """Whether a problem can be solved in so many bytes; arguments as for `solve_compositions`."""
     try:
         size_within(np.asarray(start), stages, goal, memory, lambda *_: None)
@@ -54,7 +55,7 @@ def fits(start: np.ndarray, stages: int, goal: np.ndarray | None = None, memory:
 
 
 def size_within(
-    start: np.ndarray, stages: int, goal: np.ndarray | None, memory: float, say: Callable
+    start: np.ndarray, stages: int, goal: np.ndarray | None, memory: float, say: Callable[..., object]
 ) -> tuple[Size, ReachableStates | None]:
     """`Size` of a problem in so many bytes, and the `ReachableStates` where all states take more, else None.
 

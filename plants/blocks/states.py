@@ -1,8 +1,8 @@
 """States of blocks on a ring: all of them up to symmetry, or those that can be reached.
 
-Turns of the ring and of its mirror image that leave the goal as it is change nothing, so that one state, the
-representative, stands for those that they make alike. Where even so there are too many, those count that can be passed
-on the way from the start in the moves there are, and to the goal if any; few moves reach few, however many blocks.
+Turns of the ring and of its mirror image that leave the goal as it is change nothing, so that one state represents all
+that they map onto each other. Where even so there are too many, those are kept that can be passed on the way from the
+start in the moves there are, and to the goal if any; few moves reach few, however many blocks there are.
 """
 
 import math
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from plants.blocks.kernels import exact as kernels
 from ppi_robotics.interruption import check
@@ -21,7 +22,7 @@ NO_SYMMETRY = np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64)  # the tu
 SAMPLED, LEAST_SHARE = 1000, 0.05  # states drawn to estimate how many can be reached; below this share, 0 is said
 
 
-def moves_between(heights: np.ndarray, goal: np.ndarray) -> np.ndarray:
+def moves_between(heights: ArrayLike, goal: ArrayLike) -> np.ndarray:
     """Least numbers (...) of moves from heights (..., n) to a goal on the ring.
 
     They are the earth mover's distance, min_c sum_i |sum_{j <= i} (heights - goal)_j - c|.
@@ -69,7 +70,7 @@ class AllStates:
     outside = 0  # places at the end that stand for other states
 
     @classmethod
-    def of(cls, n: int, m: int, group: tuple, orbits: int, say: Callable) -> "AllStates":
+    def of(cls, n: int, m: int, group: tuple, orbits: int, say: Callable[..., object]) -> "AllStates":
         """Enumerate the representatives, so many orbits, and their moves; `say` tells the progress."""
         bits, keys = m.bit_length(), np.empty(orbits, dtype=np.int64)
         say("states", 0, 1)
@@ -193,7 +194,12 @@ class ReachableStates:
 
     @classmethod
     def of(
-        cls, start: np.ndarray, stages: int, goal: np.ndarray | None, room: Callable, say: Callable
+        cls,
+        start: np.ndarray,
+        stages: int,
+        goal: np.ndarray | None,
+        room: Callable[..., object],
+        say: Callable[..., object],
     ) -> "ReachableStates":
         """Search the states breadth first.
 

@@ -75,9 +75,9 @@ def goal_rates(
     planners: Sequence[str] = tuple(PLANNERS),
     seed: int = 0,
     threads: int | None = None,
-    progress: Callable | None = None,
+    progress: Callable[..., object] | None = None,
 ) -> tuple[GoalRates, ...]:
-    """Plan random worlds of some sizes to their goals, inferring anew on the stages that are left after every move.
+    """Plan random worlds of some sizes to their goals, inferring again after every move.
 
     Start and goal are drawn evenly from all heights, again where the goal is too far. World i of a size is the same
     for every planner, at any number of threads, and whichever other sizes there are.

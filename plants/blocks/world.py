@@ -4,8 +4,10 @@ Kappen, Gomez, Opper, *Optimal control as a graphical model inference problem* (
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from plants.blocks.chains import CoupledChains
 from plants.blocks.exact import CHARGED, FORBIDDEN, CompositionControl, solve_compositions
@@ -52,9 +54,9 @@ class BlocksWorld:
 
     def __init__(
         self,
-        start: np.ndarray,
+        start: ArrayLike,
         stages: int,
-        goal: np.ndarray | None = None,
+        goal: ArrayLike | None = None,
         strength: float = 0.0,
         norm: str = "blocks",
         charged: str = "every",
@@ -85,7 +87,7 @@ class BlocksWorld:
         if least > self.stages:
             raise ProblemError(f"the goal is {least} moves away and there are {self.stages}; give {least} or more")
 
-    def after(self, start: np.ndarray, stages: int) -> "BlocksWorld":
+    def after(self, start: ArrayLike, stages: int) -> "BlocksWorld":
         """The same world from other heights for other stages, for instance those that are left.
 
         Raises:
@@ -93,7 +95,7 @@ class BlocksWorld:
         """
         return BlocksWorld(start, stages, self.goal, self.strength, self.norm, self.charged, self.forbidden)
 
-    def step(self, heights: np.ndarray, action: int) -> np.ndarray:
+    def step(self, heights: ArrayLike, action: int) -> np.ndarray:
         """Heights (n,) after an action.
 
         Raises:
@@ -104,7 +106,7 @@ class BlocksWorld:
             raise ProblemError(f"action {action} moves a block of an empty location of {shown(heights)}")
         return moved
 
-    def allowed(self, heights: np.ndarray) -> np.ndarray:
+    def allowed(self, heights: ArrayLike) -> np.ndarray:
         """Which actions (3 n,) do not move a block of an empty location."""
         return (self._state(heights) + self.shifts).min(axis=1) >= 0
 
@@ -122,11 +124,11 @@ class BlocksWorld:
         """
         return blocks_graph(self, check_flag(merged, "merged"))
 
-    def entropy_cost(self, heights: np.ndarray) -> np.ndarray:
+    def entropy_cost(self, heights: ArrayLike) -> np.ndarray:
         """Cost of states (..., n), wherever it is charged."""
         return self.cost[as_wholes(heights, "heights", None, 0, self.blocks)].sum(axis=-1)
 
-    def path_cost(self, states: np.ndarray) -> float:
+    def path_cost(self, states: ArrayLike) -> float:
         """Cost of the states (T + 1, n) of a plan, and -log q of its moves: log 3 to stay, log 3 n of a move.
 
         Its expectation under the optimal probabilities is larger than -log Z, by their entropy.
@@ -141,7 +143,7 @@ class BlocksWorld:
         same = allowed & (self.shifts == after - before).all(axis=1)
         return float(np.log((allowed.sum() if self.forbidden == "renormalized" else self.actions) / same.sum()))
 
-    def exact(self, memory: float = 2e9, progress: Callable | None = None) -> CompositionControl:
+    def exact(self, memory: float = 2e9, progress: Callable[..., object] | None = None) -> CompositionControl:
         """The optimal control, exactly: `plants.blocks.CompositionControl`.
 
         Args:
@@ -155,7 +157,13 @@ class BlocksWorld:
             self.start, self.stages, self.cost, self.goal, self.charged, self.forbidden, memory, progress
         )
 
-    def run(self, infer: Callable, choice: str = "map", seed: int = 0, progress: Callable | None = None) -> Play:
+    def run(
+        self,
+        infer: Callable[..., tuple[Any, ...]],
+        choice: str = "map",
+        seed: int = 0,
+        progress: Callable[..., object] | None = None,
+    ) -> Play:
         """A plan from the start by inference at every stage: `ppi_robotics.discrete.Play`.
 
         Args:

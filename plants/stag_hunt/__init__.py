@@ -1,7 +1,7 @@
-"""Stag hunt: hunters on a grid meet at stags or settle for hares; exactly, and by belief propagation.
+"""Stag hunt: hunters on a grid meet at stags or take hares alone; exact and approximate inference.
 
 `__init__.pyi` lists the public names. Each is loaded on first use.
-Modules `figures`, `animation` and `commands` stand beside them.
+Figures, animations and commands are in the modules of these names.
 """
 
 import lazy_loader

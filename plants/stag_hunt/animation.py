@@ -3,6 +3,8 @@
 animation.save("hunt.gif", {"λ = 0.1": (hunt, path)})
 """
 
+from pathlib import Path
+
 import numpy as np
 
 from plants.stag_hunt.figures import APART, HARE, STAG
@@ -15,7 +17,7 @@ DELAY = 40  # milliseconds between frames
 FRAMES, PAUSE = 10, 3  # frames of a move, and of rest after it
 
 
-def save(path, hunts):
+def save(path: str | Path, hunts: dict[str, tuple]) -> int:
     """Write an animated GIF of hunts, all of it or nothing.
 
     Args:

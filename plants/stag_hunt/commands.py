@@ -73,21 +73,21 @@ class Hunts:
 
 
 @command("stag exact", TABLES)
-def exact(report: Report, hunts: Hunts):
+def exact(report: Report, given: Hunts):
     """Sum over all joint walks exactly, by counts of hunters at stags."""
-    inferred(report, hunts.make(), "exact", {})
+    inferred(report, given.make(), "exact", {})
 
 
 @command("stag bp", TABLES)
-def bp(report: Report, hunts: Hunts, damping: Damping = 0.0, max_sweeps: Sweeps = 500):
+def bp(report: Report, given: Hunts, damping: Damping = 0.0, max_sweeps: Sweeps = 500):
     """Belief propagation between hunters and stags, beside the exact sum where that can be had."""
-    inferred(report, hunts.make(), "bp", {"damping": damping, "max_sweeps": max_sweeps})
+    inferred(report, given.make(), "bp", {"damping": damping, "max_sweeps": max_sweeps})
 
 
 @command("stag run", TABLES)
 def run(
     report: Report,
-    hunts: Hunts,
+    given: Hunts,
     method: Annotated[str, "NAME"] = "exact",
     loop: Annotated[str, "NAME"] = "open",
     choice: Annotated[str, "NAME"] = "map",
@@ -105,7 +105,7 @@ def run(
       play_seed: of moves that tie, and of samples.
     """
     report.write_to(out)
-    hunts, plays, found = hunts.make(), {}, []
+    hunts, plays, found = given.make(), {}, []
     if out is not None and len(hunts) > MOST_DRAWN:
         raise ProblemError(f"{len(hunts)} hunts are too many for a picture; give 1 to {MOST_DRAWN}, or leave out --out")
     options = {"damping": damping, "max_sweeps": max_sweeps} if method == "bp" else {}

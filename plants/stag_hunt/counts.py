@@ -15,6 +15,7 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
@@ -113,7 +114,7 @@ class CappedCounts(Record):
         damping: float = 0.0,
         tolerance: float = 1e-9,
         max_sweeps: int = MAX_SWEEPS,
-        start: np.ndarray | None = None,
+        start: ArrayLike | None = None,
     ) -> CountBeliefs:
         """`CountBeliefs` by belief propagation, place after place.
 
@@ -174,7 +175,7 @@ class CappedCounts(Record):
 
     @functools.cached_property
     def groups(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Pairs of agents (m,) and places (s,) that hang together, through places that two agents or more can choose.
+        """Pairs of agents (m,) and places (s,) that are connected, through places that two agents or more can choose.
 
         The places that fewer can choose are in no group: nobody meets there. All agents that can choose no other are
         one group without places.

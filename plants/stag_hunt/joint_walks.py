@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from plants.stag_hunt.rendezvous import Rendezvous
 from ppi_robotics import ProblemError, Status
@@ -33,7 +34,7 @@ class JointMessages(Inference):
     messages: tuple[np.ndarray, ...]
     problem: Rendezvous
 
-    def step(self, t: int, cells: np.ndarray) -> np.ndarray:
+    def step(self, t: int, cells: ArrayLike) -> np.ndarray:
         """Probability of the moves of all walkers, M axes of A moves, at a stage and cells (M,).
 
         Raises:
@@ -48,7 +49,7 @@ class JointMessages(Inference):
         chance = np.exp(ahead - ahead.max())
         return chance / chance.sum()
 
-    def actions(self, t: int, cells: np.ndarray) -> np.ndarray:
+    def actions(self, t: int, cells: ArrayLike) -> np.ndarray:
         """Probability (M, A) of every walker's move at a stage, given the cells (M,) of all."""
         joint = self.step(t, cells)
         axes = range(joint.ndim)

@@ -43,11 +43,11 @@ def ends(gains, costs, value, mean):
 
 
 @njit(**OPTIONS)
-def backward(weights, own, spread, value, mean, variance):
+def backward(weights, own, own_variance, value, mean, variance):
     """value[i, c]: log of the sum over agents from i, by the counts c of those before; value[M] is given.
 
     mean and variance (3^S,): of the cost, given for no agents and then updated in place; own (M, S + 1) is the cost of
-    every class itself, and spread (M,) the variance of that of class 0.
+    every class itself, and own_variance (M,) the variance of that of class 0.
     """
     M, S = weights.shape[0], weights.shape[1] - 1
     powers = 3 ** np.arange(S)
@@ -74,7 +74,7 @@ def backward(weights, own, spread, value, mean, variance):
             for k in range(S + 1):
                 if terms[k] > -np.inf:
                     off = own[i, k] + mean[places[k]] - first
-                    second += terms[k] * (variance[places[k]] + off * off + (spread[i] if k == 0 else 0.0))
+                    second += terms[k] * (variance[places[k]] + off * off + (own_variance[i] if k == 0 else 0.0))
             value[i, c], mean[c], variance[c] = top + math.log(total), first, second / total
 
 

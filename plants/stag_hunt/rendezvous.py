@@ -13,8 +13,10 @@ equations 17 and 18.
 
 import functools
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from plants.stag_hunt import kernels
 from plants.stag_hunt.counts import CappedCounts, CountBeliefs
@@ -42,7 +44,7 @@ class RendezvousBeliefs(CountBeliefs):
     problem: "Rendezvous"
     tilt: np.ndarray
 
-    def actions(self, t: int = 0, cells: np.ndarray | None = None) -> np.ndarray:
+    def actions(self, t: int = 0, cells: ArrayLike | None = None) -> np.ndarray:
         """Probability (M, A) of every walker's move at a stage, given the cell where it is and no other walker's.
 
         Args:
@@ -127,7 +129,7 @@ class Rendezvous(Record):
                 "and a stage to have moved in"
             )
 
-    def after(self, start: np.ndarray, stages: int, moved: np.ndarray | None = None) -> "Rendezvous":
+    def after(self, start: ArrayLike, stages: int, moved: ArrayLike | None = None) -> "Rendezvous":
         """The same problem from other cells for other stages, for instance those that are left."""
         return replace(self, start=start, stages=stages, moved=moved)
 
@@ -135,7 +137,7 @@ class Rendezvous(Record):
         """The same problem at another temperature."""
         return replace(self, temperature=temperature)
 
-    def infer(self, method: str = "exact", **options: object) -> RendezvousBeliefs:
+    def infer(self, method: str = "exact", **options: Any) -> RendezvousBeliefs:
         """`RendezvousBeliefs`, exact or by belief propagation.
 
         Args:
@@ -160,13 +162,13 @@ class Rendezvous(Record):
         own = np.column_stack([self._lowest, self.counts.own[:, 1:]])
         return replace(self.counts, own=own).least()
 
-    def cost(self, cells: np.ndarray) -> float:
+    def cost(self, cells: ArrayLike) -> float:
         """R of cells (M,) of the walkers."""
         cells = self.check_cells(cells)
         together = (cells[:, None] == self.places).sum(axis=0) >= 2
         return float(self.alone[cells].sum() + self.shared[together].sum())
 
-    def check_cells(self, cells: np.ndarray) -> np.ndarray:
+    def check_cells(self, cells: ArrayLike) -> np.ndarray:
         """Cells (M,) of the walkers as an array of whole numbers."""
         return as_wholes(cells, "cells", self.start.shape, 0, len(self.moves) - 1)
 

@@ -9,10 +9,12 @@ The first has no maximum inside; the others have one, at different temperatures.
 Kappen, Gomez, Opper, *Optimal control as a graphical model inference problem* (Machine Learning, 2012), section 4.2.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from plants.stag_hunt.rendezvous import Rendezvous
 from ppi_robotics import ProblemError, Status
@@ -76,11 +78,11 @@ class TemperatureSweep:
         """d(-log Z)/dT (I, L) of belief propagation, whose log Z is stationary in the messages where it converged."""
         return -self.bp_mean / self.temperatures**2
 
-    def peak(self, values: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
+    def peak(self, values: ArrayLike, seed: int = 0) -> tuple[float, float, float]:
         """Where and how high the mean over instances of values (I, L) is largest.
 
         Returns:
-          Temperature, its standard error and the height; the error is the spread over resampled instances.
+          Temperature, its standard error and the height; the error is the standard deviation over resampled instances.
         """
         random = np.random.Generator(np.random.Philox(check_seed(seed)))
         values = as_floats(values, "values", (None, len(self.temperatures)))
@@ -93,7 +95,10 @@ class TemperatureSweep:
 
 
 def sweep_temperatures(
-    problems: list[Rendezvous], temperatures: np.ndarray, progress: Callable | None = None, **options: object
+    problems: Sequence[Rendezvous],
+    temperatures: ArrayLike,
+    progress: Callable[..., object] | None = None,
+    **options: Any,
 ) -> TemperatureSweep:
     """`TemperatureSweep` of instances, exactly and by belief propagation.
 

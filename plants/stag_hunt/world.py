@@ -5,8 +5,10 @@ Kappen, Gomez, Opper, *Optimal control as a graphical model inference problem* (
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from plants.stag_hunt.factor_graph import StagGraph, stag_graph
 from plants.stag_hunt.rendezvous import Rendezvous, RendezvousBeliefs
@@ -49,9 +51,9 @@ class StagHunt:
     def __init__(
         self,
         side: int,
-        hunters: np.ndarray,
-        hares: np.ndarray,
-        stags: np.ndarray,
+        hunters: ArrayLike,
+        hares: ArrayLike,
+        stags: ArrayLike,
         stages: int = 9,
         hare: float = -2.0,
         stag: float = -10.0,
@@ -122,7 +124,7 @@ class StagHunt:
         shared = np.full(len(self.stags), self.stag)
         return Rendezvous(self.moves, self.hunters, self.stages, alone, self.stags, shared, self.temperature)
 
-    def infer(self, method: str = "exact", **options: object) -> RendezvousBeliefs:
+    def infer(self, method: str = "exact", **options: Any) -> RendezvousBeliefs:
         """`RendezvousBeliefs` by "exact" sums or by "bp", belief propagation; options as `Rendezvous.infer`."""
         return self.problem.infer(method, **options)
 
@@ -130,11 +132,11 @@ class StagHunt:
         """The hunt as a factor graph, `plants.stag_hunt.factor_graph.StagGraph`."""
         return stag_graph(self)
 
-    def cost(self, cells: np.ndarray) -> float:
+    def cost(self, cells: ArrayLike) -> float:
         """Cost of last cells (M,)."""
         return self.problem.cost(cells)
 
-    def caught(self, cells: np.ndarray) -> tuple[int, int]:
+    def caught(self, cells: ArrayLike) -> tuple[int, int]:
         """How many hunters in cells (M,) are at a hare, and how many stags have two or more."""
         cells = self.problem.check_cells(cells)
         return int(np.isin(cells, self.hares).sum()), int(((cells[:, None] == self.stags).sum(axis=0) >= 2).sum())
@@ -145,8 +147,8 @@ class StagHunt:
         loop: str = "closed",
         choice: str = "map",
         seed: int = 0,
-        progress: Callable | None = None,
-        **options: object,
+        progress: Callable[..., object] | None = None,
+        **options: Any,
     ) -> Play:
         """`Play` of all stages, every hunter acting on its own probabilities.
 
@@ -154,7 +156,7 @@ class StagHunt:
           method: "exact" or "bp".
           loop: "closed" infers again at every stage from where all hunters are; "open" infers once, and every hunter
             follows its own probabilities given its own cell; "turns" has the hunters of a stage move one after the
-            other, each inferring from where all are by then. Samples by turns follow the law of the joint walks.
+            other, each inferring from where all are by then. Samples by turns have the distribution of the joint walks.
           choice, seed, progress: as `ppi_robotics.discrete.play`.
           options: of belief propagation.
 

@@ -78,7 +78,7 @@ def mix(log_bp, powers, reference, log_Q, moved):
 
 @njit(**LANES)
 def adopt(log_bp, log_Q, moved):
-    """log_Q = log_bp, as `mix`; counts also what is a zero no longer."""
+    """log_Q = log_bp, as `mix`; counts also what is not zero any longer."""
     use_widest_vectors()
     top, least, other = -np.inf, np.inf, 0.0
     for a in range(log_Q.shape[0]):

@@ -74,7 +74,7 @@ def advance_in_logs(old, offset, outgoing, offset_outgoing, way, weight, offset_
 
 @njit(**OPTIONS)
 def rescale(values, offset):
-    """Choose anew how to store scaled values; returns the offset."""
+    """Store scaled values in the form that fits their range; returns the offset."""
     to_logs(values, offset, values)
     return scale(values, WIDE, values)
 
