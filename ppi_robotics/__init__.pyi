@@ -12,8 +12,7 @@ from .linearize import SigmaPoints
 from .methods import AICO, ILQG, LEQG, PPI, KLControl, PsiIteration
 from .mpc import RecedingHorizon
 from .mujoco import tasks as tasks
-from .mujoco.controller import Controller
-from .mujoco.loop import Run, run
+from .mujoco.loop import Controller, Run, run
 from .mujoco.plant import MujocoPlant
 from .mujoco.terms import (
     CenterOfMass,

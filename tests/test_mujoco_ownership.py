@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ppi_robotics as ppi
-from ppi_robotics.mujoco.shown import Shown, arrays_of
+from ppi_robotics.mujoco.model import ShownModel, arrays_of
 
 EVERYTHING = """
 <mujoco><asset><texture name="t" type="2d" builtin="flat" width="4" height="4"/><material name="m" texture="t"/>
@@ -37,7 +37,7 @@ def changed(array):
 
 
 def test_every_array_of_the_model_is_read_only():
-    model = Shown(mujoco.MjModel.from_xml_string(EVERYTHING)).model
+    model = ShownModel(mujoco.MjModel.from_xml_string(EVERYTHING)).model
     held = [(model, arrays_of(model)), (model.opt, arrays_of(model.opt)), (model.stat, arrays_of(model.stat))]
     assert len(held[0][1]) > 300
     for owner, arrays in held:
@@ -56,7 +56,7 @@ def test_every_number_of_the_model_that_is_edited_is_noticed():
         names = [name for name in names if isinstance(getattr(getattr(model, record), name), int | float)]
         assert len(names) > 3
         for name in names:
-            shown = Shown(model)
+            shown = ShownModel(model)
             shown.check("it")
             setattr(getattr(shown.model, record), name, getattr(getattr(model, record), name) + 1)
             with pytest.raises(ppi.PlantError, match="the model of it was edited"):
@@ -69,7 +69,7 @@ def test_every_array_behind_a_name_that_is_edited_is_noticed():
     for kind in (*kinds.split(), "numeric", "tuple", "key"):
         names = [name for name in dir(getattr(model, kind)(0)) if not name.startswith("_")]
         for name in names:
-            shown = Shown(model)
+            shown = ShownModel(model)
             array = getattr(getattr(shown.model, kind)(0), name)
             if not isinstance(array, np.ndarray) or not array.size:
                 continue

@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 
 from ppi_robotics.checks import as_finite
-from ppi_robotics.mujoco import loading
+from ppi_robotics.mujoco import loading, naming
 
 STEP = 1e-5  # ten times that of the derivatives, so that what depends on the step size shows
 FINER = 10  # times smaller a step, at which differences of what is smooth have settled
@@ -141,7 +141,7 @@ class Ends:
         loading.write(plant.model, self.data, x)
         self.data.ctrl[:] = u
         mujoco.mj_forward(plant.model, self.data)
-        self.warm, self.limits = self.data.qacc_warmstart.copy(), loading.control_limits_of(plant.model)
+        self.warm, self.limits = self.data.qacc_warmstart.copy(), naming.control_limits_of(plant.model)
         self.middle = self._end(np.zeros(plant.ndx + plant.nu))
 
     def moved(self, j, step):

@@ -7,16 +7,11 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-from ppi_robotics.checks import shown
+from ppi_robotics.checks import check_count, check_number, shown
+from ppi_robotics.definition import of_plant
 from ppi_robotics.errors import PlantError
 
-INPUTS = {  # bits of an actuator's signature, in the order of its controls
-    int(mujoco.mjtCtrlInput.mjINPUT_POS): "pos",
-    int(mujoco.mjtCtrlInput.mjINPUT_VEL): "vel",
-    int(mujoco.mjtCtrlInput.mjINPUT_FF): "ff",
-    int(mujoco.mjtCtrlInput.mjINPUT_VOLTAGE): "voltage",
-    int(mujoco.mjtCtrlInput.mjINPUT_PRESSURE): "pressure",
-}
+MOST_SUBSTEPS = 1_000_000
 
 
 def load(source, assets=None):
@@ -129,126 +124,40 @@ def refuse_sleep(model, label):
             )
 
 
-def names_of(model):
-    """Names of the state's entries (positions, velocities, activations) and of the controls."""
-    positions, velocities = [], []
-    for j in range(model.njnt):
-        joint = model.joint(j).name or f"joint {j}"
-        kind = mujoco.mjtJoint(model.jnt_type[j])
-        if kind == mujoco.mjtJoint.mjJNT_FREE:
-            positions += [f"{joint} {axis}" for axis in ("x", "y", "z", "qw", "qx", "qy", "qz")]
-            velocities += [f"{joint} {axis} velocity" for axis in ("x", "y", "z", "roll", "pitch", "yaw")]
-        elif kind == mujoco.mjtJoint.mjJNT_BALL:
-            positions += [f"{joint} {axis}" for axis in ("qw", "qx", "qy", "qz")]
-            velocities += [f"{joint} {axis} velocity" for axis in ("roll", "pitch", "yaw")]
-        else:
-            positions.append(joint)
-            velocities.append(f"{joint} velocity")
-    actuators = [model.actuator(i).name or f"actuator {i}" for i in range(model.nactuator)]
-    states, controls = (*positions, *velocities, *activations_of(model, actuators)), controls_of(model, actuators)
-    return tuple(map(printable, states)), tuple(map(printable, controls))
-
-
-def printable(name):
-    """A name of a model with ? for control characters."""
-    return "".join(c if c.isprintable() else "?" for c in name)
-
-
-def activations_of(model, actuators):
-    """Names of the activations, by their addresses."""
-    names = {}
-    for name, start, count in zip(actuators, model.actuator_actadr, model.actuator_actnum, strict=True):
-        names |= {start + n: f"{name} activation" + (f" {n}" if count > 1 else "") for n in range(count)}
-    return tuple(names[address] for address in sorted(names))
-
-
-def controls_of(model, actuators):
-    """Names of the controls, by their addresses: actuators have none, one, or several, which are named, too."""
-    names = {}
-    for i, name in enumerate(actuators):
-        start, inputs = model.actuator_ctrladr[i], inputs_of(model, i)
-        names |= {start + n: f"{name} {kind}" if len(inputs) > 1 else name for n, kind in enumerate(inputs)}
-    return tuple(names[address] for address in sorted(names))
-
-
-def inputs_of(model, i):
-    """What the controls of an actuator are."""
-    count, signature = int(model.actuator_ctrlnum[i]), int(model.actuator_ctrlspec[i])
-    if mujoco.mjtGain(model.actuator_gaintype[i]) == mujoco.mjtGain.mjGAIN_SO3:
-        names = ("x", "y", "z") if count == 3 else ("qw", "qx", "qy", "qz")
-    else:
-        names = tuple(name for bit, name in INPUTS.items() if signature & bit)
-    return names if len(names) == count else tuple(map(str, range(count)))
-
-
-def units_of(model):
-    """Units of the state's entries, then of the controls; empty where the model does not tell."""
-    positions, velocities = [], []
-    for j in range(model.njnt):
-        kind = mujoco.mjtJoint(model.jnt_type[j])
-        if kind == mujoco.mjtJoint.mjJNT_FREE:
-            positions += ["m"] * 3 + [""] * 4
-            velocities += ["m/s"] * 3 + ["rad/s"] * 3
-        elif kind == mujoco.mjtJoint.mjJNT_BALL:
-            positions += [""] * 4
-            velocities += ["rad/s"] * 3
-        else:
-            slides = kind == mujoco.mjtJoint.mjJNT_SLIDE
-            positions.append("m" if slides else "rad")
-            velocities.append("m/s" if slides else "rad/s")
-    controls = [""] * model.nu
-    for i in range(model.nactuator):
-        for n, kind in enumerate(inputs_of(model, i)):
-            controls[model.actuator_ctrladr[i] + n] = control_unit(model, i, kind)
-    return (*positions, *velocities, *[""] * model.na, *controls)
-
-
-def control_unit(model, i, kind):
-    """Unit of a control of an actuator: of a joint's force for a plain motor, of what a servo follows."""
-    on_joint = mujoco.mjtTrn(model.actuator_trntype[i]) in (
-        mujoco.mjtTrn.mjTRN_JOINT,
-        mujoco.mjtTrn.mjTRN_JOINTINPARENT,
-    )
-    joint = mujoco.mjtJoint(model.jnt_type[model.actuator_trnid[i, 0]]) if on_joint else None
-    if joint not in (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE):
-        return ""
-    slides, gear = joint == mujoco.mjtJoint.mjJNT_SLIDE, model.actuator_gear[model.actuator_outadr[i], 0]
-    force, position, rate = ("N", "m", "m/s") if slides else ("N m", "rad", "rad/s")
-    if mujoco.mjtGain(model.actuator_gaintype[i]) in (mujoco.mjtGain.mjGAIN_PID, mujoco.mjtGain.mjGAIN_DCMOTOR):
-        of_inputs = {"pos": position, "vel": rate, "ff": force} if gear == 1.0 else {}
-        return (of_inputs | {"voltage": "V"}).get(kind, "")
-    if mujoco.mjtDyn(model.actuator_dyntype[i]) != mujoco.mjtDyn.mjDYN_NONE or model.actuator_plugin[i] >= 0:
-        return ""
-    gain, bias = model.actuator_gainprm[i, 0], model.actuator_biasprm[i]
-    if mujoco.mjtBias(model.actuator_biastype[i]) == mujoco.mjtBias.mjBIAS_NONE:
-        return force if gain * gear == 1.0 else ""
-    if gear == 1.0 and bias[1] == -gain:
-        return position
-    if gear == 1.0 and bias[1] == 0.0 and bias[2] == -gain:
-        return rate
-    return ""
-
-
-def quaternions_of(model):
-    """Indices in qpos at which quaternions start."""
-    starts = []
-    for j in range(model.njnt):
-        kind = mujoco.mjtJoint(model.jnt_type[j])
-        if kind == mujoco.mjtJoint.mjJNT_FREE:
-            starts.append(int(model.jnt_qposadr[j]) + 3)
-        elif kind == mujoco.mjtJoint.mjJNT_BALL:
-            starts.append(int(model.jnt_qposadr[j]))
-    return tuple(starts)
-
-
-def control_limits_of(model):
-    """Lower and upper bounds (nu, 2) of the controls, infinite where there are none."""
-    limited = model.actuator_ctrllimited.astype(bool)[:, None]
-    return np.where(limited, model.actuator_ctrlrange, [-np.inf, np.inf])
-
-
 def write(model, data, x):
     """Positions, velocities and activations of a simulation from a state (nx,)."""
     data.qpos[:] = x[: model.nq]
     data.qvel[:] = x[model.nq : model.nq + model.nv]
     data.act[:] = x[model.nq + model.nv :]
+
+
+def add_sensors(spec, sensors):
+    """Add sensors, a dict from name to the keyword arguments of `MjSpec.add_sensor`.
+
+    Raises:
+      PlantError: if MuJoCo refuses one.
+    """
+    for name, what in sensors.items():
+        try:
+            spec.add_sensor(name=name, **what)
+        except (TypeError, ValueError, mujoco.FatalError) as error:
+            raise PlantError(f"sensor {shown(name)} cannot be added: {error}") from error
+
+
+def substeps_of(model, substeps: int | None, dt: float | None) -> int:
+    """Physics steps a stage."""
+    timestep = model.opt.timestep
+    if dt is not None and substeps is not None:
+        raise PlantError("substeps and dt are both given; give one")
+    if dt is None:
+        with of_plant():
+            return 1 if substeps is None else check_count(substeps, "substeps", 1, MOST_SUBSTEPS)
+    with of_plant():
+        dt = check_number(dt, "dt", above=0, most=MOST_SUBSTEPS * timestep)
+    count = round(dt / timestep)
+    if count < 1 or abs(count * timestep - dt) > 1e-9 * dt:
+        near = max(count, 1) * timestep
+        raise PlantError(
+            f"dt is {dt:g} s, no multiple of the model's timestep {timestep:g} s; give {near:g}, or change the timestep"
+        )
+    return count

@@ -1,4 +1,9 @@
-"""A MuJoCo loop for those who have none of their own.
+"""Policies in anybody's MuJoCo loop, and a loop for those who have none of their own.
+
+controller = ppi.Controller(solution.policy, plant)
+while data.time < 5.0:
+    data.ctrl[:] = controller(data)
+    mujoco.mj_step(model, data)
 
 record = ppi.run(ppi.Controller(solution.policy, plant), model, data, seconds=5.0, video="swing.mp4")
 """
@@ -6,16 +11,23 @@ record = ppi.run(ppi.Controller(solution.policy, plant), model, data, seconds=5.
 import os
 import sys
 import time as clock
+import types
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import mujoco
 import numpy as np
+from numpy.typing import ArrayLike
 
-from ppi_robotics.checks import MOST_COUNT, as_finite, check_flag, check_number
+from ppi_robotics.checks import MOST_COUNT, as_finite, check_flag, check_number, shown
 from ppi_robotics.errors import ProblemError, SimulationError
 from ppi_robotics.gaussian import Record, frozen
 from ppi_robotics.interruption import Held
+from ppi_robotics.mujoco.plant import MujocoPlant
+from ppi_robotics.policy import LinearGaussianPolicy
+from ppi_robotics.streams import LARGEST_STATE
 
 SLOWEST = 1e-6  # simulated seconds a second
 REPORTS = 100  # calls of `progress` a run
@@ -23,6 +35,99 @@ REFRESH = 1 / 60  # seconds between pictures in the window
 # after the first three MuJoCo resets the data and goes on; bad controls it replaces by zeros
 BREAKDOWNS = ("mjWARN_BADQPOS", "mjWARN_BADQVEL", "mjWARN_BADQACC", "mjWARN_BADCTRL")
 STATE = mujoco.mjtState.mjSTATE_QPOS | mujoco.mjtState.mjSTATE_QVEL | mujoco.mjtState.mjSTATE_ACT
+
+
+class Planner(Protocol):
+    """What can be asked for a control, such as a `RecedingHorizon`."""
+
+    def command(self, x: np.ndarray) -> ArrayLike:
+        """Control (nu,) at a state (nx,)."""
+
+
+class Controller:
+    """Controls for a simulation at any rate, from a policy that was planned stage by stage.
+
+        u = clip(u_ref(s) + K(s) (x - x_ref(s))),   s = data.time - start
+
+    x - x_ref is the plant's difference of states. The controller reads an `MjData` and writes nothing into it; it
+    remembers when it started.
+
+    Args:
+      policy: `LinearGaussianPolicy` of the plant, for any horizon, beyond which its last stage acts; or an object with
+        `command(x)`, such as a `RecedingHorizon`, which is asked for a control (nu,) once a stage.
+      plant: `MujocoPlant`; the simulation may have another timestep or other sensors than the plant's model.
+      interpolate: reference and gain linear between stages, so that the control has no steps; False holds them over a
+        stage, as the policy was planned.
+
+    Attributes:
+      start: simulation time of stage 0 [s]; None before the first call, which sets it.
+
+    Raises:
+      ProblemError: if the policy does not fit the plant.
+    """
+
+    def __init__(self, policy: LinearGaussianPolicy | Planner, plant: MujocoPlant, interpolate: bool = True):
+        if not all(hasattr(plant, name) for name in ("model", "read", "difference", "control_limits")):
+            raise ProblemError(f"plant is {shown(plant)}; expected a MujocoPlant")
+        if isinstance(policy, LinearGaussianPolicy):
+            policy.check(types.SimpleNamespace(plant=plant, horizon=policy.horizon))  # any horizon will do
+        elif not callable(getattr(policy, "command", None)):
+            raise ProblemError(
+                f"policy is {shown(policy)}; expected a LinearGaussianPolicy such as solution.policy, or an object "
+                "with command(x)"
+            )
+        self.policy, self.plant, self.interpolate = policy, plant, check_flag(interpolate, "interpolate")
+        self.reset()
+
+    def reset(self, time: float | None = None) -> None:
+        """Begin anew: stage 0 is at this simulation time [s], or the next call's. A planner is left as it is."""
+        self.start = None if time is None else check_number(time, "time")
+        self._stage, self._command = None, None
+
+    def __call__(self, data: mujoco.MjData) -> np.ndarray:
+        """Control (nu,) for the state and the time of an `MjData`.
+
+        Raises:
+          ProblemError: if the data belongs to a model of other sizes, or its state is not finite.
+        """
+        x = self._read(data)
+        if self.start is None:
+            self.start = float(data.time)
+        elapsed = data.time - self.start
+        if isinstance(self.policy, LinearGaussianPolicy):
+            x_ref, u_ref, K = self._reference(elapsed)
+            u = u_ref + K @ self.plant.difference(x[None], x_ref[None])[0]
+        else:
+            u = self._ask(x, elapsed)
+        return np.clip(u, *self.plant.control_limits.T)
+
+    def _read(self, data):
+        x = self.plant.read(data)
+        if not (np.abs(x) <= LARGEST_STATE).all():
+            raise ProblemError(
+                f"the simulation's state is not finite or out of range at {data.time:g} s; it diverged, start it anew"
+            )
+        return x
+
+    def _reference(self, elapsed):
+        """Reference state and control, and gain."""
+        if self.interpolate:
+            return self.policy.interpolate(elapsed)
+        t = min(max(_stage(elapsed, self.policy.dt), 0), self.policy.horizon - 1)
+        return self.policy.x_ref[t], self.policy.u_ref[t], self.policy.K[t]
+
+    def _ask(self, x, elapsed):
+        """The planner's control of this stage."""
+        stage = _stage(elapsed, self.plant.dt)
+        if stage != self._stage:
+            self._command = as_finite(self.policy.command(x), "command(x)", (self.plant.nu,)).copy()
+            self._stage = stage
+        return self._command
+
+
+def _stage(elapsed, dt):
+    """Number of the stage; times are sums of many timesteps, which round."""
+    return int(np.floor(elapsed / dt + 1e-6))
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +151,17 @@ class Run(Record):
             object.__setattr__(self, name, frozen(getattr(self, name)))
 
 
-def run(controller, model, data, seconds, viewer=False, video=None, realtime=None, progress=None, push=None):
+def run(
+    controller: Callable[[mujoco.MjData], ArrayLike],
+    model: mujoco.MjModel,
+    data: mujoco.MjData,
+    seconds: float,
+    viewer: bool = False,
+    video: str | os.PathLike | None = None,
+    realtime: float | None = None,
+    progress: Callable[[int, int], object] | None = None,
+    push: Callable[[mujoco.MjData], object] | None = None,
+) -> Run:
     """Simulate at the model's own timestep, with the controller asked before every step.
 
     Ctrl-C and closing the window end the run, which keeps what it has; the video is then as long.

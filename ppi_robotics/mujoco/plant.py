@@ -1,11 +1,13 @@
 """Plants given by a MuJoCo model."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import mujoco
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppi_robotics import manifold
 from ppi_robotics.checks import (
@@ -14,28 +16,23 @@ from ppi_robotics.checks import (
     check_choice,
     check_count,
     check_function,
-    check_instance,
-    check_number,
     check_seed,
     check_text,
     shown,
 )
 from ppi_robotics.definition import as_rows, as_states, check_limits, of_plant
 from ppi_robotics.errors import PlantError, ProblemError
-from ppi_robotics.gaussian import Record
 from ppi_robotics.kernels.lanes import normals_of
-from ppi_robotics.mujoco import checking, holding, loading
-from ppi_robotics.mujoco.shown import Shown
+from ppi_robotics.mujoco import checking, holding, loading, naming
+from ppi_robotics.mujoco.model import OwnedModel, place
 from ppi_robotics.mujoco.simulation import Simulations
-from ppi_robotics.mujoco.surroundings import check_surroundings, keyframe_number, place
 from ppi_robotics.noise import Noise
 from ppi_robotics.streams import SENSOR
 
 EXECUTORS = ("auto", "compiled", "portable")
-MOST_SUBSTEPS = 1_000_000
 
 
-class MujocoPlant(Record):
+class MujocoPlant(OwnedModel):
     """Any MuJoCo model as a plant; its state is x = (qpos, qvel, act).
 
     Tangents are (dq, dv, da), with rotation vectors in the local frame for quaternions, as in `mj_integratePos`.
@@ -70,40 +67,38 @@ class MujocoPlant(Record):
 
     second_derivatives = False
     loops = "ppi_robotics.mujoco.rollouts"  # batches of simulations, see `rollouts.fast_loops`
-    _derived = ("_simulations", "_shown", "_unclamped", "_sensor_factor", "sensor_names", "clocks")
+    _derived = (*OwnedModel._derived, "_simulations", "_unclamped", "_sensor_factor")
 
     def __init__(
         self,
-        source,
-        substeps=None,
-        dt=None,
-        noise=None,
-        control_limits=None,
-        state_limits=None,
-        name=None,
-        success=None,
-        executor="auto",
-        differences="centered",
-        assets=None,
-        surroundings=None,
+        source: str | Path | bytes | mujoco.MjSpec | mujoco.MjModel,
+        substeps: int | None = None,
+        dt: float | None = None,
+        noise: Noise | ArrayLike | None = None,
+        control_limits: ArrayLike | None = None,
+        state_limits: ArrayLike | None = None,
+        name: str | None = None,
+        success: Callable[[np.ndarray], np.ndarray] | None = None,
+        executor: str = "auto",
+        differences: str = "centered",
+        assets: Mapping[str, bytes | str] | None = None,
+        surroundings: str | int | mujoco.MjData | None = None,
     ):
-        self._model, self._spec = loading.load(source, assets)
-        self._given = source if self._spec is None or not isinstance(source, mujoco.MjSpec) else self._spec, assets, ()
-        model = self._model
+        model = self._load(source, assets)
         with of_plant():
-            self.name = check_text(_name(model) if name is None else name, "name") or _name(model)
+            self.name = check_text(naming.name_of(model) if name is None else name, "name") or naming.name_of(model)
             check_function(success, "success", "final states (N, nx)")
             check_choice(executor, "executor", EXECUTORS)
             check_choice(differences, "differences", ("centered", "one_sided"))
         loading.check(model, f"model '{self.name}'")
         if surroundings is not None:
             place(model, surroundings, f"'{self.name}'")
-        self.substeps = _substeps(model, substeps, dt)
+        self.substeps = loading.substeps_of(model, substeps, dt)
         self.dt = self.substeps * model.opt.timestep
         self.nx, self.ndx, self.nu = model.nq + model.nv + model.na, 2 * model.nv + model.na, model.nu
-        self.state_names, self.control_names = loading.names_of(model)
-        self.units, self.quaternions = loading.units_of(model), loading.quaternions_of(model)
-        given = loading.control_limits_of(model) if control_limits is None else control_limits
+        self.state_names, self.control_names = naming.names_of(model)
+        self.units, self.quaternions = naming.units_of(model), naming.quaternions_of(model)
+        given = naming.control_limits_of(model) if control_limits is None else control_limits
         with of_plant():
             self.control_limits = check_limits(given, "control_limits", self.control_names)
             self.state_limits = self._state_limits(state_limits)
@@ -112,13 +107,13 @@ class MujocoPlant(Record):
         self._sealed = True
 
     @classmethod
-    def from_xml(cls, source, **options):
+    def from_xml(cls, source: str | Path | bytes, **options) -> "MujocoPlant":
         """The plant of an MJCF file or text; options as for the class."""
         if not isinstance(source, mujoco.MjModel | mujoco.MjSpec):
             return cls(source, **options)
         raise PlantError(f"from_xml takes a path or MJCF text, not {shown(source)}; call MujocoPlant(...) with it")
 
-    def with_sensors(self, sensors):
+    def with_sensors(self, sensors: Mapping[str, Mapping]) -> "MujocoPlant":
         """This plant with further sensors, which do not change how it moves.
 
         Args:
@@ -139,7 +134,7 @@ class MujocoPlant(Record):
                 f"model '{self.name}' was given as an MjModel, to which no sensors can be added; give its MJCF or "
                 f"MjSpec, or add them yourself: {', '.join(wanted)}"
             )
-        add_sensors(spec, wanted)
+        loading.add_sensors(spec, wanted)
         noise = self.noise
         if noise.sensor is not None:  # what is added is exact
             sizes = spec.copy().compile().nsensordata, len(noise.sensor)
@@ -152,16 +147,6 @@ class MujocoPlant(Record):
         source, assets, added = self._given
         vars(plant)["_given"] = source, assets, (*added, wanted)
         return plant
-
-    def _specification(self):
-        """A copy of what the model was compiled from; read again in a pickled copy of the plant. None of a model."""
-        if self._spec is None and self._given is not None:
-            source, assets, added = self._given
-            spec = loading.load(source, assets)[1]
-            for sensors in added if spec is not None else ():
-                add_sensors(spec, sensors)
-            vars(self)["_spec"] = spec
-        return None if self._spec is None else self._spec.copy()
 
     # -- construction --------------------------------------------------------------------------------------------------
 
@@ -180,42 +165,27 @@ class MujocoPlant(Record):
             raise PlantError("noise that grows with the state is for symbolic plants; give process and control noise")
         return noise
 
-    def __setattr__(self, name, value):
-        if self.__dict__.get("_sealed"):
-            raise PlantError(f"a plant cannot be changed; construct another MujocoPlant with another {name}")
-        object.__setattr__(self, name, value)
-
-    def __getstate__(self):
-        self._check_model()
-        state, read_only = super().__getstate__()
-        source, assets, added = self._given or (None, None, ())
-        recipe = None if source is None else loading.recipe(source, assets)
-        return state | {"_spec": None, "_given": None if recipe is None else (*recipe, added)}, read_only
-
-    def __deepcopy__(self, memo):
-        return self  # it cannot be changed
-
     def __repr__(self):
         return f"<MujocoPlant '{self.name}': {self.nx} states, {self.nu} controls, dt {self.dt:g} s>"
 
     # -- the plant protocol --------------------------------------------------------------------------------------------
 
-    def step(self, x, u):
+    def step(self, x: ArrayLike, u: ArrayLike) -> np.ndarray:
         """Next states (N, nx), without noise, from states (N, nx) and controls (N, nu); nan where one diverges."""
         x, u = as_rows(self, x, u)
         law = self.simulations.law(np.zeros((1, self.nx)), u[:, None])
         return self.simulations.roll(law, x)[0][:, 1]
 
-    def linearize(self, x, u):
+    def linearize(self, x: ArrayLike, u: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """A (T, ndx, ndx) and B (T, ndx, nu), derivatives of the next state at T pairs of state and control."""
         return self.expand(x, u)[1:]
 
-    def expand(self, x, u):
+    def expand(self, x: ArrayLike, u: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Next states, A and B."""
         xn, _, A, B, _, _ = self.differentiate(x, u)
         return xn, A, B
 
-    def differentiate(self, x, u, stage=0):
+    def differentiate(self, x: ArrayLike, u: ArrayLike, stage: ArrayLike = 0) -> tuple[np.ndarray, ...]:
         """Next states, sensors and derivatives at T pairs of state and control, all at once on all processors.
 
         Args:
@@ -230,7 +200,7 @@ class MujocoPlant(Record):
         how = {"centered": self.differences == "centered", "native": self.has_transition_derivatives, "stage": stage}
         return self.simulations.linearize(x, u, self.control_limits, **how)
 
-    def check_derivatives(self, x, u, tolerance=1e-5):
+    def check_derivatives(self, x: ArrayLike, u: ArrayLike, tolerance: float = 1e-5) -> checking.DerivativeCheck:
         """Compare `differentiate` with independent differences at states x (N, nx) and controls u (N, nu).
 
         Returns:
@@ -239,13 +209,15 @@ class MujocoPlant(Record):
         """
         return checking.check(self, x, u, tolerance)
 
-    def sense(self, x, u=None, stage=0):
+    def sense(self, x: ArrayLike, u: ArrayLike | None = None, stage: ArrayLike = 0) -> np.ndarray:
         """Sensors (N, ns) at states (N, nx) and controls (N, nu), zero by default, of a stage or one each (N,)."""
         x = as_states(self, x)
         x, u = as_rows(self, x, np.zeros((len(x), self.nu)) if u is None else u)
         return self.simulations.sense(x, u, stage=stage)
 
-    def measure(self, x, u=None, seed=0, first=0, stage=0):
+    def measure(
+        self, x: ArrayLike, u: ArrayLike | None = None, seed: int = 0, first: int = 0, stage: int = 0
+    ) -> np.ndarray:
         """Sensors (N, ns) as in `sense`, with noise: samples first, first + 1, ... of a seed at a stage.
 
         The noise has the covariance `noise.sensor` or, without it, the standard deviations that the model's sensors
@@ -268,28 +240,17 @@ class MujocoPlant(Record):
         values, vectors = np.linalg.eigh(self.noise.sensor)
         return vectors * np.sqrt(np.maximum(values, 0.0))
 
-    def difference(self, x, y):
+    def difference(self, x: ArrayLike, y: ArrayLike) -> np.ndarray:
         """Tangents (N, ndx) that lead from y to x."""
         return manifold.difference(*as_pair(x, y, "y", self.nx, self.nx), self.quaternions)
 
-    def retract(self, x, dx):
+    def retract(self, x: ArrayLike, dx: ArrayLike) -> np.ndarray:
         """States (N, nx) reached from x along the tangents dx."""
         return manifold.retract(*as_pair(x, dx, "dx", self.nx, self.ndx), self.quaternions)
 
     # -- MuJoCo's side -------------------------------------------------------------------------------------------------
 
-    def state(self, keyframe=None):
-        """State (nx,) of a keyframe given by name or number, or the model's default.
-
-        Raises:
-          ProblemError: if there is no such keyframe, or mocap bodies stand elsewhere in it than in the model.
-        """
-        data = mujoco.MjData(self._model)
-        if keyframe is not None:
-            mujoco.mj_resetDataKeyframe(self._model, data, keyframe_number(self._model, keyframe, f"'{self.name}'"))
-        return self.read(data)
-
-    def hold_controls(self, x):
+    def hold_controls(self, x: ArrayLike) -> np.ndarray | None:
         """Controls (nu,) within the limits that keep the positions of a state (nx,) at rest as well as they can.
 
         None where nothing has to be held or a keyframe with these positions has them; else targets of servos and
@@ -303,56 +264,13 @@ class MujocoPlant(Record):
     def _unclamped(self):
         return holding.unclamped(self._model)
 
-    def read(self, data):
-        """State (nx,) of an MjData.
-
-        Raises:
-          ProblemError: if mocap bodies stand elsewhere in it than in the plant's model, or other equality constraints
-            act: they are no part of the state, and the plant would plan with the model's.
-        """
-        self._check_data(data)
-        check_surroundings(self._model, data, f"'{self.name}'")
-        return np.concatenate((data.qpos, data.qvel, data.act))
-
-    def write(self, data, x):
-        """Set positions, velocities and activations of an MjData to a state (nx,); call mj_forward for the rest."""
-        self._check_data(data)
-        loading.write(self._model, data, as_finite(x, "x", (self.nx,)))
-
-    def _check_data(self, data):
-        check_instance(data, "data", mujoco.MjData, "of the plant's model")
-        model = self._model
-        given = data.qpos.size, data.qvel.size, data.act.size, data.ctrl.size
-        if given != (model.nq, model.nv, model.na, model.nu):
-            raise ProblemError(
-                f"data has sizes {given} of positions, velocities, activations and controls, plant '{self.name}' "
-                f"{(model.nq, model.nv, model.na, model.nu)}; give data of the plant's model"
-            )
-
     @functools.cached_property
-    def sensor_names(self):
-        """Names of the sensors, by which costs refer to them, and where their entries lie, as a dict to slices."""
-        model = self._model
-        return {
-            model.sensor(i).name or f"sensor {i}": slice(
-                int(model.sensor_adr[i]), int(model.sensor_adr[i] + model.sensor_dim[i])
-            )
-            for i in range(model.nsensor)
-        }
-
-    @functools.cached_property
-    def clocks(self):
-        """Entries of the sensors that tell the time, which is stage * dt."""
-        clocks = np.flatnonzero(self._model.sensor_type == mujoco.mjtSensor.mjSENS_CLOCK)
-        return frozenset(self._model.sensor_adr[clocks].tolist())
-
-    @functools.cached_property
-    def has_transition_derivatives(self):
+    def has_transition_derivatives(self) -> bool:
         """Whether `mjd_transitionFD` differentiates this model."""
         return mujoco.mjtIntegrator(self._model.opt.integrator) != mujoco.mjtIntegrator.mjINT_RK4
 
     @property
-    def simulations(self):
+    def simulations(self) -> Simulations:
         """Batches of simulations of the model.
 
         Raises:
@@ -364,54 +282,3 @@ class MujocoPlant(Record):
     @functools.cached_property
     def _simulations(self):
         return Simulations(self._model, self.substeps, self.quaternions)
-
-    @property
-    def model(self):
-        """The MjModel, for reading."""
-        return self._shown.model
-
-    @functools.cached_property
-    def _shown(self):
-        return Shown(self._model)
-
-    def _check_model(self):
-        if "_shown" in self.__dict__:
-            self._shown.check(f"'{self.name}'")
-
-
-def add_sensors(spec, sensors):
-    """Add sensors, a dict from name to the keyword arguments of `MjSpec.add_sensor`.
-
-    Raises:
-      PlantError: if MuJoCo refuses one.
-    """
-    for name, what in sensors.items():
-        try:
-            spec.add_sensor(name=name, **what)
-        except (TypeError, ValueError, mujoco.FatalError) as error:
-            raise PlantError(f"sensor {shown(name)} cannot be added: {error}") from error
-
-
-def _name(model):
-    """Name of a model: the first word of its table of names."""
-    given = model.names[: model.names.index(b"\0")].decode(errors="replace")
-    return loading.printable(given) or "mujoco"
-
-
-def _substeps(model, substeps, dt):
-    """Physics steps a stage."""
-    timestep = model.opt.timestep
-    if dt is not None and substeps is not None:
-        raise PlantError("substeps and dt are both given; give one")
-    if dt is None:
-        with of_plant():
-            return 1 if substeps is None else check_count(substeps, "substeps", 1, MOST_SUBSTEPS)
-    with of_plant():
-        dt = check_number(dt, "dt", above=0, most=MOST_SUBSTEPS * timestep)
-    count = round(dt / timestep)
-    if count < 1 or abs(count * timestep - dt) > 1e-9 * dt:
-        near = max(count, 1) * timestep
-        raise PlantError(
-            f"dt is {dt:g} s, no multiple of the model's timestep {timestep:g} s; give {near:g}, or change the timestep"
-        )
-    return count

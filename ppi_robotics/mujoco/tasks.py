@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import mujoco
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import as_finite, check_number, shown
 from ppi_robotics.errors import ProblemError
@@ -40,7 +41,7 @@ class Task(NamedTuple):
     success: Callable
 
 
-def balance(plant, state=None, spread=0.01):
+def balance(plant: MujocoPlant, state: ArrayLike | None = None, spread: float = 0.01) -> Task:
     """Stay at a state: a quadratic cost about it, for the linear feedback of small deviations.
 
     Args:
@@ -66,7 +67,7 @@ def balance(plant, state=None, spread=0.01):
     return Task(cost, Gaussian(state, np.diag(moved), plant.quaternions), _at(plant, state))
 
 
-def swing_up(plant, goal, initial=None):
+def swing_up(plant: MujocoPlant, goal: ArrayLike, initial: ArrayLike | None = None) -> Task:
     """Get to a pose and stop there; full turns of a hinge without a range do not count.
 
     Args:
@@ -98,7 +99,7 @@ def swing_up(plant, goal, initial=None):
     return Task(cost, initial, _at(plant, goal))
 
 
-def reach(plant, site, goal, initial=None):
+def reach(plant: MujocoPlant, site: str, goal: ArrayLike, initial: ArrayLike | None = None) -> Task:
     """Bring a site to a place and stop there.
 
     Args:
