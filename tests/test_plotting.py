@@ -214,6 +214,7 @@ def test_colors_survive_the_palette(plant):
     images, _ = animation.render(plant, *swing(plant))
     assert len({image.palette.tobytes() for image in images}) == 1
     pixels = np.asarray(images[20].convert("RGB")).reshape(-1, 3).astype(int)
+    np.testing.assert_array_equal(pixels[0], list(bytes.fromhex(canvas.BACKGROUND[1:])))
     for shade in (
         canvas.BACKGROUND,
         canvas.LINK,

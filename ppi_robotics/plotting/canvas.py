@@ -18,6 +18,7 @@ from ppi_robotics.plotting.theme import BLUE, GREEN, VERMILION
 WIDTH, HEIGHT = 480, 320  # pixels
 MARGIN, HEADER, BAR = 14, 26, 24  # pixels
 SMALL, LARGE = 11, 14  # pixels of text
+IN_PIXELS = IdentityTransform()
 HOLD_MS = 1000  # the last frame stays that long
 BACKGROUND, INK, FAINT, GRID, EMPTY = "#FCFCFA", "#2E3440", "#6B7280", "#E3E5E8", "#ECEDEE"
 LINK, TIP, CONTROL, SCENERY = BLUE, VERMILION, GREEN, "#9AA0A8"
@@ -38,18 +39,27 @@ def write_gif(path, images, count, delay):
 class Palette:
     """Up to 255 colors shared by all frames of a GIF, so that static parts do not flicker.
 
+    A table leads from 5 bits a channel to the nearest color: twice as fast as Pillow's own search, and more exact.
+
     Args:
-      sample: some frames (n, height, width, 3 or 4) as bytes.
+      sample: some frames (n, height, width, 4) as bytes.
     """
 
     def __init__(self, sample):
         pool = Image.fromarray(np.ascontiguousarray(sample[..., :3]).reshape(-1, sample.shape[2], 3))
-        self.colors = pool.quantize(255, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        colors = pool.quantize(255, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        levels = np.arange(32) * 255 // 31
+        cube = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(1, -1, 3)
+        indexed = Image.fromarray(cube.astype(np.uint8)).quantize(palette=colors, dither=Image.Dither.NONE)
+        self.table, self.colors = np.asarray(indexed).ravel(), colors.getpalette()
 
     def image(self, frame):
-        """The indexed image of a frame (height, width, 3 or 4)."""
-        rgb = Image.fromarray(np.ascontiguousarray(frame[..., :3] & 0xF8))  # of 5 bits files are smaller
-        return rgb.quantize(palette=self.colors, dither=Image.Dither.NONE)
+        """The indexed image of a frame (height, width, 4)."""
+        pixels = frame.view("<u4")[..., 0]  # red in the lowest byte
+        index = (pixels & 0xF8) << 7 | (pixels & 0xF800) >> 6 | (pixels & 0xF80000) >> 19
+        image = Image.fromarray(np.take(self.table, index, mode="clip"))
+        image.putpalette(self.colors)
+        return image
 
 
 class Canvas:
@@ -63,13 +73,11 @@ class Canvas:
 
     def line(self, points, shade, width):
         """Stroke a polyline (n, 2) with round ends."""
-        self.renderer.draw_path(self.pen(shade, width), Curve(points), IdentityTransform())
+        self.renderer.draw_path(self.pen(shade, width), Curve(points), IN_PIXELS)
 
     def fill(self, points, shade, edge=None, width=0.0):
         """Fill a closed polygon (n, 2), and stroke its edge."""
-        self.renderer.draw_path(
-            self.pen(edge or shade, width), Curve(points, closed=True), IdentityTransform(), to_rgb(shade)
-        )
+        self.renderer.draw_path(self.pen(edge or shade, width), Curve(points, closed=True), IN_PIXELS, to_rgb(shade))
 
     def bar(self, x, y, width, height, shade):
         """Fill a rectangle given by its lower left corner."""

@@ -50,7 +50,13 @@ def write(path, film, fps):
         return
     some = np.unique(np.linspace(0, len(film) - 1, PALETTE_FRAMES).astype(int))
     palette = Palette(np.stack([film[int(i)][::2, ::2] for i in some]))
-    write_gif(path, (palette.image(film[i]) for i in range(len(film))), len(film), _delay(fps))
+    opaque = np.empty((*film[0].shape[:2], 4), dtype=np.uint8)
+
+    def indexed(picture):
+        opaque[..., :3] = picture
+        return palette.image(opaque)
+
+    write_gif(path, (indexed(film[i]) for i in range(len(film))), len(film), _delay(fps))
 
 
 def _delay(fps):
