@@ -39,15 +39,15 @@ def full_step(x, u, w, lS, scales, G, constants, x_out, u_out, w_out):
 
 
 @njit
-def damped_step(x, u, merit, damping, steps, ratio, scales, x0, G, limits, constants, x_out, u_out):
-    """Single shooting: the control Hessian is damped by (NU,), and a line search leads to x_out, u_out.
+def damped_step(x, u, merit, damping, weights, steps, ratio, scales, x0, G, limits, constants, x_out, u_out):
+    """Single shooting: the control Hessian is damped by multiples of (NU,) weights; a search leads to x_out, u_out.
 
     Returns:
       how the backward pass ended, index of the accepted step length or -1, its merit, the predicted slope, and the
       largest change of a state or control, in `scales` (NX,) and (NU,).
     """
     model = expand(x, u, G, *constants)
-    how, slope, curvature, _, _, K, k = backward_minimum(model, 0.0, damping)
+    how, slope, curvature, _, _, K, k = backward_minimum(model, 0.0, damping * weights)
     if how != DONE:
         return how, -1, merit, slope, 0.0
     none = np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0, NX)), np.empty((0, NX, 0))

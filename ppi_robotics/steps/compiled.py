@@ -52,8 +52,8 @@ class CompiledSteps:
         )
         return None if how else (x_out, u_out, w_out, facts)
 
-    def damped_step(self, x, u, merit, damping, steps, ratio):
-        """Single shooting: sweep with a damping (nu,), and line search.
+    def damped_step(self, x, u, merit, damping, weights, steps, ratio):
+        """Single shooting: a backward pass damped by multiples of weights (nu,), and a line search.
 
         Returns:
           index of the accepted step length or -1, merits after and before, x, u, w (None), predicted slope and largest
@@ -61,7 +61,20 @@ class CompiledSteps:
         """
         x_out, u_out = np.empty_like(x), np.empty_like(u)
         how, n, after, slope, change = self.kernels.damped_step(
-            x, u, merit, damping, steps, ratio, self.scales, self.x0, self.G, self.free, self.constants, x_out, u_out
+            x,
+            u,
+            merit,
+            damping,
+            weights,
+            steps,
+            ratio,
+            self.scales,
+            self.x0,
+            self.G,
+            self.free,
+            self.constants,
+            x_out,
+            u_out,
         )
         return None if how else (n, after, merit, x_out, u_out, None, slope, change)
 

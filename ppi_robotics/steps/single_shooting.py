@@ -115,8 +115,8 @@ class SingleShooting(Phase):
         """Expand about the rollout, sweep, and search along the closed loop."""
         step = None
         if iterate.compiled is not None:
-            damping = iterate.damping * iterate.weights
-            step = iterate.compiled.damped_step(iterate.x, iterate.u, iterate.cost, damping, STEPS, RATIO)
+            damping = iterate.damping, iterate.weights
+            step = iterate.compiled.damped_step(iterate.x, iterate.u, iterate.cost, *damping, STEPS, RATIO)
         if step is None:
             iterate, step = self._step(problem, iterate)
         if isinstance(step, Breakdown):
