@@ -184,6 +184,10 @@ def check_covariances(cov, name):
 
     What was computed carries rounding that `as_covariance`, which checks what was typed, does not allow.
     """
+    if cov.shape[-1] == 1:  # a variance takes a tenth of the time
+        if (cov < 0.0).any():
+            raise ProblemError(f"{name} is indefinite; expected no eigenvalue below 0")
+        return
     n, (correlation, _) = cov.shape[-1], correlations(cov)
     if np.abs(correlation - correlation.swapaxes(-1, -2)).max(initial=0.0) > ROUNDING:
         raise ProblemError(f"{name} is not symmetric; give (M + M.T) / 2")
