@@ -1,5 +1,6 @@
 """Kernels on disk: compiled once, and nothing is read that is damaged or that somebody else may have written."""
 
+import importlib
 import logging
 import os
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import ppi_robotics
-from ppi_robotics.kernels import jit, store
+from ppi_robotics.kernels import jit, outside, store
 
 PACKAGE = Path(ppi_robotics.__file__).parent
 NAME, DATA = "kernel.nbc", bytes(range(256)) * 8
@@ -224,6 +225,37 @@ def test_the_stamp_of_a_module_changes_with_what_it_imports(tmp_path, monkeypatc
     jit.stamp_of.cache_clear()
     assert before["cluster_variation"] != after["cluster_variation"]
     assert before["bellman"] == after["bellman"]
+
+
+def test_kernels_of_other_packages_have_the_stamps_of_their_texts(tmp_path, monkeypatch):
+    """Also where what changes is imported by a module in between, or from this package."""
+    head = "from ppi_robotics.kernels.outside import njit\n"
+    texts = {"top": head + "from other.middle import two\n", "middle": head + "from other.low import one\n"}
+    texts |= {"low": head, "apart": head}
+    texts["top"] += "\n\n@njit\ndef twice(x):\n    return 2 * x\n"
+    texts["middle"] += "two = 2 * one\n"
+    texts["low"] += "one = 1\n"
+    (tmp_path / "other").mkdir()
+    for name, text in {"__init__": "", **texts}.items():
+        (tmp_path / "other" / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    twice = importlib.import_module("other.top").twice
+    importlib.import_module("other.apart")
+
+    def stamps():
+        outside.stamp_of.cache_clear()
+        return outside.stamp_of("other.top"), outside.stamp_of("other.apart")
+
+    before = stamps()
+    assert twice._cache.module == f"{before[0]}.top"
+    (tmp_path / "other" / "low.py").write_text(texts["low"] + "# changed\n")
+    after = stamps()
+    assert before[0] != after[0]
+    assert before[1] == after[1]
+    monkeypatch.setattr(jit, "stamp_of", lambda module: "changed")
+    assert stamps()[1] != after[1]  # it imports `outside`, which stands in for all kernels of this package
+    for name in ("", *(f".{name}" for name in texts)):
+        sys.modules.pop(f"other{name}", None)
 
 
 # -- processes ---------------------------------------------------------------------------------------------------------
