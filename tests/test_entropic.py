@@ -55,3 +55,9 @@ def test_the_compiled_risk_is_the_entropic_mean(weight):
     if weight > 0.0:
         assert bellman.soft(values, np.log(p), weight) == pytest.approx(expected, abs=1e-14)
     assert math.isfinite(expected)
+
+
+def test_the_compiled_soft_minimum_takes_probabilities_beyond_the_range_of_floats():
+    Q, log_rho = np.array([0.0, 5.0, 1.0]), np.array([-800.0, -803.0, -np.inf])
+    expected = -logsumexp(log_rho[:2] - 2.0 * Q[:2]) / 2.0
+    assert bellman.soft(Q, log_rho, 2.0) == pytest.approx(expected, rel=1e-15)

@@ -166,7 +166,8 @@ def _min_fill(neighbors, sizes, most):
     limit = math.log2(most) * 2**32 + 2**16
     heapq.heapify(heap)
     while heap and left > 0:
-        check()
+        if len(order) % 64 == 0:
+            check()
         found = heapq.heappop(heap)
         v = found[-1]
         if prices.get(v) != found:

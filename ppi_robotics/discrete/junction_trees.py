@@ -174,7 +174,7 @@ def collect(tree, tables, constant, reduce):
     """Messages from every clique to its parent, and the logarithm at the roots; Ctrl-C may end it, see `check`."""
     up, total = [None] * len(tables), constant
     for c in reversed(range(len(tables))):
-        check()
+        _check_now_and_then(c, tables[c])
         parent, separator = tree.parents[c], tree.separators[c]
         up[c] = reduce(tables[c], _others(tree.cliques[c], separator))
         if parent < 0:
@@ -187,11 +187,17 @@ def collect(tree, tables, constant, reduce):
 def _distribute(tree, tables, up):
     """Multiply every table by the message from its parent."""
     for c, parent in enumerate(tree.parents):
-        check()
+        _check_now_and_then(c, tables[c])
         if parent >= 0:
             down = log_sum_over(tables[parent], _others(tree.cliques[parent], tree.separators[c]))
             np.subtract(down, up[c], out=down, where=up[c] > -np.inf)
             tables[c] += np.expand_dims(down, _others(tree.cliques[c], tree.separators[c]))
+
+
+def _check_now_and_then(c, table):
+    """Let Ctrl-C end the inference, at large tables and at every 64th clique."""
+    if c % 64 == 0 or table.size > PIECE:
+        check()
 
 
 def log_sum_over(table, axes):
@@ -245,8 +251,8 @@ def _marginals(graph, tree, tables, possible):
                 joints[number][agrees] = 1.0
         for v, c in tree.homes.items():
             owned[c].append((beliefs[v], slice(None), [v], np.arange(graph.sizes[v])[:, None]))
-        for clique, p, wanted in zip(tree.cliques, tables, owned, strict=True):
-            check()
+        for c, (clique, p, wanted) in enumerate(zip(tree.cliques, tables, owned, strict=True)):
+            _check_now_and_then(c, p)
             p -= p.max()
             np.exp(p, out=p)
             p /= p.sum()

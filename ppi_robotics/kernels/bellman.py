@@ -18,6 +18,7 @@ from ppi_robotics.kernels.jit import njit
 
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 INLINED = OPTIONS | {"forceinline": True}  # a call for every row would take longer than the row
+SMALLEST = 1e-290  # sum of exponentials that has all its digits
 REPEATS, SETTLED = 30, 1e-15  # of a state's own value: at most, and the relative change that ends them
 
 
@@ -55,6 +56,15 @@ def risk(data, indices, start, stop, V, weight):
     return extreme - math.log1p(shortfall) / weight
 
 
+@njit(**OPTIONS)
+def log_mean_exp(Q, log_rho, weight, least):
+    """log E_rho exp(-weight (Q - least)) of a row of actions, where probabilities are too small for exponentials."""
+    terms = np.empty(Q.shape[0])
+    for u in range(Q.shape[0]):
+        terms[u] = log_rho[u] - weight * (Q[u] - least) if log_rho[u] > -np.inf else -np.inf
+    return log_sum(terms, terms.shape[0])
+
+
 @njit(**INLINED)
 def soft(Q, log_rho, weight):
     """R_weight^rho[Q] of a row of actions; those of log_rho -inf are not there."""
@@ -76,10 +86,13 @@ def soft(Q, log_rho, weight):
             shortfall += math.exp(log_rho[u]) * math.expm1(-weight * (Q[u] - least))
     if shortfall > -0.5:
         return least - math.log1p(shortfall) / weight
-    terms = np.empty(Q.shape[0])
+    total = 0.0
     for u in range(Q.shape[0]):
-        terms[u] = log_rho[u] - weight * (Q[u] - least) if log_rho[u] > -np.inf else -np.inf
-    return least - log_sum(terms, terms.shape[0]) / weight
+        if log_rho[u] > -np.inf:
+            total += math.exp(log_rho[u] - weight * (Q[u] - least))
+    if total > SMALLEST:
+        return least - math.log(total) / weight
+    return least - log_mean_exp(Q, log_rho, weight, least) / weight
 
 
 @njit(**OPTIONS)
