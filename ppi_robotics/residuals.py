@@ -21,7 +21,7 @@ STEP = 1e-6  # of the differences of functions that come without derivatives
 
 
 class Residuals(ABC):
-    """What residuals have in common: values and derivatives at N knots."""
+    """Residuals at N knots: states x (N, nx), controls u (N, nu) and sensors y (N, ns) of a plant."""
 
     @abstractmethod
     def values(self, plant, x, u, y):
@@ -53,16 +53,13 @@ class StateError(Residuals):
         return difference(x, self.goal, plant.quaternions) @ self.factor.T
 
     def derivatives(self, plant, x, u, y):  # noqa: ARG002
-        """As of all residuals."""
         return self.factor @ difference_jacobian(x, self.goal, plant.quaternions), None, None
 
     @functools.cached_property
     def entries(self):
-        """Of the factor."""
         return entries(self.factor)
 
     def add_squares(self, plant, x, u, y, total):  # noqa: ARG002
-        """As of all residuals."""
         add_to_squares(total, self.entries, x, self.goal, plant.quaternions)
 
 
@@ -77,16 +74,13 @@ class ControlError(Residuals):
         return u @ self.factor.T
 
     def derivatives(self, plant, x, u, y):  # noqa: ARG002
-        """As of all residuals."""
         return None, np.broadcast_to(self.factor, (len(u), *self.factor.shape)), None
 
     @functools.cached_property
     def entries(self):
-        """Of the factor."""
         return entries(self.factor)
 
     def add_squares(self, plant, x, u, y, total):  # noqa: ARG002
-        """As of all residuals."""
         add_to_squares(total, self.entries, u, np.zeros(u.shape[1]))
 
 
@@ -103,11 +97,9 @@ class SensorError(Residuals):
         return (y[:, self.entries] - self.goal) * self.roots
 
     def sensed(self):
-        """As of all residuals."""
         return (self.entries,)
 
     def derivatives(self, plant, x, u, y):  # noqa: ARG002
-        """As of all residuals."""
         J = np.zeros((len(y), len(self.roots), y.shape[1]))
         J[:, np.arange(len(self.roots)), np.arange(self.entries.start, self.entries.stop)] = self.roots
         return None, None, J
@@ -139,33 +131,20 @@ class FunctionError(Residuals):
         return r * self.roots
 
     def sensed(self):
-        """As of all residuals."""
         return tuple(self.sensors.values())
 
     def derivatives(self, plant, x, u, y):
-        """As of all residuals."""
-        seen = [i for entries in self.sensors.values() for i in range(entries.start, entries.stop)]
-        columns = [("y", i) for i in seen]
-        if self.moves:
-            columns += [("x", i) for i in range(plant.ndx)] + [("u", i) for i in range(plant.nu)]
-        moved = [self._moved(plant, (x, u, y), *column, side) for column in columns for side in (1, -1)]
-        ends = [np.concatenate(part) for part in zip(*moved, strict=True)]
-        r = self.values(plant, *ends).reshape(len(columns), 2, len(x), -1)
-        slopes = (r[:, 0] - r[:, 1]) / (2.0 * STEP)
-        J = {"x": np.zeros((len(x), r.shape[-1], plant.ndx)), "u": np.zeros((len(x), r.shape[-1], plant.nu))}
-        J["y"] = np.zeros((len(x), r.shape[-1], y.shape[1]))
-        for (of, i), slope in zip(columns, slopes, strict=True):
-            J[of][:, :, i] = slope
-        return J["x"], J["u"], J["y"]
-
-    @staticmethod
-    def _moved(plant, at, of, i, side):
-        x, u, y = at
-        if of == "x":
-            return retract(x, side * STEP * np.eye(plant.ndx)[i], plant.quaternions), u, y
-        moved = (u if of == "u" else y).copy()
-        moved[:, i] += side * STEP
-        return (x, moved, y) if of == "u" else (x, u, moved)
+        N, ndx, own = len(x), plant.ndx, plant.ndx + plant.nu  # columns of the state, and of state and control
+        seen = [own + i for entries in self.sensors.values() for i in range(entries.start, entries.stop)]
+        columns = [*range(own), *seen] if self.moves else seen
+        moves = np.zeros((len(columns), 2, 1, own + y.shape[1]))
+        moves[range(len(columns)), :, 0, columns] = STEP, -STEP
+        dx, du, dy = np.split(moves, (ndx, own), axis=-1)
+        points = (part.reshape(-1, part.shape[-1]) for part in (retract(x, dx, plant.quaternions), u + du, y + dy))
+        r = self.values(plant, *points).reshape(len(columns), 2, N, -1)
+        J = np.zeros((N, r.shape[-1], own + y.shape[1]))
+        J[:, :, columns] = ((r[:, 0] - r[:, 1]) / (2.0 * STEP)).transpose(1, 2, 0)
+        return np.split(J, (ndx, own), axis=2)
 
 
 class BoundResiduals:

@@ -21,12 +21,7 @@ def serves(cost):
 
 
 class ClosedLoop:
-    """A problem and a policy as arguments of the compiled loop; arguments as for `rollouts.closed_loop`.
-
-    Attributes:
-      most: largest number of samples a run.
-      few: samples up to which one run on all processors takes less time than several side by side.
-    """
+    """A problem and a policy as arrays for the compiled loop; arguments and attributes as of `rollouts.ClosedLoop`."""
 
     most, few = 2**30, 0
 
@@ -34,35 +29,23 @@ class ClosedLoop:
         plant, cost = problem.plant, problem.cost
         self.kernels, self.seed, self.trial = closed_loop_kernels(plant, cost), np.uint64(seed), (repeats, noisy)
         factors = control_factors(policy.cov) if stochastic else np.empty((0, plant.nu, plant.nu))
-        self.law = (problem.initial.mean, covariance_factor(problem.initial.cov)), policy.x_ref, policy.u_ref
-        self.law += (policy.K, factors)
+        self.arrays = (problem.initial.mean, covariance_factor(problem.initial.cov)), policy.x_ref, policy.u_ref
+        self.arrays += (policy.K, factors)
         noise = plant.noise.factor, plant.noise.control, plant.noise.state
         self.model = noise, plant.control_limits, nearness(problem, policy.x_ref), plant.model.dt, plant.model.constants
         self.model += (cost.stage_constants, cost.terminal_constants)
         self.nowhere = np.empty((0, 0, plant.nx)), np.empty((0, 0, plant.nu)), np.empty((0, 0))
 
     def run(self, first, cost, final, x=None, u=None, push=None, stages=None):
-        """Fill cost (N,) and final (N, nx) for samples first, first + 1, ..., and what else is given.
-
-        Args:
-          x, u: states (N, T + 1, nx) and controls (N, T, nu) to fill.
-          push: added to the controls (N / repeats, T, nu), before limits act.
-          stages: costs of the stages (N, T + 1) to fill.
-        """
+        """Fill what is given for samples first, first + 1, ..., see `rollouts.ClosedLoop.run`."""
         nothing = self.nowhere
         out = tuple(empty if given is None else given for empty, given in zip(nothing, (x, u, stages), strict=True))
         trial = nothing[1] if push is None else push, *self.trial
-        self.kernels.sampled(self.seed, first, *self.law, trial, *self.model, cost, final, out)
+        self.kernels.sampled(self.seed, first, *self.arrays, trial, *self.model, cost, final, out)
 
 
 class Shooting:
-    """Noise-free closed-loop rollouts from the mean initial state, and line searches over them.
-
-    Args:
-      problem: `Problem`.
-      limits: control limits (nu, 2) that clip the controls.
-      price: a disturbance w costs price |w|^2 / 2.
-    """
+    """A problem as arguments of the compiled line search; arguments as for `rollouts.shooting`."""
 
     def __init__(self, problem, limits, price=0.0):
         plant, cost = problem.plant, problem.cost
@@ -70,7 +53,7 @@ class Shooting:
         self.x0, self.T, self.nx, self.nu, self.price = problem.initial.mean, problem.horizon, plant.nx, plant.nu, price
         constants = (plant.model.constants, cost.stage_constants, cost.terminal_constants)
         self.constants = (limits, plant.model.dt, *constants)
-        self.still, self.calm = np.zeros((self.T, self.nu)), _calm(self.nx)
+        self.still, self.undisturbed = np.zeros((self.T, self.nu)), _undisturbed(self.nx)
 
     def rollout(self, x_ref, u_ref, K=None):
         """x (T + 1, nx), u (T, nu) and cost under u_ref + K (x - x_ref), or under u_ref alone."""
@@ -81,20 +64,8 @@ class Shooting:
     def search(
         self, steps, merit, slope, curvature, ratio, x_ref, u_ref, K, k, disturbance=None, noise_price=NO_NOISE_PRICE
     ):
-        """First acceptable of the step lengths along the feedforward change k (T, nu).
-
-        Args:
-          steps: step lengths a in the order of trial.
-          merit, slope, curvature, ratio: a is accepted at merit + ratio (a slope + a^2 curvature / 2) or below.
-          x_ref, u_ref, K, k: reference, gains (T, nu, nx) and change.
-          disturbance: (w_ref (T, nw), h (T, nw), D (T, nw, nx), G (T, nx, nw)): adds G w to each next state, with
-            w = w_ref + a h + D (x - x_ref).
-          noise_price: N (T, nx + nu, nx + nu), or 0 rows: adds z'Nz/2 to each stage's cost.
-
-        Returns:
-          index of the step length or -1, merit, x (T + 1, nx), u (T, nu), w (T, nw).
-        """
-        w_ref, h, D, G = disturbance or self.calm
+        """First acceptable of the step lengths along the feedforward change, see `rollouts.Shooting.search`."""
+        w_ref, h, D, G = disturbance or self.undisturbed
         x, u, w = np.empty((self.T + 1, self.nx)), np.empty((self.T, self.nu)), np.empty(w_ref.shape)
         path = (self.x0, x_ref, u_ref, K, k, w_ref, h, D, G, noise_price, self.price)
         index, merit = self.kernels.search(steps, merit, slope, curvature, ratio, path, self.constants, x, u, w)
@@ -102,7 +73,7 @@ class Shooting:
 
 
 @functools.cache
-def _calm(nx):
+def _undisturbed(nx):
     """The disturbance that never acts."""
     return np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0, nx)), np.empty((0, nx, 0))
 
