@@ -11,10 +11,10 @@ from ppi_robotics.errors import Diverged, RiskBreakdown, SolveError
 from ppi_robotics.gaussian import Gaussian, Record
 from ppi_robotics.manifold import difference, retract
 from ppi_robotics.policy import LinearGaussianPolicy
+from ppi_robotics.problem import Violation
 from ppi_robotics.recursion import BackwardPass, LocalModel
 from ppi_robotics.status import Breakdown
 from ppi_robotics.values import marginals
-from ppi_robotics.violation import Violation
 
 
 class Status(Enum):

@@ -12,15 +12,14 @@ from ppi_robotics.gaussian import frozen
 from ppi_robotics.guesses import cold_guess, cold_kind, still_guess, warm_guess
 from ppi_robotics.interruption import Held
 from ppi_robotics.policy import LinearGaussianPolicy
-from ppi_robotics.problem import check_problem
+from ppi_robotics.problem import Violation, check_problem, worst_violation
 from ppi_robotics.rollouts import nominal_rollout
 from ppi_robotics.solution import Feedback, Solution, Start, Status, earned
-from ppi_robotics.stage_length import warn_of_long_stages
 from ppi_robotics.starts import agreed, in_vain, lowest, rival
 from ppi_robotics.status import Breakdown
 from ppi_robotics.steps.base import Schedule
+from ppi_robotics.symbolic import warn_of_long_stages
 from ppi_robotics.values import largest_theta, risk_field
-from ppi_robotics.violation import Violation, worst_violation
 
 METHODS = "PPI, ILQG, LEQG, AICO, KLControl, PsiIteration, MPPI, CEM, PredictiveSampling"
 MOST_ITERATIONS = 500  # of a method that does not say

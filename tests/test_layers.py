@@ -48,12 +48,10 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
         "policy",
         "residuals",
         "costs",
-        "violation",
     },
     {
         "symbolic",
         "symbolic_rollouts",
-        "stage_length",
         "recursion",
         "values",
         "linearize",
