@@ -2,13 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check-bounds check-memory fuzz lint bench clean
+.PHONY: demo test wheel check-bounds check-memory fuzz lint bench clean
 
 demo: .venv/ready
 	$(BIN)/ppi-robotics swingup cartpole --out out/cartpole
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+# the wheel, used from another folder, has all that the package needs
+wheel: .venv/ready
+	.ci/wheel
 
 # compiled code checks every index, which makes it slower; what is compiled so is kept apart
 check-bounds: .venv/ready
@@ -24,6 +28,7 @@ fuzz: .venv/ready
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks

@@ -8,6 +8,7 @@ Models, costs and noise levels are this project's own choices.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,11 +40,11 @@ class Task:
       check: function of a goal that says what is wrong with it, or nothing.
     """
 
-    parts: Callable
+    parts: Callable[..., Any]
     horizon: int
     noise: float = 0.05
     goal: tuple | None = None
-    check: Callable | None = None
+    check: Callable[..., Any] | None = None
 
 
 def plant(body, noise=0.0):

@@ -1,60 +1,86 @@
 """Public names: type checkers and editors read them here, and `__init__.py`, which loads each on first use."""
 
 from . import gym as gym
-from .composition import MixtureEstimate, MixturePolicy, SampledMixture, compose
-from .costs import LeastSquares, Quadratic, SymbolicCost
-from .errors import Diverged, PlantError, PPIError, ProblemError, RiskBreakdown, SimulationError, SolveError
-from .evaluation import Comparison, compare, evaluate
-from .function_cost import FunctionCost
-from .function_plant import FunctionPlant
-from .gaussian import Gaussian
-from .linearize import SigmaPoints
-from .methods import AICO, ILQG, LEQG, PPI, KLControl, PsiIteration
-from .mpc import RecedingHorizon
-from .mujoco import tasks as tasks
-from .mujoco.loop import Controller, Run, run
-from .mujoco.plant import MujocoPlant
-from .mujoco.terms import (
-    CenterOfMass,
-    ContactForce,
-    Effort,
-    JointPosition,
-    JointVelocity,
-    Residual,
-    SensorValue,
-    SiteOrientation,
-    SitePosition,
-    StateDeviation,
-    TaskCost,
+from .composition import (
+    MixtureEstimate as MixtureEstimate,
+    MixturePolicy as MixturePolicy,
+    SampledMixture as SampledMixture,
+    compose as compose,
 )
-from .noise import Noise
-from .path_integrals import PathIntegral, path_integral
-from .policy import LinearGaussianPolicy
-from .problem import Cost, Method, Plant, Problem
-from .risk import RiskPoint, RiskProfile, risk_profile, risk_sweep, sweep
-from .rollouts import Rollouts, rollout
-from .sampling.mppi import CEM, MPPI, PredictiveSampling, fan
-from .sampling.noise_shapes import AR1, Colored, Kernel, Splines, White
-from .sampling.weights import LBPS, REPS, Elite, Fixed, TargetESS
-from .solution import Iteration, Solution, Status, WeightedSamples
-from .solver import solve
-from .statistics import Evaluation
-from .symbolic import SymbolicPlant
-from .symbols import atan2, cos, dot, exp, fabs, if_else, log, sin, sqrt, sumsqr, tan, tanh, vertcat
-from .values import critical_theta
+from .costs import LeastSquares as LeastSquares, Quadratic as Quadratic, SymbolicCost as SymbolicCost
+from .errors import (
+    Diverged as Diverged,
+    PlantError as PlantError,
+    PPIError as PPIError,
+    ProblemError as ProblemError,
+    RiskBreakdown as RiskBreakdown,
+    SimulationError as SimulationError,
+    SolveError as SolveError,
+)
+from .evaluation import Comparison as Comparison, compare as compare, evaluate as evaluate
+from .function_cost import FunctionCost as FunctionCost
+from .function_plant import FunctionPlant as FunctionPlant
+from .gaussian import Gaussian as Gaussian
+from .linearize import SigmaPoints as SigmaPoints
+from .methods import (
+    AICO as AICO,
+    ILQG as ILQG,
+    LEQG as LEQG,
+    PPI as PPI,
+    KLControl as KLControl,
+    PsiIteration as PsiIteration,
+)
+from .mpc import RecedingHorizon as RecedingHorizon
+from .mujoco import tasks as tasks
+from .mujoco.loop import Controller as Controller, Run as Run, run as run
+from .mujoco.plant import MujocoPlant as MujocoPlant
+from .mujoco.terms import (
+    CenterOfMass as CenterOfMass,
+    ContactForce as ContactForce,
+    Effort as Effort,
+    JointPosition as JointPosition,
+    JointVelocity as JointVelocity,
+    Residual as Residual,
+    SensorValue as SensorValue,
+    SiteOrientation as SiteOrientation,
+    SitePosition as SitePosition,
+    StateDeviation as StateDeviation,
+    TaskCost as TaskCost,
+)
+from .noise import Noise as Noise
+from .path_integrals import PathIntegral as PathIntegral, path_integral as path_integral
+from .policy import LinearGaussianPolicy as LinearGaussianPolicy
+from .problem import Cost as Cost, Method as Method, Plant as Plant, Problem as Problem
+from .risk import (
+    RiskPoint as RiskPoint,
+    RiskProfile as RiskProfile,
+    risk_profile as risk_profile,
+    risk_sweep as risk_sweep,
+    sweep as sweep,
+)
+from .rollouts import Rollouts as Rollouts, rollout as rollout
+from .sampling.mppi import CEM as CEM, MPPI as MPPI, PredictiveSampling as PredictiveSampling, fan as fan
+from .sampling.noise_shapes import AR1 as AR1, Colored as Colored, Kernel as Kernel, Splines as Splines, White as White
+from .sampling.weights import LBPS as LBPS, REPS as REPS, Elite as Elite, Fixed as Fixed, TargetESS as TargetESS
+from .solution import Iteration as Iteration, Solution as Solution, Status as Status, WeightedSamples as WeightedSamples
+from .solver import solve as solve
+from .statistics import Evaluation as Evaluation
+from .symbolic import SymbolicPlant as SymbolicPlant
+from .symbols import (
+    atan2 as atan2,
+    cos as cos,
+    dot as dot,
+    exp as exp,
+    fabs as fabs,
+    if_else as if_else,
+    log as log,
+    sin as sin,
+    sqrt as sqrt,
+    sumsqr as sumsqr,
+    tan as tan,
+    tanh as tanh,
+    vertcat as vertcat,
+)
+from .values import critical_theta as critical_theta
 
 __version__: str
-
-__all__ = [
-    "AICO", "AR1", "CEM", "CenterOfMass", "Colored", "Comparison", "ContactForce", "Controller", "Cost", "Diverged",
-    "Effort", "Elite", "Evaluation", "Fixed", "FunctionCost", "FunctionPlant", "Gaussian", "ILQG", "Iteration",
-    "JointPosition", "JointVelocity", "KLControl", "Kernel", "LBPS", "LEQG", "LeastSquares", "LinearGaussianPolicy",
-    "MPPI", "Method", "MixtureEstimate", "MixturePolicy", "MujocoPlant", "Noise", "PPI", "PPIError", "PathIntegral",
-    "Plant", "PlantError", "PredictiveSampling", "Problem", "ProblemError", "PsiIteration", "Quadratic", "REPS",
-    "RecedingHorizon", "Residual", "RiskBreakdown", "RiskPoint", "RiskProfile", "Rollouts", "Run", "SampledMixture",
-    "SensorValue", "SigmaPoints", "SimulationError", "SiteOrientation", "SitePosition", "Solution", "SolveError",
-    "Splines", "StateDeviation", "Status", "SymbolicCost", "SymbolicPlant", "TargetESS", "TaskCost",
-    "WeightedSamples", "White", "__version__", "atan2", "compare", "compose", "cos", "critical_theta", "dot",
-    "evaluate", "exp", "fabs", "fan", "if_else", "log", "path_integral", "risk_profile", "risk_sweep", "rollout",
-    "run", "sin", "solve", "sqrt", "sumsqr", "sweep", "tan", "tanh", "vertcat",
-]  # fmt: skip

@@ -9,6 +9,7 @@ import functools
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import casadi as ca
 import numpy as np
@@ -19,6 +20,7 @@ from ppi_robotics.derivatives import project
 from ppi_robotics.errors import PlantError, ProblemError
 from ppi_robotics.function_cost import StageCosts
 from ppi_robotics.gaussian import covariance_factor, frozen
+from ppi_robotics.given import Floats, MaybeFloats
 from ppi_robotics.kernels.compiler import STAGE_LANES, build
 from ppi_robotics.kernels.translate import lane_function, trace
 from ppi_robotics.manifold import origin, retract_jacobian, unit
@@ -41,12 +43,12 @@ class Quadratic:
       ProblemError: on binding, if a weight has the wrong shape, is not symmetric or is indefinite.
     """
 
-    state: np.ndarray
-    control: np.ndarray
-    terminal: np.ndarray | None = None
-    goal: np.ndarray | None = None
+    state: Floats
+    control: Floats
+    terminal: MaybeFloats = None
+    goal: MaybeFloats = None
 
-    def bind(self, plant):
+    def bind(self, plant: Any) -> Any:
         """The cost compiled for a plant."""
         Q = as_covariance(self.state, f"`state` weights (plant states {plant.state_names})", plant.ndx)
         R = as_covariance(self.control, f"`control` weights (plant controls {plant.control_names})", plant.nu)
@@ -91,11 +93,11 @@ class LeastSquares:
       hessian: gauss_newton (2 J'J), exact, or project (exact with its negative eigenvalues raised).
     """
 
-    stage: Callable
-    terminal: Callable | None = None
+    stage: Callable[[ca.SX, ca.SX], Any]
+    terminal: Callable[[ca.SX], Any] | None = None
     hessian: str = "gauss_newton"
 
-    def bind(self, plant):
+    def bind(self, plant: Any) -> Any:
         """The cost compiled for a plant."""
         return BoundCost(self, plant, self.stage, self.terminal, self.hessian, residuals=True)
 
@@ -110,11 +112,11 @@ class SymbolicCost:
       hessian: project (exact with its negative eigenvalues raised to a small positive number) or exact.
     """
 
-    stage: Callable
-    terminal: Callable | None = None
+    stage: Callable[[ca.SX, ca.SX], Any]
+    terminal: Callable[[ca.SX], Any] | None = None
     hessian: str = "project"
 
-    def bind(self, plant):
+    def bind(self, plant: Any) -> Any:
         """The cost compiled for a plant."""
         if isinstance(self.hessian, str) and self.hessian == "gauss_newton":
             raise ProblemError(
@@ -133,7 +135,7 @@ class LeftBehind:
 
     kind: str
 
-    def bind(self, plant):
+    def bind(self, plant: Any) -> Any:
         """Raise `ProblemError`: there is nothing to compile for another plant."""
         raise ProblemError(
             f"the functions of this {self.kind} were left behind when it was pickled, so that it cannot be bound to "
@@ -197,7 +199,7 @@ class BoundCost(StageCosts):
     def __deepcopy__(self, memo):
         return self  # nothing of it changes
 
-    def bind(self, plant):
+    def bind(self, plant: Any) -> Any:
         """The same cost for another plant."""
         return self if (plant.nx, plant.nu) == (self.nx, self.nu) else self.given.bind(plant)
 

@@ -1,6 +1,8 @@
 """What plants defined by names, limits and noise have in common: their definition is checked, and stays as it is."""
 
 import contextlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -21,10 +23,20 @@ from ppi_robotics.noise import Noise
 class Definition(Record):
     """A plant whose attributes are set one by one, checked by `_define`, and cannot be changed from then on."""
 
-    state_names: tuple[str, ...] = ()
-    control_names: tuple[str, ...] = ()
-    quaternions: tuple[int, ...] = ()
-    name = dt = units = control_limits = state_limits = noise = success = None
+    state_names: Sequence[str] = ()
+    control_names: Sequence[str] = ()
+    quaternions: Sequence[int] = ()
+    units: Sequence[str] = None
+    name: str = None
+    dt: float = None
+    # pairs, variances and the like as they are given; arrays and a `Noise` once the plant is made
+    control_limits: Any = None
+    state_limits: Any = None
+    noise: Any = None
+    success: Any = None
+    nx: int
+    ndx: int
+    nu: int
 
     def _define(self, label):
         """Bring all attributes into their final form; `label` is what messages begin with."""

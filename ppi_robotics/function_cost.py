@@ -54,7 +54,7 @@ class FunctionCost:
 
     stage: Callable[[np.ndarray, np.ndarray], np.ndarray]
     terminal: Callable[[np.ndarray], np.ndarray] | None = None
-    quadratize: Callable | None = None
+    quadratize: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, ...]] | None = None
     hessian: str = "project"
 
     def __post_init__(self):

@@ -10,6 +10,7 @@ Any object with the attributes of `Plant` becomes one within a `Problem`.
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -63,8 +64,8 @@ class FunctionPlant(Definition):
         control_names: Sequence[str],
         name: str = "plant",
         units: Sequence[str] | None = None,
-        control_limits=None,
-        state_limits=None,
+        control_limits: Sequence[Any] | np.ndarray | None = None,
+        state_limits: Sequence[Any] | np.ndarray | None = None,
         noise: Noise | np.ndarray | Sequence | None = None,
         linearize: Callable | None = None,
         difference: Callable | None = None,
@@ -72,7 +73,7 @@ class FunctionPlant(Definition):
         quaternions: Sequence[int] = (),
         second_derivatives: bool = False,
         success: Callable | None = None,
-    ):
+    ) -> None:
         if not callable(step):
             raise PlantError(f"step is {shown(step)}; expected a function of states (N, nx) and controls (N, nu)")
         for role, function in (("linearize", linearize), ("difference", difference), ("retract", retract)):

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import as_covariance, as_finite, check_quaternions, correlations
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.given import Floats
 
 
 class Record:
@@ -72,8 +73,8 @@ class Gaussian(Record):
       quaternions: indices at which unit quaternions start in the mean; none by default.
     """
 
-    mean: np.ndarray
-    cov: np.ndarray
+    mean: Floats
+    cov: Floats
     quaternions: tuple[int, ...] = ()
 
     def __post_init__(self):

@@ -124,7 +124,7 @@ class LEQG:
     lambda_policy = math.inf
 
     @property
-    def lambda_transition(self):
+    def lambda_transition(self) -> float:
         """-theta."""
         return -float(self.theta)
 
@@ -198,12 +198,12 @@ class PPI:
         check_common(self)
 
     @property
-    def lambda_policy(self):
+    def lambda_policy(self) -> float:
         """|eta|, infinite for 0."""
         return abs(float(self.eta)) or math.inf
 
     @property
-    def lambda_transition(self):
+    def lambda_transition(self) -> float:
         """eta."""
         return float(self.eta)
 
@@ -336,7 +336,7 @@ class PsiIteration:
     lambda_transition = 0.0
 
     @property
-    def lambda_policy(self):
+    def lambda_policy(self) -> float:
         """eta."""
         return float(self.eta)
 

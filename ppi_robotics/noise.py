@@ -10,6 +10,7 @@ import numpy as np
 from ppi_robotics.checks import as_covariance, as_finite
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Record, covariance_factor, frozen
+from ppi_robotics.given import Floats, MaybeFloats
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +35,10 @@ class Noise(Record):
       ProblemError: if W is not symmetric positive semidefinite, or factors have the wrong shape.
     """
 
-    process: np.ndarray
-    control: np.ndarray | None = None
-    state: np.ndarray | None = None
-    sensor: np.ndarray | None = None
+    process: Floats
+    control: MaybeFloats = None
+    state: MaybeFloats = None
+    sensor: MaybeFloats = None
     factor: np.ndarray = field(init=False)
 
     def __post_init__(self):

@@ -6,15 +6,17 @@ minimize  E[ sum_{t<T} C_t(x_t, u_t) + C_T(x_T) ]   with   x_{t+1} = f(x_t, u_t)
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import as_finite, check_count, check_function, check_instance, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.function_cost import BoundFunctions, check_at
 from ppi_robotics.function_plant import complete
 from ppi_robotics.gaussian import Gaussian
+from ppi_robotics.given import Converted
 from ppi_robotics.manifold import unit
 from ppi_robotics.noise import Noise
 from ppi_robotics.scales import Scales, known_sizes, scales_of
@@ -101,7 +103,7 @@ class Bindable(Protocol):
     One on sensors also has `equip`, which returns the plant with the sensors that it needs.
     """
 
-    def bind(self, plant):
+    def bind(self, plant: Any) -> Any:
         """The cost for a plant."""
         ...
 
@@ -122,9 +124,10 @@ class Method(Protocol):
       name: for messages and tables.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
-    def plan(self, problem):
+    def plan(self, problem: "Problem") -> Any:
         """The `Schedule` for a problem.
 
         Raises:
@@ -150,10 +153,10 @@ class Problem:
     """
 
     plant: Plant
-    cost: Cost | Bindable
-    initial: Gaussian | np.ndarray | Sequence[float]
+    cost: Converted[Cost, Cost | Bindable]
+    initial: Converted[Gaussian, Gaussian | ArrayLike]
     horizon: int
-    success: Callable | None = None
+    success: Callable[[np.ndarray], Any] | None = None
     first_stage: int = 0
 
     def __post_init__(self):
@@ -219,7 +222,9 @@ class Problem:
         """`Scales` of states, controls and cost."""
         return scales_of(self)
 
-    def starting_at(self, x, success=None, later=0):
+    def starting_at(
+        self, x: ArrayLike, success: Callable[[np.ndarray], Any] | None = None, later: int = 0
+    ) -> "Problem":
         """The problem from another mean initial state (nx,), with the same scales.
 
         Args:

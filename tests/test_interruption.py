@@ -16,8 +16,7 @@ import ppi_robotics as ppi
 from plants import BlocksWorld, CartPole, GridWorld, StagHunt
 from plants.blocks import CompositionControl, chain_beliefs, play_chains, receding, study, sweeps
 from plants.blocks.sweeps import ChainSweeps
-from plants.stag_hunt import Rendezvous, sweep_temperatures
-from plants.stag_hunt import report as stag
+from plants.stag_hunt import Rendezvous, report as stag, sweep_temperatures
 from ppi_robotics import discrete, guesses, interruption, rollouts, solver
 from ppi_robotics.__main__ import main
 from ppi_robotics.discrete import (

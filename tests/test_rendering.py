@@ -15,8 +15,7 @@ from PIL import Image
 
 import ppi_robotics as ppi
 from ppi_robotics import rendering
-from ppi_robotics.plotting import canvas, offscreen
-from ppi_robotics.plotting import film as film_module
+from ppi_robotics.plotting import canvas, film as film_module, offscreen
 
 SIZE = {"width": 160, "height": 120}  # processors draw these fast
 

@@ -61,7 +61,7 @@ class BlocksWorld:
         norm: str = "blocks",
         charged: str = "every",
         forbidden: str = "lost",
-    ):
+    ) -> None:
         check_choice(norm, "norm", NORMS)
         check_choice(charged, "charged", CHARGED)
         check_choice(forbidden, "forbidden", FORBIDDEN)

@@ -58,7 +58,7 @@ class StagHunt:
         hare: float = -2.0,
         stag: float = -10.0,
         temperature: float = 1.0,
-    ):
+    ) -> None:
         self.side = check_count(side, "side", 1, MOST_SIDE)
         self.stages = check_count(stages, "stages", 1, MOST_STAGES)
         self.cells, self.temperature = self.side**2, check_number(temperature, "temperature", above=0)

@@ -1,49 +1,69 @@
 """Public names: type checkers and editors read them here, and `__init__.py`, which loads each on first use."""
 
-from .beliefs import GraphBeliefs, Inference
-from .bellman import TableSolution, entropic_cost, evaluate_policy, mean_and_variance, solve, tilted
-from .cluster_variation import RegionGraph, double_loop, minimal_regions, single_loop
-from .discretization import Grid, GridProblem, discretize
-from .elimination import TreeSize, tree_size
-from .factor_graph import FactorGraph, IndexMap, Table
-from .graph_files import read_fg, read_uai, write_fg, write_uai
-from .junction_trees import junction_tree, most_probable, sample_configurations
-from .kl_control import Play, on_graph, pick, play
-from .learning import Learning, learn, ratio
+from .beliefs import GraphBeliefs as GraphBeliefs, Inference as Inference
+from .bellman import (
+    TableSolution as TableSolution,
+    entropic_cost as entropic_cost,
+    evaluate_policy as evaluate_policy,
+    mean_and_variance as mean_and_variance,
+    solve as solve,
+    tilted as tilted,
+)
+from .cluster_variation import (
+    RegionGraph as RegionGraph,
+    double_loop as double_loop,
+    minimal_regions as minimal_regions,
+    single_loop as single_loop,
+)
+from .discretization import Grid as Grid, GridProblem as GridProblem, discretize as discretize
+from .elimination import TreeSize as TreeSize, tree_size as tree_size
+from .factor_graph import FactorGraph as FactorGraph, IndexMap as IndexMap, Table as Table
+from .graph_files import read_fg as read_fg, read_uai as read_uai, write_fg as write_fg, write_uai as write_uai
+from .junction_trees import (
+    junction_tree as junction_tree,
+    most_probable as most_probable,
+    sample_configurations as sample_configurations,
+)
+from .kl_control import Play as Play, on_graph as on_graph, pick as pick, play as play
+from .learning import Learning as Learning, learn as learn, ratio as ratio
 from .least_squares import (
-    QuadraticPsi,
-    Transitions,
-    baseline_psi,
-    least_squares_psi,
-    lstd_q,
-    quadratic_psi_step,
-    sample_transitions,
+    QuadraticPsi as QuadraticPsi,
+    Transitions as Transitions,
+    baseline_psi as baseline_psi,
+    least_squares_psi as least_squares_psi,
+    lstd_q as lstd_q,
+    quadratic_psi_step as quadratic_psi_step,
+    sample_transitions as sample_transitions,
 )
-from .linear_bellman import TableIntegral, compose_tables, sample_integral, soft_minimum, solve_linear
+from .linear_bellman import (
+    TableIntegral as TableIntegral,
+    compose_tables as compose_tables,
+    sample_integral as sample_integral,
+    soft_minimum as soft_minimum,
+    solve_linear as solve_linear,
+)
 from .linearly_solvable import (
-    LMDP,
-    LMDPSolution,
-    embed,
-    solve_average,
-    solve_discounted,
-    solve_finite,
-    solve_first_exit,
+    LMDP as LMDP,
+    LMDPSolution as LMDPSolution,
+    embed as embed,
+    solve_average as solve_average,
+    solve_discounted as solve_discounted,
+    solve_finite as solve_finite,
+    solve_first_exit as solve_first_exit,
 )
-from .loopy_belief_propagation import belief_propagation
-from .mdp import FiniteMDP, random_problem
-from .policy_improvement import Descent, majorize, posterior_policy_iteration, weight_of_bound
-from .soft_policy_iteration import Iterations, policy_iteration, psi_iteration, value_error, value_iteration
-from .stationary import iterate, policy_value
-
-__all__ = [
-    "Descent", "FactorGraph", "FiniteMDP", "GraphBeliefs", "Grid", "GridProblem", "IndexMap", "Inference",
-    "Iterations", "LMDP", "LMDPSolution", "Learning", "Play", "QuadraticPsi", "RegionGraph", "Table",
-    "TableIntegral", "TableSolution", "Transitions", "TreeSize", "baseline_psi", "belief_propagation",
-    "compose_tables", "discretize", "double_loop", "embed", "entropic_cost", "evaluate_policy", "iterate",
-    "junction_tree", "learn", "least_squares_psi", "lstd_q", "majorize", "mean_and_variance", "minimal_regions",
-    "most_probable", "on_graph", "pick", "play", "policy_iteration", "policy_value", "posterior_policy_iteration",
-    "psi_iteration", "quadratic_psi_step", "random_problem", "ratio", "read_fg", "read_uai",
-    "sample_configurations", "sample_integral", "sample_transitions", "single_loop", "soft_minimum", "solve",
-    "solve_average", "solve_discounted", "solve_finite", "solve_first_exit", "solve_linear", "tilted",
-    "tree_size", "value_error", "value_iteration", "weight_of_bound", "write_fg", "write_uai",
-]  # fmt: skip
+from .loopy_belief_propagation import belief_propagation as belief_propagation
+from .mdp import FiniteMDP as FiniteMDP, random_problem as random_problem
+from .policy_improvement import (
+    Descent as Descent,
+    majorize as majorize,
+    posterior_policy_iteration as posterior_policy_iteration,
+    weight_of_bound as weight_of_bound,
+)
+from .soft_policy_iteration import (
+    Iterations as Iterations,
+    policy_iteration as policy_iteration,
+    psi_iteration as psi_iteration,
+    value_error as value_error,
+    value_iteration as value_iteration,
+)
+from .stationary import iterate as iterate, policy_value as policy_value

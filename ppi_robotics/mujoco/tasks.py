@@ -38,7 +38,7 @@ class Task(NamedTuple):
 
     cost: TaskCost
     initial: np.ndarray | Gaussian
-    success: Callable
+    success: Callable[[np.ndarray], np.ndarray]
 
 
 def balance(plant: MujocoPlant, state: ArrayLike | None = None, spread: float = 0.01) -> Task:

@@ -262,7 +262,7 @@ class Residual(Term):
       weight: a scalar or (k,).
     """
 
-    function: Callable
+    function: Callable[..., object]
     sensors: Sequence[str] = ()
     weight: ArrayLike = 1.0
 

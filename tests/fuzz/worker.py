@@ -15,8 +15,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 LONGEST = 120.0  # seconds of one input
 SUITES = ("doors", "discrete_doors", "plant_doors", "files", "maps", "models", "commands")
