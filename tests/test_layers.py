@@ -22,7 +22,7 @@ import ppi_robotics.plotting
 
 PACKAGE, PLANTS = Path(ppi.__file__).parent, Path(plants.__file__).parent
 LAYERS = [  # from the bottom; a module imports from its own layer and those above it in this list
-    {"errors", "status", "streams"},
+    {"errors", "given", "status", "streams"},
     {"checks"},
     {
         "entropic",

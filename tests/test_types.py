@@ -70,7 +70,8 @@ def complete(code):
 
 def test_editors_complete_names_and_attributes():
     assert complete("import ppi_robotics as ppi\nppi.so") >= {"solve"}
-    assert complete("from ppi_robotics import discrete\ndiscrete.jun") == {"junction_tree"}
+    assert complete("import plants\nplants.Cart") >= {"CartPole"}
+    assert complete("from ppi_robotics import discrete\ndiscrete.jun") >= {"junction_tree"}
     head = "import ppi_robotics as ppi\n\ndef use(problem: ppi.Problem):\n"
     solution = head + "    solution = ppi.solve(problem, ppi.ILQG())\n"
     names = {"policy", "status", "explain", "nominal_cost", "raise_for_status", "trace"}
