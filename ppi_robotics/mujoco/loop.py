@@ -15,7 +15,7 @@ import types
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import mujoco
 import numpy as np
@@ -84,7 +84,7 @@ class Controller:
         self.start = None if time is None else check_number(time, "time")
         self._stage, self._command = None, None
 
-    def __call__(self, data: mujoco.MjData) -> np.ndarray:
+    def __call__(self, data: Any) -> np.ndarray:
         """Control (nu,) for the state and the time of an `MjData`.
 
         Raises:
@@ -152,15 +152,15 @@ class Run(Record):
 
 
 def run(
-    controller: Callable[[mujoco.MjData], ArrayLike],
-    model: mujoco.MjModel,
-    data: mujoco.MjData,
+    controller: Callable[[Any], ArrayLike],
+    model: Any,
+    data: Any,
     seconds: float,
     viewer: bool = False,
-    video: str | os.PathLike | None = None,
+    video: str | os.PathLike[str] | None = None,
     realtime: float | None = None,
     progress: Callable[[int, int], object] | None = None,
-    push: Callable[[mujoco.MjData], object] | None = None,
+    push: Callable[[Any], object] | None = None,
 ) -> Run:
     """Simulate at the model's own timestep, with the controller asked before every step.
 

@@ -7,6 +7,7 @@ of a plant's state: its model holds them, as poses of its bodies and as `eq_acti
 import copy
 import ctypes
 import functools
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -193,7 +194,7 @@ class OwnedModel(Record):
         return None if self._spec is None else self._spec.copy()
 
     @property
-    def model(self) -> mujoco.MjModel:
+    def model(self) -> Any:
         """The MjModel, for reading."""
         return self._shown.model
 
@@ -216,7 +217,7 @@ class OwnedModel(Record):
             mujoco.mj_resetDataKeyframe(self._model, data, keyframe_number(self._model, keyframe, f"'{self.name}'"))
         return self.read(data)
 
-    def read(self, data: mujoco.MjData) -> np.ndarray:
+    def read(self, data: Any) -> np.ndarray:
         """State (nx,) of an MjData.
 
         Raises:
@@ -227,7 +228,7 @@ class OwnedModel(Record):
         check_surroundings(self._model, data, f"'{self.name}'")
         return np.concatenate((data.qpos, data.qvel, data.act))
 
-    def write(self, data: mujoco.MjData, x: ArrayLike) -> None:
+    def write(self, data: Any, x: ArrayLike) -> None:
         """Set positions, velocities and activations of an MjData to a state (nx,); call mj_forward for the rest."""
         self._check_data(data)
         loading.write(self._model, data, as_finite(x, "x", (self.nx,)))

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -71,7 +72,7 @@ class MujocoPlant(OwnedModel):
 
     def __init__(
         self,
-        source: str | Path | bytes | mujoco.MjSpec | mujoco.MjModel,
+        source: Any,
         substeps: int | None = None,
         dt: float | None = None,
         noise: Noise | ArrayLike | None = None,
@@ -82,7 +83,7 @@ class MujocoPlant(OwnedModel):
         executor: str = "auto",
         differences: str = "centered",
         assets: Mapping[str, bytes | str] | None = None,
-        surroundings: str | int | mujoco.MjData | None = None,
+        surroundings: Any = None,
     ):
         model = self._load(source, assets)
         with of_plant():
