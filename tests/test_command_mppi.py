@@ -10,7 +10,7 @@ from test_command_mujoco import MOTOR, PENDULUM
 
 import ppi_robotics as ppi
 from plants import CartPole
-from ppi_robotics.cli import problems
+from ppi_robotics.cli import methods
 
 FEW = ("--horizon", 40, "--samples", 20, "--sequences", 32, "--iterations", 12, "--starts", 1)
 PICTURES = {"trajectory.png", "cost.png", "animation.gif", "fan.png", "samples.png"}
@@ -68,7 +68,7 @@ def test_noise_and_feedback_are_options(capsys, options):
 
 @pytest.mark.parametrize(("method", "name"), [("mppi", "MPPI"), ("cem", "CEM"), ("predictive_sampling", "Predictive")])
 def test_methods_that_sample_are_methods_by_name(capsys, monkeypatch, method, name):
-    monkeypatch.setattr(problems, "ROUNDS", 5)
+    monkeypatch.setattr(methods, "ROUNDS", 5)
     code, output, errors = run(capsys, "solve", "cartpole", "--method", method, "--horizon", 40, "--json")
     facts = only_json(output)
     assert (facts["method"], facts["iterations"], facts["smoothing"]) == (method, 5, "White()")
@@ -76,13 +76,13 @@ def test_methods_that_sample_are_methods_by_name(capsys, monkeypatch, method, na
 
 
 def test_splines_span_long_horizons():
-    assert problems.sampling_defaults("cem", 50)["smoothing"] == ppi.Splines(25)
-    assert problems.sampling_defaults("cem", 49)["smoothing"] == ppi.White()
+    assert methods.sampling_defaults("cem", 50)["smoothing"] == ppi.Splines(25)
+    assert methods.sampling_defaults("cem", 49)["smoothing"] == ppi.White()
 
 
 @pytest.mark.parametrize("mpc", [(), ("--mpc",)])
 def test_mujoco_bodies_are_sampled_too(capsys, monkeypatch, mpc):
-    monkeypatch.setattr(problems, "ROUNDS", 30)
+    monkeypatch.setattr(methods, "ROUNDS", 30)
     Path("swing.xml").write_text(PENDULUM.format(site="", actuator=MOTOR))
     arguments = ("swing.xml", "--keyframe", "upright", "--method", "mppi", "--horizon", 20, "--samples", 8, *mpc)
     _, output, _ = run(capsys, "mujoco", *arguments, "--json")
@@ -102,7 +102,7 @@ def test_mujoco_bodies_are_sampled_too(capsys, monkeypatch, mpc):
     ],
 )
 def test_temperatures_are_numbers_or_rules(text, rule):
-    assert problems.record_of("--temperature", "temperature", text) == rule
+    assert methods.record_of("--temperature", "temperature", text) == rule
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_temperatures_are_numbers_or_rules(text, rule):
     ],
 )
 def test_smoothings_have_names_and_numbers(text, kind):
-    assert problems.record_of("--smoothing", "smoothing", text) == kind
+    assert methods.record_of("--smoothing", "smoothing", text) == kind
 
 
 # -- bad usage -------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from test_command_line import ROOT, only_json, run
 
 import ppi_robotics as ppi
 from plants import CartPole
-from ppi_robotics.cli import TABLES, Report, app, command, options, output, problems
+from ppi_robotics.cli import TABLES, Report, app, command, methods, options, output, problems
 
 FEW = ("--horizon", 40, "--starts", 1)
 SLIDER = '''
@@ -126,17 +126,17 @@ def test_options_are_read_off_types_defaults_and_docstrings():
     assert options.arguments_of(roll, values) == {"dice": Die(6, True), "weights": None, "name": "b"}
 
 
-@pytest.mark.parametrize("name", problems.METHODS)
+@pytest.mark.parametrize("name", methods.METHODS)
 def test_options_of_methods_are_those_of_their_dataclasses(capsys, name):
     """What is read off the source text is what the class has."""
-    kind = getattr(ppi, problems.METHODS[name])
-    read = options.source_fields(problems.METHODS[name])
+    kind = getattr(ppi, methods.METHODS[name])
+    read = options.source_fields(methods.METHODS[name])
     assert set(read) == {field.name for field in fields(kind) if field.init}
     code, output, _ = run(capsys, "solve", "--method", name, "--help")
     assert code == 0
     section = output.split(f"Options of the method {name}")[1] if "Options of the method" in output else ""
     for key, field in read.items():
-        assert problems.flag_of(key) in (output if key in ("eta", "theta") else section)
+        assert methods.flag_of(key) in (output if key in ("eta", "theta") else section)
         assert field.help, f"{name}.{key} has no description"
 
 
@@ -145,11 +145,11 @@ def test_values_of_methods_become_those_of_their_fields(capsys):
     code, _, errors = run(capsys, *arguments, "--hessian", "exact", "--damping", "1e-3", "--out", "a")
     assert code == 1
     assert "stopped at max_iterations" in errors
-    chosen = problems.Method("ilqg", method_hessian="exact", method_fresh_gains="false", method_damping="1e-3")
+    chosen = methods.Method("ilqg", method_hessian="exact", method_fresh_gains="false", method_damping="1e-3")
     assert chosen.make(40) == ppi.ILQG(hessian="exact", fresh_gains=False, damping=1e-3)
-    chosen = problems.Method(None, method_expansion="cubature", method_eta="-2")
+    chosen = methods.Method(None, method_expansion="cubature", method_eta="-2")
     assert chosen.make(40, {"tolerance": "1e-3"}) == ppi.PPI(-2.0, expansion=ppi.SigmaPoints(), tolerance=1e-3)
-    chosen = problems.Method("cem", method_spread="1,2", method_baseline="moving", method_samples="1e3")
+    chosen = methods.Method("cem", method_spread="1,2", method_baseline="moving", method_samples="1e3")
     assert chosen.make(10) == ppi.CEM(1000, spread=(1.0, 2.0), smoothing=ppi.White(), max_iterations=400)
 
 

@@ -84,7 +84,11 @@ class Command(click.Command):
         args = spread_out(args)
         if "PLANT" in [param.metavar for param in self.params]:
             args = plant_first(args)
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
 
     def invoke(self, ctx):
         """Run the function, show its report, and return the exit code."""
@@ -106,7 +110,7 @@ class Command(click.Command):
         chosen = typed_method(ctx.meta["typed"]) if len(known) > 1 else "".join(known)
         owned = [p for p in params if chosen in getattr(p, "owners", ())]
         if owned:
-            from ppi_robotics.cli.problems import describe
+            from ppi_robotics.cli.methods import describe
 
             hint = " (of another: --method NAME --help)" if len(known) > 1 else ""
             with formatter.section(f"Options of the method {chosen}{hint}"):
@@ -125,11 +129,6 @@ class Group(click.Group):
             load(self.name)
             return [name.split()[1] for name in _REGISTERED if name.startswith(f"{self.name} ")]
         return [*MODULES, *(name for name in _REGISTERED if " " not in name and name not in MODULES)]
-
-    @property
-    def names(self):
-        """Names that an error may list."""
-        return self.list_commands(None)
 
     def get_command(self, ctx, name):  # noqa: ARG002
         """The command of a name, None where there is none."""
@@ -243,7 +242,7 @@ def usage_message(error: click.UsageError) -> str:
     """click's message about arguments, and where to read on."""
     message = error.format_message().strip().removesuffix(".")
     if message.startswith(("Missing command", "No such command")):
-        names = error.ctx.command.names
+        names = error.ctx.command.list_commands(None)
         message = re.sub(r"[.,;]? \(?Did you mean.*", "", message, flags=re.DOTALL | re.IGNORECASE)
         message += f"{guess(message, names)}; choose from {', '.join(names)}"
     command_path = error.ctx.command_path if error.ctx else PROGRAM

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import ppi_robotics as ppi
 from ppi_robotics.cli.app import command
+from ppi_robotics.cli.methods import Method
 from ppi_robotics.cli.mujoco_tasks import Task
 from ppi_robotics.cli.output import progress, remark
-from ppi_robotics.cli.problems import Method, Out, Samples, Seed, Starts, Trace
+from ppi_robotics.cli.problems import Samples, Solving
 from ppi_robotics.cli.report import Report, stop_if
 from ppi_robotics.cli.robots import policy_of
 from ppi_robotics.cli.runs import (
@@ -33,6 +34,17 @@ from ppi_robotics.errors import ProblemError
 
 SEQUENCES = 256  # a round of methods that sample; physics takes longer than compiled plants
 STARTS = {"balance": 1, "stand": 1, "reach": 2}  # small deviations have one optimum, and any way to a place will do
+PLANNING = {  # keys for JSON, and fields of `PlanningReport`
+    "replans": "replans",
+    "adopted": "adopted",
+    "failed": "failures",
+    "last_failure": "message",
+    "deadline_misses": "misses",
+    "deadline_seconds": "deadline",
+    "mean_replan_seconds": "mean_seconds",
+    "max_replan_seconds": "max_seconds",
+    "first_plan_seconds": "first_seconds",
+}
 REPLAN_ITERATIONS = 3  # of a replan, which is warm-started: a real-time iteration
 
 
@@ -41,12 +53,9 @@ def mujoco(
     report: Report,
     task: Task,
     method: Method,
+    how: Solving,
     mpc: bool = False,
-    starts: Starts = None,
     samples: Samples = 1000,
-    seed: Seed = 0,
-    trace: Trace = False,
-    out: Out = None,
     video: Annotated[Path | None, "FILE"] = None,
     viewer: bool = False,
 ):
@@ -66,25 +75,25 @@ def mujoco(
         from ppi_robotics import rendering
 
         rendering.check_path(video)
-    report.begin(problem.plant.name, out or Path("out", folder))
-    report.facts = setting(problem, method, seed) | {"task": name, "dt": problem.plant.dt}
-    report.title = f"{name}, {heading(problem, seed, None if mpc else samples)}"
-    starts = starts or STARTS.get(name)
+    report.begin(problem.plant.name, how.out or Path("out", folder))
+    report.facts = setting(problem, method, how.seed) | {"task": name, "dt": problem.plant.dt}
+    report.title = f"{name}, {heading(problem, how.seed, None if mpc else samples)}"
+    how = replace(how, starts=how.starts or STARTS.get(name))
     if mpc:
-        solve_by_replanning(report, problem, method, seed, starts, viewer, video)
+        solve_by_replanning(report, problem, method, how, viewer, video)
     else:
-        solve_once(report, problem, method, seed, starts, samples, trace, viewer, video)
+        solve_once(report, problem, method, how, samples, viewer, video)
 
 
-def solve_once(report: Report, problem, method, seed, starts, samples, trace, viewer, video):
+def solve_once(report: Report, problem, method, how: Solving, samples, viewer, video):
     """Solve, evaluate, draw and film."""
     name = label(method)
-    solution = run_solve(problem, method, seed, starts, report)
+    solution = run_solve(problem, method, how.seed, how.starts, report)
     met = bool(problem.success(solution.x[-1:])[0])
     report.solved = solution.status.solved and met
     rows = solve_rows(solution) | {"success without noise": "yes" if met else "no"}
     report.add(solve_facts(solution) | {"success": met, "policy": policy_of(report)}, columns={name: rows})
-    if trace:
+    if how.trace:
         add_trace(report, solution, name)
     stop_if(solution.interrupted)
     if solution.status.solved and not met:
@@ -92,7 +101,7 @@ def solve_once(report: Report, problem, method, seed, starts, samples, trace, vi
             f"{name} converged, but its policy misses the task at the end even without noise; give more stages with "
             "--horizon, more --starts, or a goal within reach"
         )
-    result = run_evaluate(problem, solution.policy, name, samples, seed)
+    result = run_evaluate(problem, solution.policy, name, samples, how.seed)
     report.add(evaluate_facts(result), columns={name: evaluate_rows(result)}, lines=gaps({name: result}))
     stop_if(result.interrupted)
     shown = draw_figures(problem, solution.policy, name, {name: result}, report)
@@ -101,42 +110,30 @@ def solve_once(report: Report, problem, method, seed, starts, samples, trace, vi
     if viewer:
         import numpy as np
 
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(how.seed)
         simulate(problem, solution.policy, start(problem, rng), rng, True)
 
 
-def solve_by_replanning(report: Report, problem, method, seed, starts, viewer, video):
+def solve_by_replanning(report: Report, problem, method, how: Solving, viewer, video):
     """Simulate receding-horizon control, draw and film it."""
     from ppi_robotics import plotting
 
-    name, loop = label(method), run_mpc(problem, method, seed, starts, viewer)
-    report.add(loop_facts(loop), columns={name: loop_rows(loop)})
-    report.solved = loop.success
+    name = label(method)
+    rollouts, planning = run_mpc(problem, method, how, viewer)
+    cost, met = float(rollouts.cost[0]), bool(problem.success(rollouts.x[0, -1:])[0])
+    facts = {key: getattr(planning, name) for key, name in PLANNING.items()}
+    report.add({"success": met, "cost": cost} | facts, columns={name: planning_rows(planning, cost, met)})
+    report.solved = met
     with progress("drawing the picture"):
-        figure = plotting.trajectory(problem.plant, loop.rollouts, name=name)[0].figure
+        figure = plotting.trajectory(problem.plant, rollouts, name=name)[0].figure
         figure.legends[0].remove()  # a single run has no spread
         report.write_figure("trajectory.png", figure)
-    film(problem.plant, loop.rollouts.x[0], video, report)
-    if not loop.success:
+    film(problem.plant, rollouts.x[0], video, report)
+    if not met:
         remark(f"{name} misses the task after {problem.horizon} stages; give more with --horizon")
 
 
 # -- simulations -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Loop:
-    """What receding-horizon control did.
-
-    Attributes:
-      rollouts: `Rollouts` of the one simulation, stage by stage.
-      report: `PlanningReport`.
-      success: whether the final state meets the task's criterion.
-    """
-
-    rollouts: ppi.Rollouts
-    report: object
-    success: bool
 
 
 class Disturbance:
@@ -156,28 +153,31 @@ class Disturbance:
         data.ctrl += np.einsum("kij,j,k->i", factors, data.ctrl, self.drawn)
 
 
-def run_mpc(problem, method, seed, starts, viewer) -> Loop:
-    """Replan at every stage for as many stages as the horizon has, with a live line of progress."""
+def run_mpc(problem, method, how: Solving, viewer):
+    """Replan at every stage for as many stages as the horizon has.
+
+    Returns:
+      `Rollouts` of the one simulation, stage by stage, and the `PlanningReport`.
+    """
     import numpy as np
 
-    plant, rng, name = problem.plant, np.random.default_rng(seed), label(method)
-    first, x = run_solve(problem, method, seed, starts), start(problem, rng)
+    plant, rng, name = problem.plant, np.random.default_rng(how.seed), label(method)
+    step, text = plant.model.opt.timestep, f"{name}: replanning"
+    first, x = run_solve(problem, method, how.seed, how.starts), start(problem, rng)
     stop_if(first.interrupted)
     short = replace(method, max_iterations=REPLAN_ITERATIONS)
-    with progress(f"{name}: replanning") as say:
-        with ppi.RecedingHorizon(problem, short, seed=seed, policy=first.policy) as mpc:
-            mpc.prepare(x)
-            step = plant.model.opt.timestep
+    with progress(text) as say, ppi.RecedingHorizon(problem, short, seed=how.seed, policy=first.policy) as mpc:
 
-            def follow(done, total):
-                say(f"{name}: replanning, {done * step:.2f} of {total * step:.2f} s", done, total)
+        def follow(done, total):
+            say(f"{text}, {done * step:.2f} of {total * step:.2f} s", done, total)
 
-            record = simulate(problem, mpc, x, rng, viewer, follow)
+        mpc.prepare(x)
+        record = simulate(problem, mpc, x, rng, viewer, follow)
         planning = replace(mpc.report(), first_seconds=first.seconds)
     stop_if(record.ended == "interrupted")
     x, u = record.x[:: plant.substeps], record.ctrl[:: plant.substeps]
     cost = np.array([problem.cost.trajectory(x, u)])
-    return Loop(ppi.Rollouts(x[None], u[None], cost, first=0, seed=seed), planning, bool(problem.success(x[-1:])[0]))
+    return ppi.Rollouts(x[None], u[None], cost, first=0, seed=how.seed), planning
 
 
 def simulate(problem, policy, x, rng, viewer, follow=None):
@@ -202,35 +202,17 @@ def start(problem, rng):
 # -- what is shown -----------------------------------------------------------------------------------------------------
 
 
-def loop_facts(loop: Loop) -> dict:
-    """How receding-horizon control went, for JSON."""
-    report = loop.report
-    return {
-        "success": loop.success,
-        "cost": float(loop.rollouts.cost[0]),
-        "replans": report.replans,
-        "adopted": report.adopted,
-        "failed": report.failures,
-        "last_failure": report.message,
-        "deadline_misses": report.misses,
-        "deadline_seconds": report.deadline,
-        "mean_replan_seconds": report.mean_seconds,
-        "max_replan_seconds": report.max_seconds,
-        "first_plan_seconds": report.first_seconds,
-    }
-
-
-def loop_rows(loop: Loop) -> dict[str, str]:
+def planning_rows(planning, cost: float, met: bool) -> dict[str, str]:
     """How receding-horizon control went, for a table."""
-    report = loop.report
+    failures = planning.failures
     return {
-        "success at the end": "yes" if loop.success else "no",
-        "cost of the run": f"{loop.rollouts.cost[0]:.6g}",
-        "replans": str(report.replans),
-        "failed": f"{report.failures} (last: {report.message})" if report.failures else "0",
-        "past the deadline": f"{report.misses} (of {1e3 * report.deadline:.3g} ms)",
-        "ms to replan": f"{1e3 * report.mean_seconds:.3g}, at most {1e3 * report.max_seconds:.3g}",
-        "seconds for the first plan": f"{report.first_seconds:.2f}",
+        "success at the end": "yes" if met else "no",
+        "cost of the run": f"{cost:.6g}",
+        "replans": str(planning.replans),
+        "failed": f"{failures} (last: {planning.message})" if failures else "0",
+        "past the deadline": f"{planning.misses} (of {1e3 * planning.deadline:.3g} ms)",
+        "ms to replan": f"{1e3 * planning.mean_seconds:.3g}, at most {1e3 * planning.max_seconds:.3g}",
+        "seconds for the first plan": f"{planning.first_seconds:.2f}",
     }
 
 

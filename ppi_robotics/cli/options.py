@@ -96,6 +96,19 @@ def weights_of(flag: str, text: str) -> list[float]:
         raise ProblemError(f"{flag} is {error}") from None
 
 
+def value_of(text: str, array: bool = False) -> object:
+    """What a text stands for: a number (a list of one if `array`), numbers, true, false or none; else the text."""
+    words = {"none": None, "true": True, "false": False}
+    if text.lower() in words:
+        return words[text.lower()]
+    for parse in (numbers,) if array else (int, float, numbers):
+        try:
+            return parse(text)
+        except ValueError:
+            continue
+    return text
+
+
 PARSERS = {int: whole, float: real, str: str, Path: Path}
 
 
@@ -112,6 +125,12 @@ def check_choice(what: str, name: str, choices) -> None:
     close = max(alike, key=alike.get)  # of equal ones the first
     guess = f"; did you mean {close}?" if alike[close] >= SIMILAR else ""
     raise ProblemError(f"unknown {what} {shown(name)}; choose from {', '.join(choices)}{guess}")
+
+
+def check_names(what: str, names, known) -> None:
+    """Raise `ProblemError` unless all names are known."""
+    for name in names:
+        check_choice(what, name, known)
 
 
 def check_range(flag: str, value: int | None, least: int, most: int = 10**9) -> None:

@@ -11,59 +11,11 @@ from pathlib import Path
 from typing import Annotated
 
 import ppi_robotics as ppi
-from ppi_robotics.cli.options import (
-    REQUIRED,
-    Field,
-    Names,
-    check_choice,
-    numbers,
-    real,
-    source_fields,
-    weights_of,
-    whole,
-)
+from ppi_robotics.cli.options import Names, check_choice, check_names, real, value_of, whole
 from ppi_robotics.errors import PPIError, ProblemError
 
-METHODS = {  # names, and the classes of the package that they stand for
-    "ppi": "PPI",
-    "ilqg": "ILQG",
-    "leqg": "LEQG",
-    "aico": "AICO",
-    "psi": "PsiIteration",
-    "mppi": "MPPI",
-    "cem": "CEM",
-    "predictive_sampling": "PredictiveSampling",
-}
-WEIGHTS = {"ppi": {"eta": 0.1}, "psi": {"eta": 1.0}, "leqg": {"theta": 0.05}}  # defaults [1/cost]
-SAMPLING = ("mppi", "cem", "predictive_sampling")
-ROUNDS = 400  # of methods that sample; most end earlier
-EFFECTIVE = 20  # samples of mppi that are to count
-KNOTS = 25  # of splines through sampled controls
-EXPANSIONS = ("taylor", "cubature", "unscented", "gauss_hermite")
-KERNELS = ("squared_exponential", "matern12", "matern32", "matern52")
-RECORDS = {  # options whose text is a name and, behind a colon, numbers; and the records that they make
-    "temperature": {
-        "ess": ("SHARE_OR_COUNT", lambda n: ppi.TargetESS(n)),
-        "reps": ("NATS", lambda n: ppi.REPS(n)),
-        "lbps": ("DELTA", lambda n: ppi.LBPS(n)),
-        "elite": ("SHARE_OR_COUNT", lambda n: ppi.Elite(n)),
-    },
-    "smoothing": {
-        "white": (None, lambda: ppi.White()),
-        "ar1": ("CORRELATION", lambda b: ppi.AR1(b)),
-        "colored": ("EXPONENT", lambda exponent: ppi.Colored(exponent)),
-        "splines": ("KNOTS", lambda knots: ppi.Splines(knots)),
-        **{name: ("SECONDS", lambda length, name=name: ppi.Kernel(name, length)) for name in KERNELS},
-        "periodic": ("SECONDS,PERIOD", lambda length, period: ppi.Kernel("periodic", length, period)),
-    },
-    "expansion": {"taylor": (None, lambda: "taylor")}
-    | {name: (None, lambda name=name: ppi.SigmaPoints(name)) for name in EXPANSIONS[1:]},
-}
-FLAGS = {"samples": "--sequences", "max_iterations": "--iterations"}  # fields whose options are called otherwise
-ARRAYS = ("noise", "initial")  # whose values have an entry for each state or control
-PREFIX = "method_"  # of the names of these options, so that they differ from a command's own
-DEFAULTS = {"temperature": f"ess:{EFFECTIVE}", "smoothing": f"splines:{KNOTS}, white for short horizons"}  # of SAMPLING
 MOST_STAGES = 1_000_000
+ARRAYS = ("noise", "initial")  # whose values have an entry for each state or control
 
 
 def horizon_of(text: str) -> int | float:
@@ -85,6 +37,16 @@ Trace = Annotated[bool, "Also print the iterations."]
 Horizon = Annotated[int | None, "T|SECONDSs", horizon_of]
 Setting = Annotated[tuple, "NAME=VALUE ..."]
 Out = Annotated[Path | None, "DIR", "Folder for the files."]
+
+
+@dataclass(frozen=True)
+class Solving:
+    """How often and from where to solve, and what is told of it."""
+
+    starts: Starts = None
+    seed: Seed = 0
+    trace: Trace = False
+    out: Out = None
 
 
 # -- plants and problems -----------------------------------------------------------------------------------------------
@@ -124,34 +86,27 @@ class SwingUp:
         """The problem; `horizon` stands in where none is given."""
         check_noise(self.noise, "the plant's sigma")
         made = self._made()
-        if hasattr(made, "plant"):  # a problem
-            given = {
-                "--noise": self.noise,
-                "--dt": self.dt,
-                **{f"--set {owner}": 1 for owner in self.given if owner != "method"},
-            }
-            flag = next((flag for flag, value in given.items() if value is not None), None)
-            if flag is not None:
-                raise ProblemError(
-                    f"{flag} changes a plant, and '{self.plant}' is a problem; leave it out, or name a plant"
-                )
-            stages = horizon or stages_of(self.horizon, made.plant.dt) or made.horizon
-            return made if stages == made.horizon else dataclasses.replace(made, horizon=stages)
+        if hasattr(made, "plant"):
+            return self._of_problem(made, horizon)
         cost, start = self._cost(made), self.given.get("initial", {}).get("", getattr(made, "hanging", None))
         if start is None:
-            raise ProblemError(
-                f"'{self.plant}' has no state `hanging` to start from; add it, or give --set initial=..."
-            )
-        stages = horizon or stages_of(self.horizon, made.dt)
+            raise ProblemError(f"'{self.plant}' has no state `hanging`, where to start; add it or --set initial=X1,...")
+        stages, own = horizon or stages_of(self.horizon, made.dt), getattr(made, "default_horizon", None)
+        if stages is None and own is None:
+            raise ProblemError(f"'{self.plant}' has no default_horizon; give --horizon, stages or seconds such as 3s")
         if stages is None:
-            own = getattr(made, "default_horizon", None)
-            if own is None:
-                raise ProblemError(
-                    f"'{self.plant}' has no default_horizon; give --horizon, stages or seconds such as 3s"
-                )
             usual = parameters_of(type(made)).get("dt")  # as many seconds at another length of a stage
             stages = max(round(own * (usual.default if usual else made.dt) / made.dt), 1)
         return ppi.Problem(made, cost, start, stages)
+
+    def _of_problem(self, made, horizon):
+        """The problem that a file holds, over the horizon that is given."""
+        given = {"--noise": self.noise, "--dt": self.dt} | {f"--set {owner}": 1 for owner in self.given}
+        for flag, value in given.items():
+            if value is not None and flag != "--set method":
+                raise ProblemError(f"{flag} changes a plant, and '{self.plant}' is a problem; leave it out")
+        stages = horizon or stages_of(self.horizon, made.plant.dt) or made.horizon
+        return made if stages == made.horizon else dataclasses.replace(made, horizon=stages)
 
     def _made(self):
         """The plant, or the problem that a file holds."""
@@ -185,8 +140,7 @@ class SwingUp:
                     f"{flag} sets the parameter {name} of a plant, and '{self.plant}' has none; leave it out"
                 )
             given |= {} if value is None else {name: value}
-        for name in given:
-            check_choice(f"parameter of {self.plant}", name, known)
+        check_names(f"parameter of {self.plant}", given, known)
         return noisy(kind, self.given.get("noise"))(**given)
 
     def _cost(self, plant):
@@ -199,8 +153,7 @@ class SwingUp:
                     "--set cost.state=... cost.control=... cost.terminal=..."
                 )
             known = [field.name for field in dataclasses.fields(ppi.Quadratic)]
-            for name in given:
-                check_choice("weight of the cost", name, known)
+            check_names("weight of the cost", given, known)
             missing = [name for name in ("state", "control") if name not in given]
             if missing:
                 raise ProblemError(f"--set cost.{missing[0]} is missing; a quadratic cost has {', '.join(known)}")
@@ -208,8 +161,7 @@ class SwingUp:
         weights = list(inspect.signature(own).parameters)
         cost = own(**{name: given.pop(name) for name in weights if name in given})
         known = [field.name for field in dataclasses.fields(cost)] if dataclasses.is_dataclass(cost) else []
-        for name in given:
-            check_choice(f"weight of the cost of {self.plant}", name, [*weights, *known])
+        check_names(f"weight of the cost of {self.plant}", given, [*weights, *known])
         return dataclasses.replace(cost, **as_lists(given)) if given else cost
 
 
@@ -239,8 +191,7 @@ def noisy(kind, given: dict | None):
         return kind
     import numpy as np
 
-    for name in given:
-        check_choice("part of the noise", name, [field.name for field in dataclasses.fields(ppi.Noise) if field.init])
+    check_names("part of the noise", given, [field.name for field in dataclasses.fields(ppi.Noise) if field.init])
 
     def construct(plant, *arguments, **options):
         kind.__init__(plant, *arguments, **options)
@@ -267,19 +218,6 @@ def settings_of(texts: tuple[str, ...], owners: tuple[str, ...]) -> dict[str, di
 def as_lists(given: dict[str, object]) -> dict[str, object]:
     """Values, numbers as lists of one, as weights have an entry for each state or control."""
     return {name: [value] if isinstance(value, int | float) else value for name, value in given.items()}
-
-
-def value_of(text: str, array: bool = False) -> object:
-    """What a text stands for: a number (a list of one if `array`), numbers, true, false or none; else the text."""
-    words = {"none": None, "true": True, "false": False}
-    if text.lower() in words:
-        return words[text.lower()]
-    for parse in (numbers,) if array else (int, float, numbers):
-        try:
-            return parse(text)
-        except ValueError:
-            continue
-    return text
 
 
 def load_name(path: str, name: str) -> object:
@@ -324,161 +262,6 @@ def check_noise(noise: float | None, what: str) -> None:
     """Raise `ProblemError` if a noise level is given and out of range."""
     if noise is not None and not 0 <= noise < 1e100:
         raise ProblemError(f"--noise is {noise:g}; expected a finite number, 0 or more, for {what}")
-
-
-# -- methods -----------------------------------------------------------------------------------------------------------
-
-
-@functools.cache
-def method_fields() -> dict[str, Field]:
-    """`Field`s of all methods by name; each is that of the first method that has it, and knows its owners."""
-    found = {}
-    for method, name in METHODS.items():
-        for key, field in source_fields(name).items():
-            owners = (*found[key].owners, method) if key in found else (method,)
-            found[key] = dataclasses.replace(found.get(key, field), owners=owners)
-    return found
-
-
-def flag_of(name: str) -> str:
-    """The option of a method's field."""
-    return FLAGS.get(name, f"--{name.replace('_', '-')}")
-
-
-def describe(name: str, method: str) -> str:
-    """What an option of a method means."""
-    name = name.removeprefix(PREFIX)
-    field = source_fields(METHODS[method])[name]
-    text = f"{field.help} As text: {forms(name)}." if is_record(field) else field.help
-    default = WEIGHTS.get(method, {}).get(
-        name, DEFAULTS.get(name, field.default) if method in SAMPLING else field.default
-    )
-    return text if default in (REQUIRED, "None") else f"{text} Default: {default}."
-
-
-class Method:
-    """The method of a name, and the options that differ from its defaults.
-
-    Attributes:
-      name: of `METHODS`, None where it is left open.
-      texts: values by field, as typed.
-    """
-
-    only = None  # the method that a command is about
-
-    def __init__(self, method: str | None = None, **texts: str | None):
-        self.name = self.only or method
-        self.texts = {name.removeprefix(PREFIX): text for name, text in texts.items() if text is not None}
-
-    @classmethod
-    def fields(cls) -> list[Field]:
-        """`Field`s of the options."""
-        about = f"How to solve: {', '.join(METHODS)}; ppi by default."
-        found = [] if cls.only else [Field("method", Annotated[str, "NAME", tuple(METHODS)], None, about)]
-        for name, field in method_fields().items():
-            if cls.only in (None, *field.owners):
-                owners, text = (cls.only,) if cls.only else field.owners, ""
-                if not cls.only and name in ("eta", "theta"):  # in every help
-                    owners, text = (), f"Of {' and '.join(owners)}: {describe(name, owners[0])}"
-                kind = Annotated[str, flag_of(name), metavar_of(field)]
-                found.append(Field(PREFIX + name, kind, None, text, owners))
-        return found
-
-    def make(self, horizon: int, extra: dict[str, str] | None = None, **defaults):
-        """The method for a horizon; `extra` are further texts, `defaults` values where no text is given."""
-        name, texts = self.name or "ppi", self.texts | (extra or {})
-        check_choice("method", name, METHODS)
-        for key in texts:
-            check_choice("option of a method", key, method_fields())
-            owners = method_fields()[key].owners
-            if name not in owners:
-                raise ProblemError(
-                    f"{flag_of(key)} belongs to method {' and '.join(owners)}, the method is {name}; "
-                    f"leave it out or give --method {owners[0]}"
-                )
-        fields = source_fields(METHODS[name])
-        values = WEIGHTS.get(name, {}) | {key: converted(fields[key], text) for key, text in texts.items()}
-        if name in SAMPLING:
-            values = sampling_defaults(name, horizon) | defaults | values
-        return getattr(ppi, METHODS[name])(**values)
-
-
-class Sampled(Method):
-    """The options of model-predictive path integrals."""
-
-    only = "mppi"
-
-
-def sampling_defaults(name: str, horizon: int) -> dict[str, object]:
-    """What the command line takes for methods that sample, where no option is given."""
-    smoothing = ppi.Splines(KNOTS) if horizon >= 2 * KNOTS else ppi.White()
-    values = {"max_iterations": ROUNDS, "smoothing": smoothing}
-    return values | {"temperature": ppi.TargetESS(EFFECTIVE)} if name == "mppi" else values
-
-
-def is_record(field: Field) -> bool:
-    """Whether the values of a method's field are records, with texts that stand for them."""
-    return field.name in RECORDS and field.kind != "str"
-
-
-def metavar_of(field: Field) -> str:
-    """A word for the value of a method's field."""
-    if is_record(field):
-        return "NAME:NUMBERS" if ":" in forms(field.name) else "NAME"
-    words = {"Policy": "POLICY.npz", "bool": "true|false", "tuple": "X,...", "str": "NAME"}
-    return next((word for part, word in words.items() if part in field.kind), "N" if "int" in field.kind else "X")
-
-
-def converted(field: Field, text: str) -> object:
-    """The value of a method's field that a text stands for, by the field's type."""
-    flag, kind = flag_of(field.name), field.kind
-    if is_record(field):
-        return record_of(flag, field.name, text)
-    if "Policy" in kind:
-        return ppi.LinearGaussianPolicy.load(Path(text))
-    if "tuple" in kind:
-        return tuple(weights_of(flag, text))
-    if "bool" in kind:
-        check_choice(f"value of {flag}", text.lower(), ("true", "false"))
-        return text.lower() == "true"
-    if "str" in kind:
-        return value_of(text) if "float" in kind else text
-    try:
-        return whole(text) if "int" in kind else real(text)
-    except ValueError as error:
-        raise ProblemError(f"invalid value for '{flag}': {error}") from None
-
-
-def forms(name: str) -> str:
-    """What a record may be given as, in a sentence."""
-    return ", ".join(key if numbers is None else f"{key}:{numbers}" for key, (numbers, _) in RECORDS[name].items())
-
-
-def record_of(flag: str, name: str, text: str) -> object:
-    """The record that a text such as `splines:15` stands for; a temperature may be a number."""
-    if name == "temperature":
-        try:
-            return float(text)
-        except ValueError:
-            pass
-    key, _, parts = text.partition(":")
-    wanted, make = RECORDS[name].get(key, ("", None))
-    try:
-        values = [number_of(part) for part in parts.split(",")] if parts else []
-    except ValueError:
-        values = None
-    if make is None or values is None or len(values) != (0 if wanted is None else wanted.count(",") + 1):
-        also = "a number, or one of " if name == "temperature" else "one of "
-        raise ProblemError(f"{flag} is '{text}'; expected {also}{forms(name)}")
-    return make(*values)
-
-
-def number_of(text: str) -> int | float:
-    """A whole number where the text is one, which counts samples or knots; else a number, such as a share."""
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
 
 
 # -- policies ----------------------------------------------------------------------------------------------------------

@@ -45,6 +45,8 @@ class Report:
         self.notice = CompileNotice()
         if csv_file is not None:
             check_place(Path(csv_file).absolute().parent, "--csv", csv_file)
+            if os.path.isdir(csv_file):
+                raise ProblemError(f"--csv is '{csv_file}', a folder; give a file")
         self.write_to(folder)
 
     # -- what is found -------------------------------------------------------------------------------------------------

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import ppi_robotics as ppi
 from ppi_robotics.cli.app import command
+from ppi_robotics.cli.methods import EXPANSIONS
 from ppi_robotics.cli.options import choices_of, weights_of
 from ppi_robotics.cli.output import progress, remark
-from ppi_robotics.cli.problems import EXPANSIONS, Out, Samples, Seed, Starts, SwingUp
+from ppi_robotics.cli.problems import Out, Samples, Seed, Starts, SwingUp
 from ppi_robotics.cli.report import Report, stop_if, write_csv
 from ppi_robotics.cli.runs import (
     count_iterations,

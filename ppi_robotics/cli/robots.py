@@ -7,20 +7,9 @@ from typing import Annotated
 
 import ppi_robotics as ppi
 from ppi_robotics.cli.app import command
+from ppi_robotics.cli.methods import Method, Sampled
 from ppi_robotics.cli.output import progress
-from ppi_robotics.cli.problems import (
-    Method,
-    Out,
-    Sampled,
-    Samples,
-    Seed,
-    Starts,
-    SwingUp,
-    Trace,
-    catalog,
-    load_policies,
-    tasks_of,
-)
+from ppi_robotics.cli.problems import Out, PolicyFile, Samples, Seed, Solving, SwingUp, catalog, load_policies, tasks_of
 from ppi_robotics.cli.report import Report, stop_if
 from ppi_robotics.cli.runs import (
     add_trace,
@@ -80,17 +69,14 @@ def solve(
     report: Report,
     task: SwingUp,
     method: Method,
-    starts: Starts = None,
-    seed: Seed = 0,
-    trace: Trace = False,
-    out: Out = None,
+    how: Solving,
 ):
     """Find a feedback policy for a swing-up and write it to policy.npz."""
-    problem, method = begin(report, task, method, out or Path("out", task.name))
-    solution = run_solve(problem, method, seed, starts, report)
-    facts = setting(problem, method, seed) | solve_facts(solution) | {"policy": policy_of(report)}
-    report.add(facts, heading(problem, seed), columns={label(method): solve_rows(solution)})
-    if trace:
+    problem, method = begin(report, task, method, how)
+    solution = run_solve(problem, method, how.seed, how.starts, report)
+    facts = setting(problem, method, how.seed) | solve_facts(solution) | {"policy": policy_of(report)}
+    report.add(facts, heading(problem, how.seed), columns={label(method): solve_rows(solution)})
+    if how.trace:
         add_trace(report, solution, label(method))
     report.solved = solution.status.solved
     stop_if(solution.interrupted)
@@ -100,7 +86,7 @@ def solve(
 def evaluate(
     report: Report,
     task: SwingUp,
-    policy: Annotated[Path, "POLICY.npz"],
+    policy: PolicyFile,
     samples: Samples = 1000,
     seed: Seed = 0,
     out: Out = None,
@@ -154,15 +140,12 @@ def swingup(
     report: Report,
     task: SwingUp,
     method: Method,
-    starts: Starts = None,
+    how: Solving,
     samples: Samples = 1000,
-    seed: Seed = 0,
-    trace: Trace = False,
-    out: Out = None,
 ):
     """Solve a swing-up, evaluate it under noise beside iLQG, and draw trajectory.png, cost.png and animation.gif."""
-    problem, method = begin(report, task, method, out or Path("out", task.name))
-    swing_up(report, problem, method, starts, samples, seed, trace)
+    problem, method = begin(report, task, method, how)
+    swing_up(report, problem, method, how, samples)
 
 
 @command("mppi")
@@ -170,28 +153,25 @@ def mppi(
     report: Report,
     task: SwingUp,
     method: Sampled,
-    starts: Starts = None,
+    how: Solving,
     samples: Samples = 1000,
-    seed: Seed = 0,
-    trace: Trace = False,
-    out: Out = None,
 ):
     """Solve a swing-up by model-predictive path integrals, and evaluate and draw it beside iLQG."""
-    problem, method = begin(report, task, method, out or Path("out", task.name))
-    solution = swing_up(report, problem, method, starts, samples, seed, trace)
-    report.draw("fan.png", lambda plotting: plotting.sampling.fan(problem, solution, seed=seed)[0].figure)
+    problem, method = begin(report, task, method, how)
+    solution = swing_up(report, problem, method, how, samples)
+    report.draw("fan.png", lambda plotting: plotting.sampling.fan(problem, solution, seed=how.seed)[0].figure)
     report.draw("samples.png", lambda plotting: plotting.sampling.samples(solution)[0].figure)
 
 
 # -- parts -------------------------------------------------------------------------------------------------------------
 
 
-def begin(report: Report, task: SwingUp, chosen: Method, folder: Path | None):
+def begin(report: Report, task: SwingUp, chosen: Method, how: Solving):
     """The problem, and the method, which knows that it can solve it."""
     problem = task.problem()
     method = chosen.make(problem.horizon, task.given.get("method"))
     method.plan(problem)  # refuses what it cannot solve
-    report.begin(problem.plant.name, folder)
+    report.begin(problem.plant.name, how.out or Path("out", task.name))
     return problem, method
 
 
@@ -201,13 +181,13 @@ def policy_of(report: Report) -> str | None:
     return path if path in report.written else None
 
 
-def swing_up(report: Report, problem, method, starts, samples, seed, trace):
+def swing_up(report: Report, problem, method, how: Solving, samples: int):
     """Solve, evaluate beside iLQG, and draw; returns the `Solution`."""
-    methods, name = {label(m): m for m in (method, ppi.ILQG())}, label(method)
+    methods, name, seed = {label(m): m for m in (method, ppi.ILQG())}, label(method), how.seed
     solutions, results = {}, {}
     report.title = heading(problem, seed, samples)
     for n, m in methods.items():
-        solutions[n] = run_solve(problem, m, seed, starts, report if n == name else None)
+        solutions[n] = run_solve(problem, m, seed, how.starts, report if n == name else None)
         facts = solve_facts(solutions[n])
         report.add(
             setting(problem, method, seed) | {"policy": policy_of(report)} | facts if n == name else {"ilqg": facts}
@@ -215,7 +195,7 @@ def swing_up(report: Report, problem, method, starts, samples, seed, trace):
         report.add(columns={n: solve_rows(solutions[n])})
         report.solved = solutions[name].status.solved
         stop_if(solutions[n].interrupted)
-    if trace:
+    if how.trace:
         add_trace(report, solutions[name], name)
     for n, solution in solutions.items():
         results[n] = run_evaluate(problem, solution.policy, n, samples, seed)
@@ -247,16 +227,9 @@ def add_difference(report: Report, result, reference, name: str) -> None:
 
 def plant_facts(plant) -> dict:
     """A plant for JSON."""
-    return {
-        "states": plant.state_names,
-        "controls": plant.control_names,
-        "units": plant.units,
-        "state_limits": plant.state_limits.tolist(),
-        "control_limits": plant.control_limits.tolist(),
-        "dt": plant.dt,
-        "default_horizon": plant.default_horizon,
-        "noise": plant.sigma,
-    }
+    facts = {"states": plant.state_names, "controls": plant.control_names, "units": plant.units, "dt": plant.dt}
+    limits = {name: getattr(plant, name).tolist() for name in ("state_limits", "control_limits")}
+    return facts | limits | {"default_horizon": plant.default_horizon, "noise": plant.sigma}
 
 
 def body_facts(plant, tasks) -> dict:
@@ -265,7 +238,5 @@ def body_facts(plant, tasks) -> dict:
         name: {"horizon": task.horizon, "noise": task.noise, "goal": task.goal and list(task.goal)}
         for name, task in tasks.items()
     }
-    limits = plant.control_limits.tolist()
-    return {"states": plant.state_names, "controls": plant.control_names, "control_limits": limits, "dt": plant.dt} | {
-        "tasks": facts
-    }
+    limits, names = plant.control_limits.tolist(), {"states": plant.state_names, "controls": plant.control_names}
+    return names | {"control_limits": limits, "dt": plant.dt, "tasks": facts}

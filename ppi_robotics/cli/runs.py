@@ -137,17 +137,21 @@ def add_trace(report: Report, solution, name: str) -> None:
 
 def evaluate_facts(result) -> dict:
     """Statistics of the cost, for JSON."""
-    facts = {name: getattr(result, name) for name in ("samples", "mean", "standard_error", "std", "variance")}
-    return facts | {
-        "variance_standard_error": result.variance_standard_error,
+    names = (
+        "samples",
+        "mean",
+        "standard_error",
+        "std",
+        "variance",
+        "variance_standard_error",
+        "success_rate",
+        "diverged",
+    )
+    return {
+        **{name: getattr(result, name) for name in names},
         "cvar": result.cvar(),
-        "success_rate": result.success_rate,
-        "mean_interval": result.mean_interval(),
-        "variance_interval": result.variance_interval(),
-        "cvar_interval": result.cvar_interval(),
-        "success_interval": result.success_interval(),
+        **{f"{name}_interval": getattr(result, f"{name}_interval")() for name in (*STATISTICS, "success")},
         "no_interval": {name: why for name in STATISTICS if (why := result.why_no_interval(name)) is not None},
-        "diverged": result.diverged,
         "evaluate_seconds": result.seconds,
     }
 
