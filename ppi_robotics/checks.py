@@ -7,6 +7,8 @@ message, and what is expected of it.
 import math
 import pathlib
 import reprlib
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from ppi_robotics.streams import LARGEST_STATE
 MOST_COUNT = 2**63 - 1  # what a 64-bit integer of compiled code holds
 MOST_SEED = 2**64 - 1
 FLOATS = np.dtype(float)
+Shape = tuple[int | None, ...]  # None allows any length
 ROUNDING = 1e-9  # of correlations
 
 FEW = 4  # entries of an array that a message shows
@@ -25,7 +28,7 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 _SHORT.maxlevel, _SHORT.maxtuple, _SHORT.maxlist, _SHORT.maxdict = 2, 4, 4, 2
 
 
-def shown(value):
+def shown(value: object) -> str:
     """A short text of a value for a message, in one line; arrays are named by type and shape."""
     value = _scalar(value)
     if isinstance(value, np.ndarray):
@@ -44,7 +47,7 @@ def shown(value):
 # -- arrays ------------------------------------------------------------------------------------------------------------
 
 
-def as_finite(value, name, shape=None):
+def as_finite(value: object, name: str, shape: Shape | None = None) -> np.ndarray:
     """Array of finite floats, of the given shape if one is given (None in it allows any length).
 
     Raises:
@@ -55,7 +58,7 @@ def as_finite(value, name, shape=None):
     return array
 
 
-def as_state(value, name, size):
+def as_state(value: object, name: str, size: int) -> np.ndarray:
     """The same for a state (size,), in the range where its squares and costs can be computed."""
     array = as_finite(value, name, (size,))
     _refuse(
@@ -64,7 +67,7 @@ def as_state(value, name, size):
     return array
 
 
-def as_pair(x, other, name, size, width):
+def as_pair(x: object, other: object, name: str, size: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """States x (..., size) and what goes with them (..., width) as arrays of floats that broadcast."""
     x, other = as_floats(x, "x"), as_floats(other, name)
     fits = x.shape[-1:] == (size,) and other.shape[-1:] == (width,)
@@ -78,21 +81,23 @@ def as_pair(x, other, name, size, width):
     return x, other
 
 
-def as_costs(value, name, shape=None):
+def as_costs(value: object, name: str, shape: Shape | None = None) -> np.ndarray:
     """The same, which may be inf, to forbid something."""
     array = as_floats(value, name, shape)
     _refuse(np.isnan(array) | (array == -np.inf), array, name, "expected finite numbers, or inf to forbid")
     return array
 
 
-def as_logs(value, name, shape=None):
+def as_logs(value: object, name: str, shape: Shape | None = None) -> np.ndarray:
     """The same for logarithms, which may be -inf."""
     array = as_floats(value, name, shape)
     _refuse(np.isnan(array) | (array == np.inf), array, name, "expected logarithms, which may be -inf")
     return array
 
 
-def as_wholes(value, name, shape=None, least=None, most=None):
+def as_wholes(
+    value: object, name: str, shape: Shape | None = None, least: int | None = None, most: int | None = None
+) -> np.ndarray:
     """Array of whole numbers (int64) from least to most."""
     array = as_floats(value, name, shape)
     low, high = -(2.0**53) if least is None else least, 2.0**53 if most is None else most
@@ -102,14 +107,14 @@ def as_wholes(value, name, shape=None, least=None, most=None):
     return array.astype(np.int64)
 
 
-def as_flags(value, name, shape=None):
+def as_flags(value: object, name: str, shape: Shape | None = None) -> np.ndarray:
     """Array of bools; numbers that are 0 or 1 are taken as well."""
     array = as_floats(value, name, shape)
     _refuse((array != 0.0) & (array != 1.0), array, name, "expected True or False")
     return array.astype(bool)
 
 
-def as_floats(value, name, shape=None):
+def as_floats(value: object, name: str, shape: Shape | None = None) -> np.ndarray:
     """Array of floats, which may be infinite or nan.
 
     Raises:
@@ -158,7 +163,7 @@ def correlations(matrices):
     return matrices / units[..., :, None] / units[..., None, :], units
 
 
-def as_covariance(value, name, size):
+def as_covariance(value: object, name: str, size: int) -> np.ndarray:
     """Symmetric positive semidefinite matrix (size, size); a vector is taken as its diagonal.
 
     Raises:
@@ -179,7 +184,7 @@ def as_covariance(value, name, size):
     return (matrix + matrix.T) / 2
 
 
-def check_covariances(cov, name):
+def check_covariances(cov: np.ndarray, name: str) -> None:
     """Raise `ProblemError` unless covariances (..., n, n) are symmetric and positive semidefinite, up to rounding.
 
     What was computed carries rounding that `as_covariance`, which checks what was typed, does not allow.
@@ -200,7 +205,14 @@ def check_covariances(cov, name):
 # -- numbers -----------------------------------------------------------------------------------------------------------
 
 
-def check_number(value, name, least=None, above=None, most=None, below=None):
+def check_number(
+    value: object,
+    name: str,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+) -> float:
     """The number as a float within bounds, `least` and `most` included, `above` and `below` excluded.
 
     It is finite, unless `least` or `most` is an infinite number, which is allowed then.
@@ -247,13 +259,13 @@ def _range_of(least, above, most, below):
     return f"{'' if infinite else 'finite '}number" + f" {' and '.join(bounds)}" * bool(bounds)
 
 
-def is_count(value, least, most=MOST_COUNT):
+def is_count(value: object, least: int, most: int = MOST_COUNT) -> bool:
     """Whether this is a whole number in range; bools and floats are none."""
     value = _scalar(value)
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and least <= value <= most
 
 
-def check_count(value, name, least, most=None):
+def check_count(value: object, name: str, least: int, most: int | None = None) -> int:
     """The whole number as an int, from least to most (at most what 64 bits hold).
 
     Raises:
@@ -265,17 +277,17 @@ def check_count(value, name, least, most=None):
     return int(value)
 
 
-def check_seed(value, name="seed"):
+def check_seed(value: object, name: str = "seed") -> int:
     """The seed as an int, from 0 to 2^64 - 1."""
     return check_count(value, name, 0, MOST_SEED)
 
 
-def check_threads(value):
+def check_threads(value: object) -> int | None:
     """The number of threads as an int, or None for all processors."""
     return None if value is None else check_count(value, "threads", 1)
 
 
-def check_room(samples, size, name="samples"):
+def check_room(samples: int, size: float, name: str = "samples") -> None:
     """Raise `ProblemError` unless memory holds so many samples of this size in bytes each."""
     room = available_memory()
     if samples * size > room:
@@ -285,12 +297,12 @@ def check_room(samples, size, name="samples"):
         )
 
 
-def in_bytes(count):
+def in_bytes(count: float) -> str:
     """A size in words."""
     return f"{count / 1e9:.3g} GB" if count >= 1e8 else f"{count / 1e6:.2g} MB"
 
 
-def available_memory():
+def available_memory() -> int:
     """Bytes that may be asked for: what the system says is available, or what it can address."""
     try:
         lines = dict(line.split(":") for line in pathlib.Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
@@ -299,7 +311,9 @@ def available_memory():
         return 2**46
 
 
-def check_counts(values, name, least, most=None, size=None):
+def check_counts(
+    values: object, name: str, least: int, most: int | None = None, size: int | None = None
+) -> tuple[int, ...]:
     """Whole numbers as a tuple of ints, each in range, `size` of them if that is given."""
     values = check_sequence(values, name, "whole numbers", size)
     return tuple(check_count(value, f"{name}[{i}]", least, most) for i, value in enumerate(values))
@@ -308,14 +322,14 @@ def check_counts(values, name, least, most=None, size=None):
 # -- other kinds -------------------------------------------------------------------------------------------------------
 
 
-def check_flag(value, name):
+def check_flag(value: object, name: str) -> bool:
     """The flag as a bool; numbers, texts and arrays are none."""
     if not isinstance(value, bool | np.bool_):
         raise ProblemError(f"{name} is {shown(value)}; expected True or False")
     return bool(value)
 
 
-def check_text(value, name):
+def check_text(value: object, name: str) -> str:
     """The text, which holds characters that can be printed alone."""
     if not isinstance(value, str):
         raise ProblemError(f"{name} is {shown(value)}; expected a text")
@@ -324,13 +338,13 @@ def check_text(value, name):
     return str(value)
 
 
-def check_names(values, name, size=None):
+def check_names(values: object, name: str, size: int | None = None) -> tuple[str, ...]:
     """Names as a tuple of texts, `size` of them if that is given."""
     values = check_sequence(values, name, "names", size)
     return tuple(check_text(value, f"{name}[{i}]") for i, value in enumerate(values))
 
 
-def check_sequence(values, name, of="items", size=None):
+def check_sequence(values: object, name: str, of: str = "items", size: int | None = None) -> tuple:
     """The items of a list, a tuple or an array as a tuple, `size` of them if that is given."""
     if isinstance(values, str | bytes | dict | set | frozenset) or (isinstance(values, np.ndarray) and not values.ndim):
         raise ProblemError(f"{name} is {shown(values)}; expected a list of {of}")
@@ -343,14 +357,14 @@ def check_sequence(values, name, of="items", size=None):
     return items
 
 
-def check_choice(value, name, choices):
+def check_choice(value: object, name: str, choices: Iterable[str]) -> str:
     """The text, which is one of the choices."""
     if not isinstance(value, str) or value not in choices:
         raise ProblemError(f"{name} is {shown(value)}; choose from {', '.join(choices)}")
     return value
 
 
-def check_instance(value, name, kinds, hint=""):
+def check_instance(value: object, name: str, kinds: Any, hint: str = "") -> Any:
     """The object, which is of a class or of one of several; `hint` says where to get one."""
     if not isinstance(value, kinds):
         expected = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
@@ -358,14 +372,14 @@ def check_instance(value, name, kinds, hint=""):
     return value
 
 
-def check_function(value, name, of=""):
+def check_function(value: object, name: str, of: str = "") -> Any:
     """The function, or None; `of` says what it takes."""
     if value is not None and not callable(value):
         raise ProblemError(f"{name} is {shown(value)}; expected a function{f' of {of}' if of else ''}, or None")
     return value
 
 
-def check_quaternions(values, nx):
+def check_quaternions(values: object, nx: int) -> tuple[int, ...]:
     """Indices at which the unit quaternions of a state (nx,) start, in rising order; they lie within it side by side.
 
     Raises:

@@ -13,6 +13,7 @@ from typing import Any
 
 import casadi as ca
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import as_covariance, as_finite, check_choice, check_instance, correlations
 from ppi_robotics.definition import as_rows, as_states
@@ -203,7 +204,7 @@ class BoundCost(StageCosts):
         """The same cost for another plant."""
         return self if (plant.nx, plant.nu) == (self.nx, self.nu) else self.given.bind(plant)
 
-    def residuals(self, T):
+    def residuals(self, T: int) -> int:
         """Number of squares that the cost of T stages is a sum of.
 
         Raises:
@@ -219,14 +220,14 @@ class BoundCost(StageCosts):
         sizes = {"NX": self.nx, "NU": self.nu, "NZ": self.nx + self.nu}
         return build("cost", STAGE_LANES, sizes, self.functions, ("cost",))
 
-    def stage(self, x, u, t=0):  # noqa: ARG002
+    def stage(self, x: ArrayLike, u: ArrayLike, t: int = 0) -> np.ndarray:  # noqa: ARG002
         """Stage costs (N,) of stage t at states (N, nx) and controls (N, nu); they are the same in all stages."""
         x, u = as_rows(self, x, u)
         v = np.empty(len(x))
         self.kernels.stages(x, u, self.stage_constants, v)
         return v
 
-    def terminal(self, x):
+    def terminal(self, x: ArrayLike) -> np.ndarray:
         """Terminal costs (N,) at states (N, nx)."""
         x = as_states(self, x)
         v = np.empty(len(x))
@@ -243,7 +244,7 @@ class BoundCost(StageCosts):
             model = tuple(np.ascontiguousarray(part) for part in (c0, *along))
         return plant.expand(x[:-1], u), model
 
-    def quadratize(self, x, u):
+    def quadratize(self, x: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, ...]:
         """Values (T + 1,), gradients cx (T + 1, nx), cu (T, nu) and Hessians Cxx, Cux, Cuu along a trajectory."""
         T, nx, nu = len(u), self.nx, self.nu
         if x.shape != (T + 1, nx) or u.shape != (T, nu):

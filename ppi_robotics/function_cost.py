@@ -110,7 +110,7 @@ class BoundFunctions(StageCosts):
         x = as_states(self, x)
         return np.zeros(len(x)) if self._terminal is None else called(self._terminal, "terminal of the cost", (x,), ())
 
-    def quadratize(self, x, u):
+    def quadratize(self, x: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, ...]:
         """Values (T + 1,), gradients cx (T + 1, ndx), cu (T, nu) and Hessians Cxx, Cux, Cuu along a trajectory."""
         T, n = len(u), self.ndx
         shapes = (T + 1,), (T + 1, n), (T, self.nu), (T + 1, n, n), (T, self.nu, n), (T, self.nu, self.nu)

@@ -162,7 +162,7 @@ class FunctionPlant(Definition):
         """A (T, ndx, ndx) and B (T, ndx, nu), derivatives of the next state at T pairs of state and control."""
         return self.expand(x, u)[1:]
 
-    def expand(self, x, u, adjoint=None):
+    def expand(self, x, u, adjoint=None) -> tuple[np.ndarray, ...]:
         """Next states, A, B and, for adjoints y (T, ndx), second derivatives of y'f, (T, ndx + nu, ndx + nu)."""
         x, u = as_rows(self, x, u)
         xn = self.step(x, u)
@@ -248,7 +248,7 @@ class FunctionPlant(Definition):
         return A, B
 
 
-def complete(plant):
+def complete(plant: Any) -> Any:
     """A plant with all that the package calls: the plant itself, or its functions as a `FunctionPlant`."""
     if not isinstance(plant, type) and all(hasattr(plant, name) for name in (*NEEDED, *COMPLETE)):
         return plant

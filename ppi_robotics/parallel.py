@@ -3,6 +3,7 @@
 import os
 import threading
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 
@@ -11,12 +12,12 @@ from ppi_robotics.interruption import Held
 WORKER = "ppi_robotics worker"  # name of the threads
 
 
-def processors():
+def processors() -> int:
     """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def in_threads(function, items, threads=None):
+def in_threads(function: Callable, items: Iterable, threads: int | None = None) -> Iterator:
     """Results of a function over items in their order, computed by threads (the kernels release the GIL)."""
     items = list(items)
     # what runs in one of the threads must not wait for the others: a criterion of success may ask for rollouts itself
@@ -56,7 +57,9 @@ def _work(function, waiting):
         WORKERS.submit(_work, function, waiting)
 
 
-def finished(function, items, least=1, follow=None):
+def finished(
+    function: Callable, items: Iterable, least: int = 1, follow: Callable[[int], object] | None = None
+) -> tuple[list, bool]:
     """Results of a function over items, by threads, as far as they are there when Ctrl-C comes, and whether it came.
 
     Args:

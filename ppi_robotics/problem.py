@@ -268,12 +268,12 @@ class Problem:
             )
 
 
-def check_problem(problem):
+def check_problem(problem: object) -> Problem:
     """The problem, once it is one."""
     return check_instance(problem, "problem", Problem, "such as Problem(plant, cost, initial, horizon)")
 
 
-def is_limited(plant):
+def is_limited(plant: Plant) -> bool:
     """Whether any control or state has a limit."""
     return bool(np.isfinite(plant.control_limits).any() or np.isfinite(plant.state_limits).any())
 

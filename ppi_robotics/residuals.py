@@ -269,7 +269,7 @@ class BoundResiduals:
         return (c, *(np.ascontiguousarray(part) for part in parts))
 
 
-def roots_of(weight, name, size=None):
+def roots_of(weight: object, name: str, size: int | None = None) -> np.ndarray:
     """Square roots of a weight, a scalar or one per residual.
 
     Raises:

@@ -120,7 +120,14 @@ def rollout(
     return Rollouts(x[:done], u[:done], cost[:done], first, seed, plant.dt, hold.pressed)
 
 
-def closed_loop(problem, policy, seed=0, stochastic=False, noisy=True, repeats=1):
+def closed_loop(
+    problem: Problem,
+    policy: LinearGaussianPolicy,
+    seed: int = 0,
+    stochastic: bool = False,
+    noisy: bool = True,
+    repeats: int = 1,
+):
     """A problem and a policy as a loop whose `run` fills costs and final states of numbered samples.
 
     Args:
@@ -139,12 +146,12 @@ def closed_loop(problem, policy, seed=0, stochastic=False, noisy=True, repeats=1
     return loop_of(problem, policy, seed, stochastic, noisy, repeats)
 
 
-def loop_of(problem, policy, seed=0, stochastic=False, noisy=True, repeats=1):
+def loop_of(problem: Problem, policy, seed=0, stochastic=False, noisy=True, repeats=1):
     """As `closed_loop`, unchecked, of anything with arrays x_ref, u_ref, K and, if `stochastic`, cov."""
     return (fast_loops(problem) or SLOW).ClosedLoop(problem, policy, seed, stochastic, noisy, repeats)
 
 
-def shooting(problem, limits, price=0.0):
+def shooting(problem: Problem, limits: np.ndarray, price: float = 0.0):
     """Noise-free closed-loop rollouts from the mean initial state, and line searches over them.
 
     Args:
@@ -155,7 +162,7 @@ def shooting(problem, limits, price=0.0):
     return (fast_loops(problem) or SLOW).Shooting(problem, limits, price)
 
 
-def fast_loops(problem):
+def fast_loops(problem: Problem):
     """Module of a `ClosedLoop` and a `Shooting` that are faster than those below, or None.
 
     A plant names it as its `loops`; it serves the costs that its function `serves` says.
@@ -165,13 +172,13 @@ def fast_loops(problem):
     return module if module is not None and module.serves(problem.cost) else None
 
 
-def nominal_rollout(problem, policy):
+def nominal_rollout(problem: Problem, policy: LinearGaussianPolicy) -> tuple[np.ndarray, np.ndarray, float]:
     """Noise-free trajectory x (T + 1, nx), u (T, nu) of a policy from the mean initial state, and its cost."""
     return shooting(problem, problem.plant.control_limits).rollout(policy.x_ref, policy.u_ref, policy.K)
 
 
 @functools.cache
-def no_limits(nu):
+def no_limits(nu: int) -> np.ndarray:
     """Limits (nu, 2) that never act."""
     return frozen(np.tile([-np.inf, np.inf], (nu, 1)))
 

@@ -16,6 +16,7 @@ import math
 
 import casadi as ca
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import as_finite, as_floats, as_pair, check_choice, shown
 from ppi_robotics.definition import Definition, as_rows, of_plant
@@ -87,18 +88,18 @@ class SymbolicPlant(Definition, metaclass=Sealing):
 
     # -- the plant protocol ------------------------------------------------------------------------------------------
 
-    def step(self, x, u):
+    def step(self, x: ArrayLike, u: ArrayLike) -> np.ndarray:
         """Next states (N, nx), without noise, from states (N, nx) and controls (N, nu)."""
         x, u = as_rows(self, x, u)
         xn = np.empty_like(x)
         self.model.kernels.step(x, u, self.model.constants, self.model.dt, xn)
         return xn
 
-    def linearize(self, x, u):
+    def linearize(self, x: ArrayLike, u: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """A (T, nx, nx) and B (T, nx, nu), derivatives of the next state at T pairs of state and control."""
         return self.expand(x, u)[1:]
 
-    def expand(self, x, u, adjoint=None):
+    def expand(self, x: ArrayLike, u: ArrayLike, adjoint: ArrayLike | None = None) -> tuple[np.ndarray, ...]:
         """Next states, A, B and, for adjoints y (T, nx), the second derivatives of y'f, (T, nx + nu, nx + nu)."""
         x, u = as_rows(self, x, u)
         xn, A, B = np.empty_like(x), np.empty((len(x), self.nx, self.nx)), np.empty((len(x), self.nx, self.nu))
@@ -113,22 +114,22 @@ class SymbolicPlant(Definition, metaclass=Sealing):
         model.kernels.linearize_with_curvature(x, u, adjoint, model.constants, model.dt, xn, A, B, H)
         return xn, A, B, H
 
-    def difference(self, x, y):
+    def difference(self, x: ArrayLike, y: ArrayLike) -> np.ndarray:
         """x - y: the state space of a symbolic plant is flat."""
         x, y = as_pair(x, y, "y", self.nx, self.nx)
         return x - y
 
-    def retract(self, x, dx):
+    def retract(self, x: ArrayLike, dx: ArrayLike) -> np.ndarray:
         """x + dx."""
         x, dx = as_pair(x, dx, "dx", self.nx, self.nx)
         return x + dx
 
-    def hold_controls(self, x):
+    def hold_controls(self, x: ArrayLike) -> np.ndarray:
         """Controls (nu,) within the limits that keep a state (nx,) as it is; none where no control does."""
         return equilibrium_controls(self, as_finite(x, "x", (self.nx,)))
 
     @functools.cached_property
-    def model(self):
+    def model(self) -> "Model":
         """The plant's expressions and compiled kernels."""
         return Model(self)
 
@@ -202,7 +203,7 @@ class Model:
                 "and a derivative whose first half is the velocities; reorder them or choose rk4"
             )
 
-    def rates(self, x, u):
+    def rates(self, x: np.ndarray, u: np.ndarray) -> np.ndarray:
         """df/dx (N, nx, nx) of the derivative [1/s], or of the transition, at states (N, nx) and controls (N, nu)."""
         x, u = np.ascontiguousarray(x), np.ascontiguousarray(u)
         J = np.empty((len(x), x.shape[1], x.shape[1]))
