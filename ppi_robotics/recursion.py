@@ -328,14 +328,14 @@ def forward(
     if sweep.breakdown is not None:
         raise ProblemError(f"the backward pass was not completed ({sweep.breakdown}); there is no policy to follow")
     (T, nx, nu), nw = model.B.shape, model.G.shape[2]
-    path = x, *_ = np.empty((T + 1, nx)), np.empty((T, nu)), np.empty((T, nw)), np.empty((T, nx))
+    x, u, w, y = np.empty((T + 1, nx)), np.empty((T, nu)), np.empty((T, nw)), np.empty((T, nx))
     x[0] = 0.0 if x0 is None else x0
     how = sweep.lambda_transition, sweep.P_ahead, sweep.p_ahead, sweep.K, sweep.k
-    if check_choice(engine, "engine", ENGINES) == "reference":
-        forward_reference(model, *how, *path)
+    if engine != "compiled" and check_choice(engine, "engine", ENGINES):
+        forward_reference(model, *how, x, u, w, y)
     else:
-        model.kernels.forward(model.arrays(), *how, *path)
-    return path
+        model.kernels.forward(model.arrays(), *how, x, u, w, y)
+    return x, u, w, y
 
 
 def _check_arguments(lambda_policy, lambda_transition, baseline, box):

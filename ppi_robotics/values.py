@@ -109,9 +109,9 @@ def joint_covariances(
 
 def _propagated(model, sweep, lS, first, cov, Z, engine):
     """Covariances of the states (T + 1, nx, nx) from the first on; Z takes those of (x, u) unless it has no rows."""
-    S = np.empty((len(model.B) + 1, *first.shape))
+    S = np.empty((len(sweep.p_ahead) + 1, *first.shape))
     S[0] = first
-    if check_choice(engine, "engine", ENGINES) == "reference":
+    if engine != "compiled" and check_choice(engine, "engine", ENGINES):
         covariances_reference(model, lS, sweep.P_ahead, sweep.K, cov, S, Z)
     else:
         model.kernels.propagate_covariances(model.arrays(), lS, sweep.P_ahead, sweep.K, cov, S, Z)
