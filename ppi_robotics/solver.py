@@ -9,13 +9,12 @@ import numpy as np
 from ppi_robotics.checks import check_count, check_function, check_seed, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
-from ppi_robotics.guesses import cold_guess, cold_kind, still_guess, warm_guess
+from ppi_robotics.guesses import agreed, cold_guess, cold_kind, in_vain, lowest, rival, still_guess, warm_guess
 from ppi_robotics.interruption import Held
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Violation, check_problem, worst_violation
 from ppi_robotics.rollouts import nominal_rollout
 from ppi_robotics.solution import Feedback, Solution, Start, Status, earned
-from ppi_robotics.starts import agreed, in_vain, lowest, rival
 from ppi_robotics.status import Breakdown
 from ppi_robotics.steps.base import Schedule
 from ppi_robotics.symbolic import warn_of_long_stages

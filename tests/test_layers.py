@@ -61,7 +61,6 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
     },
     {"steps"},
     {"methods", "guesses", "sampling"},
-    {"starts"},
     {"solver"},
     {
         "statistics",
