@@ -46,12 +46,13 @@ from ppi_robotics.status import Breakdown, breakdown_at
 
 NO_GROWTH, NO_PRICE = np.empty((0, 0, 0, 0)), np.empty((0, 0, 0))
 ENGINES = "compiled", "reference"
+Form = tuple[np.ndarray, np.ndarray, float]  # (P, p, p_0) of x'P x/2 + p'x + p_0
 
 
 # -- the equations in numpy --------------------------------------------------------------------------------------------
 
 
-def risk_step(V, G, lS):
+def risk_step(V: Form, G: np.ndarray, lS: float) -> Form:
     """(P~, p~, p~_0) for the value V = (P, p, p_0) of the next state; `LinAlgError` unless M is positive definite."""
     P, p, p0 = V
     if lS == 0.0:
@@ -61,7 +62,7 @@ def risk_step(V, G, lS):
     return P - lS * Y.T @ Y, p - lS * Y.T @ y, p0 - 0.5 * lS * y @ y + np.log(np.diag(L)).sum() / lS
 
 
-def q_step(model, t, V):
+def q_step(model: LocalModel, t: int, V: Form) -> tuple:
     """(Q_xx, Q_ux, Q_uu, q_x, q_u, q_0) of stage t for the softened value V = (P~, p~, p~_0) after it."""
     (P, p, p0), A, B, d = V, model.A[t], model.B[t], model.d[t]
     e = P @ d + p
@@ -69,7 +70,7 @@ def q_step(model, t, V):
     return *curved, model.cx[t] + A.T @ e, model.cu[t] + B.T @ e, model.c0[t] + 0.5 * d @ (e + p) + p0
 
 
-def noise_step(model, t, P, Q):
+def noise_step(model: LocalModel, t: int, P: np.ndarray, Q: tuple) -> tuple[tuple, np.ndarray]:
     """Q with what noise costs that grows with state and control, and N, for the softened P~."""
     (Qxx, Qux, Quu, qx, qu, q0), E, nx = Q, model.E[t], len(P)
     N = np.einsum("mij,ik,mkl->jl", E, P, E)
@@ -77,14 +78,14 @@ def noise_step(model, t, P, Q):
     return (Qxx + N[:nx, :nx], Qux + N[nx:, :nx], Quu + N[nx:, nx:], qx + n[:nx], qu + n[nx:], q0), N
 
 
-def about_baseline(rho, Q):
+def about_baseline(rho: tuple, Q: tuple) -> tuple:
     """Q as a function of x and v = u - K_r x - k_r."""
     (K, k, _), (Qxx, Qux, Quu, qx, qu, q0) = rho, Q
     Rux, ru = Qux + Quu @ K, qu + Quu @ k
     return Qxx + K.T @ Rux + Qux.T @ K, Rux, Quu, qx + Qux.T @ k + K.T @ ru, ru, q0 + 0.5 * k @ (qu + ru)
 
 
-def policy_step(Q, rho, lP, damping, limits, H):
+def policy_step(Q: tuple, rho: tuple | None, lP: float, damping: np.ndarray, limits, H: np.ndarray) -> tuple:
     """(K, k) of v, V and (q_u'k, k'Hk) for rho = (K_r, k_r, S_r), None if flat; `LinAlgError` unless H > 0.
 
     H, which is filled, has the damping on its diagonal. The gains of controls that end on one of the limits are zero.
