@@ -83,6 +83,12 @@ class TestContract:
         for first, second in zip(plant.differentiate(x, u), plant.differentiate(x, u), strict=True):
             assert first.tobytes() == second.tobytes()
 
+    def test_derivatives_do_not_depend_on_sensors(self, plant):
+        x, u = bodies.pairs(plant, 3)
+        xn, _, A, B, _, _ = plant.differentiate(x, u)
+        for alone, beside in zip(plant.expand(x, u), (xn, A, B), strict=True):
+            assert alone.tobytes() == beside.tobytes()
+
     def test_states_come_from_data_and_go_back(self, plant):
         data, x = mujoco.MjData(plant.model), bodies.pairs(plant, 1)[0][0]
         np.testing.assert_array_equal(plant.read(data), plant.state())

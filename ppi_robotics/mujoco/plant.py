@@ -183,7 +183,7 @@ class MujocoPlant(OwnedModel):
 
     def expand(self, x: ArrayLike, u: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Next states, A and B."""
-        xn, _, A, B, _, _ = self.differentiate(x, u)
+        xn, _, A, B, _, _ = self._differentiate(x, u, 0, sensors=False)
         return xn, A, B
 
     def differentiate(self, x: ArrayLike, u: ArrayLike, stage: ArrayLike = 0) -> tuple[np.ndarray, ...]:
@@ -197,9 +197,12 @@ class MujocoPlant(OwnedModel):
           xn (T, nx), y (T, ns), A (T, ndx, ndx), B (T, ndx, nu), C (T, ns, ndx) and D (T, ns, nu): differences through
           `mjd_transitionFD` chained over the substeps, or of whole stages where MuJoCo refuses (RK4).
         """
+        return self._differentiate(x, u, stage, sensors=True)
+
+    def _differentiate(self, x, u, stage, sensors):
         x, u = as_rows(self, x, u)
-        how = {"centered": self.differences == "centered", "native": self.has_transition_derivatives, "stage": stage}
-        return self.simulations.linearize(x, u, self.control_limits, **how)
+        how = {"centered": self.differences == "centered", "native": self.has_transition_derivatives}
+        return self.simulations.linearize(x, u, self.control_limits, stage=stage, sensors=sensors, **how)
 
     def check_derivatives(self, x: ArrayLike, u: ArrayLike, tolerance: float = 1e-5) -> checking.DerivativeCheck:
         """Compare `differentiate` with independent differences at states x (N, nx) and controls u (N, nu).

@@ -8,7 +8,7 @@ from ppi_robotics import rollouts
 from ppi_robotics.gaussian import covariance_factor
 from ppi_robotics.policy import control_factors
 
-ROOM, MOST = 8e6, 64  # bytes and samples of one run: few, so that threads finish together
+ROOM, MOST = 8e6, 128  # bytes and samples of one run: few, so that threads finish together
 FEW = 64  # samples that are one run
 
 

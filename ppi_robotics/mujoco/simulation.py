@@ -179,16 +179,19 @@ class Simulations:
 
     # -- derivatives ---------------------------------------------------------------------------------------------------
 
-    def linearize(self, x, u, limits, centered=True, epsilon=1e-6, native=True, threads=None, stage=0) -> tuple:
+    def linearize(
+        self, x, u, limits, centered=True, epsilon=1e-6, native=True, threads=None, stage=0, sensors=True
+    ) -> tuple:
         """Next states, sensors and their derivatives at knots x (N, nx), u (N, nu) of stages (N,) or one.
 
         Args:
           native: by `mjd_transitionFD`, chained over the substeps; else by differences of whole stages.
+          sensors: whether they matter; else ns is 0.
 
         Returns:
           xn (N, nx), y (N, ns), A (N, ndx, ndx), B (N, ndx, nu), C (N, ns, ndx), D (N, ns, nu).
         """
-        N, ndx, ns = len(x), self.ndx, self.ns
+        N, ndx, ns = len(x), self.ndx, self.ns if sensors else 0
         sizes = (self.nx,), (ns,), (ndx, ndx), (ndx, self.nu), (ns, ndx), (ns, self.nu)
         out, x, u = tuple(np.zeros((N, *size)) for size in sizes), writable(x), writable(u)
         rows, limits = np.repeat(self.row[None], N, axis=0), writable(limits)
@@ -221,11 +224,11 @@ class Simulations:
                 mujoco.mj_forward(model, data)  # every difference starts from the constraint solver's solution
                 for s in range(self.substeps):
                     As, Bs = (A, B) if s == 0 else (np.empty_like(A), np.empty_like(B))
-                    Cs, Ds = (C, D) if s == 0 and self.ns else (None, None)
+                    Cs, Ds = (C, D) if s == 0 and len(y) else (None, None)
                     mujoco.mjd_transitionFD(model, data, epsilon, centered, As, Bs, Cs, Ds)
                     mujoco.mj_step(model, data)
                     if s == 0:
-                        y[:] = data.sensordata
+                        y[:] = data.sensordata[: len(y)]
                     else:
                         multiply(As, A, A)
                         multiply(As, B, B)
@@ -240,8 +243,12 @@ class Simulations:
         """Differences of whole stages, all of them side by side in a batch."""
         width = 1 + 2 * (self.ndx + self.nu)
         N, count = len(x), width * len(x)
-        steps, used, seen = np.empty((N, 2, width // 2)), np.empty(count, dtype=bool), np.empty((count, self.ns))
-        with self._batch(count, self.ns > 0) as batch:
+        steps, used, seen = (
+            np.empty((N, 2, width // 2)),
+            np.empty(count, dtype=bool),
+            np.empty((count, out[1].shape[1])),
+        )
+        with self._batch(count, seen.shape[1] > 0) as batch:
             rows = batch.rows[:count]
             rows[::width] = knots
             batch.batch.forward(np.arange(0, count, width, dtype=np.int32))
