@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppi_robotics import manifold
 from ppi_robotics.calls import called, sheltered
@@ -134,19 +135,19 @@ class FunctionPlant(Definition):
         """Whether differences are taken, in steps of no known size."""
         return self.sizes is None and (self._linearize is None or self.second_derivatives)
 
-    def step(self, x, u) -> np.ndarray:
+    def step(self, x: ArrayLike, u: ArrayLike) -> np.ndarray:
         """Next states (N, nx), without noise, from states (N, nx) and controls (N, nu); nan from rows that are not."""
         x, u = as_rows(self, x, u)
         return called(self._step, f"step of plant '{self.name}'", (x, u), (self.nx,))
 
-    def difference(self, x, y) -> np.ndarray:
+    def difference(self, x: ArrayLike, y: ArrayLike) -> np.ndarray:
         """Tangents (..., ndx) that lead from states y to states x (..., nx)."""
         x, y = as_pair(x, y, "y", self.nx, self.nx)
         if self._difference is None:
             return manifold.difference(x, y, self.quaternions) if self.quaternions else x - y
         return self._moved(self._difference, "difference", x, y, self.ndx)
 
-    def retract(self, x, dx) -> np.ndarray:
+    def retract(self, x: ArrayLike, dx: ArrayLike) -> np.ndarray:
         """States (..., nx) reached from states x (..., nx) along tangents dx (..., ndx)."""
         x, dx = as_pair(x, dx, "dx", self.nx, self.ndx)
         if self._retract is None:
@@ -158,11 +159,11 @@ class FunctionPlant(Definition):
         pair = (np.broadcast_to(part, (*leading, part.shape[-1])).reshape(-1, part.shape[-1]) for part in (x, other))
         return called(function, f"{role} of plant '{self.name}'", tuple(pair), (width,)).reshape(*leading, width)
 
-    def linearize(self, x, u) -> tuple[np.ndarray, np.ndarray]:
+    def linearize(self, x: ArrayLike, u: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """A (T, ndx, ndx) and B (T, ndx, nu), derivatives of the next state at T pairs of state and control."""
         return self.expand(x, u)[1:]
 
-    def expand(self, x, u, adjoint=None) -> tuple[np.ndarray, ...]:
+    def expand(self, x: ArrayLike, u: ArrayLike, adjoint: ArrayLike | None = None) -> tuple[np.ndarray, ...]:
         """Next states, A, B and, for adjoints y (T, ndx), second derivatives of y'f, (T, ndx + nu, ndx + nu)."""
         x, u = as_rows(self, x, u)
         xn = self.step(x, u)
@@ -180,7 +181,7 @@ class FunctionPlant(Definition):
 
         return xn, A, B, quadratic_model(weighed, self._mover(x, u), self.steps(x, u), len(x))[2]
 
-    def check_derivatives(self, x, u) -> float:
+    def check_derivatives(self, x: ArrayLike, u: ArrayLike) -> float:
         """Largest difference of `linearize` as it was given from differences, over the sizes of states and controls.
 
         Raises:
@@ -195,7 +196,7 @@ class FunctionPlant(Definition):
         given, taken = (np.concatenate(plant.linearize(x, u), axis=2) for plant in (self, bare))
         return float(np.abs((given - taken) / units).max())
 
-    def hold_controls(self, x) -> np.ndarray:
+    def hold_controls(self, x: ArrayLike) -> np.ndarray:
         """Controls (nu,) within the limits that keep a state (nx,) as it is; none where no control does."""
         return equilibrium_controls(self, as_finite(x, "x", (self.nx,)))
 

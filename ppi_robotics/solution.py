@@ -12,7 +12,7 @@ from ppi_robotics.gaussian import Gaussian, Record
 from ppi_robotics.manifold import difference, retract
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Violation
-from ppi_robotics.recursion import BackwardPass, LocalModel
+from ppi_robotics.recursion import BackwardPass, LocalModel, Value
 from ppi_robotics.status import Breakdown
 from ppi_robotics.values import marginals
 
@@ -37,12 +37,12 @@ class Status(Enum):
     INTERRUPTED = "interrupted; the answer is the one found until then"
 
     @property
-    def solved(self):
+    def solved(self) -> bool:
         """Whether the answer is an optimum to the tolerance."""
         return self is Status.CONVERGED
 
     @property
-    def lost(self):
+    def lost(self) -> bool:
         """Whether the method has no answer: what is returned stands in for one."""
         lost = (Status.INFEASIBLE, Status.DIVERGED, Status.RISK_BREAKDOWN, Status.INDEFINITE, Status.NO_SAMPLES)
         return self in lost
@@ -197,8 +197,8 @@ class Solution(Record):
     nominal_cost: float
     status: Status
     breakdown: Breakdown | None
-    trace: tuple
-    starts: tuple
+    trace: tuple[Iteration, ...]
+    starts: tuple[Start, ...]
     seconds: float
     method: object = None
     samples: WeightedSamples | None = None
@@ -211,12 +211,12 @@ class Solution(Record):
         object.__setattr__(self, "status", earned(self.status, self.cost, self.nominal_cost))
 
     @property
-    def value(self):
+    def value(self) -> Value | None:
         """Backward messages in deviations from the policy's reference, None if there are none."""
         return None if self.sweep is None else self.sweep.value
 
     @cached_property
-    def belief(self):
+    def belief(self) -> Gaussian | None:
         """Smoothed belief over the states under policy and tilted dynamics, mean (T + 1, nx), cov (T + 1, nx, nx)."""
         if self.sweep is None:
             return None
@@ -227,28 +227,28 @@ class Solution(Record):
         return Gaussian(retract(reference, deviation.mean, quaternions), deviation.cov, quaternions)
 
     @property
-    def stands_in(self):
+    def stands_in(self) -> bool:
         """Whether the policy is none of the method's: the risk-neutral one, or the first guess without feedback."""
         made = self.sweep is not None or self.samples is not None or self.proposal is not None
         return self.status.lost or not made
 
     @property
-    def iterations(self):
+    def iterations(self) -> int:
         """Iterations of the start that was kept."""
         return len(self.trace)
 
     @property
-    def violation(self):
+    def violation(self) -> float:
         """By how much (x, u) leaves the limits at most, over the scale of what is limited; 0 if it keeps them."""
         return 0.0 if self.worst is None else self.worst.size
 
     @property
-    def found_by(self):
+    def found_by(self) -> int:
         """How many of the starts ended at the answer's nominal cost, to one part in a thousand."""
         best = self.nominal_cost + 1e-3 * abs(self.nominal_cost)
         return sum(start.nominal_cost <= best for start in self.starts)
 
-    def explain(self):
+    def explain(self) -> str:
         """Why the solve stopped, in a sentence or two."""
         detail = f" ({self.breakdown})" if self.breakdown is not None else ""
         if self.worst is not None:
@@ -260,7 +260,7 @@ class Solution(Record):
             f"{self.status.value}{detail} [{self.iterations} iterations, nominal cost {self.nominal_cost:.6g}{others}]"
         )
 
-    def raise_for_status(self):
+    def raise_for_status(self) -> None:
         """Raise the `SolveError` that matches the status, unless the solve converged."""
         if self.status is Status.RISK_BREAKDOWN:
             where = self.breakdown

@@ -2,9 +2,11 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import check_count, check_function, check_seed, shown
 from ppi_robotics.errors import ProblemError
@@ -12,9 +14,9 @@ from ppi_robotics.gaussian import frozen
 from ppi_robotics.guesses import agreed, cold_guess, cold_kind, in_vain, lowest, rival, still_guess, warm_guess
 from ppi_robotics.interruption import Held
 from ppi_robotics.policy import LinearGaussianPolicy
-from ppi_robotics.problem import Violation, check_problem, worst_violation
+from ppi_robotics.problem import Method, Problem, Violation, check_problem, worst_violation
 from ppi_robotics.rollouts import nominal_rollout
-from ppi_robotics.solution import Feedback, Solution, Start, Status, earned
+from ppi_robotics.solution import Feedback, Iteration, Solution, Start, Status, earned
 from ppi_robotics.status import Breakdown
 from ppi_robotics.steps.base import Schedule
 from ppi_robotics.symbolic import warn_of_long_stages
@@ -29,7 +31,15 @@ MARGIN_TRIALS = 5
 ASTRAY = 1e-6  # scales beyond a limit
 
 
-def solve(problem, method, seed=0, starts=None, policy=None, trajectory=None, callback=None):
+def solve(
+    problem: Problem,
+    method: Method,
+    seed: int = 0,
+    starts: int | None = None,
+    policy: LinearGaussianPolicy | None = None,
+    trajectory: tuple[ArrayLike | None, ArrayLike] | None = None,
+    callback: Callable[[Iteration], object] | None = None,
+) -> Solution:
     """Find a feedback policy for a problem.
 
     Args:

@@ -13,6 +13,7 @@ class Slider(ppi.SymbolicPlant):
 import functools
 import logging
 import math
+from typing import Any
 
 import casadi as ca
 import numpy as np
@@ -71,11 +72,11 @@ class SymbolicPlant(Definition, metaclass=Sealing):
     loops = "ppi_robotics.symbolic_rollouts"  # compiled, see `rollouts.fast_loops`
     _derived = ("model",)
 
-    def derivative(self, x, u):  # noqa: ARG002
+    def derivative(self, x: ca.SX, u: ca.SX) -> ca.SX:  # noqa: ARG002
         """Time derivative (nx,) of the state as a CasADi expression."""
         raise PlantError(f"{type(self).__name__} defines neither derivative(x, u) nor transition(x, u); define one")
 
-    transition = None
+    transition: Any = None
 
     # -- construction ------------------------------------------------------------------------------------------------
 
