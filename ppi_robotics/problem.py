@@ -72,7 +72,7 @@ class Plant(Protocol):
     @property
     def noise(self) -> Noise: ...
 
-    def step(self, x: np.ndarray, u: np.ndarray) -> np.ndarray:
+    def step(self, x: np.ndarray, u: np.ndarray, /) -> np.ndarray:
         """Next states (N, nx) from states (N, nx) and controls (N, nu), without noise; every row for itself."""
         ...
 
@@ -87,11 +87,11 @@ class Cost(Protocol):
     `FunctionCost` makes one of functions.
     """
 
-    def stage(self, x: np.ndarray, u: np.ndarray) -> np.ndarray:
+    def stage(self, x: np.ndarray, u: np.ndarray, /) -> np.ndarray:
         """Costs (N,) of a stage at states (N, nx) and controls (N, nu)."""
         ...
 
-    def terminal(self, x: np.ndarray) -> np.ndarray:
+    def terminal(self, x: np.ndarray, /) -> np.ndarray:
         """Costs (N,) of the last states (N, nx)."""
         ...
 
@@ -103,7 +103,7 @@ class Bindable(Protocol):
     One on sensors also has `equip`, which returns the plant with the sensors that it needs.
     """
 
-    def bind(self, plant: Any) -> Any:
+    def bind(self, plant: Any, /) -> Any:
         """The cost for a plant."""
         ...
 
@@ -127,7 +127,7 @@ class Method(Protocol):
     @property
     def name(self) -> str: ...
 
-    def plan(self, problem: "Problem") -> Any:
+    def plan(self, problem: "Problem", /) -> Any:
         """The `Schedule` for a problem.
 
         Raises:
