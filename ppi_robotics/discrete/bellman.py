@@ -194,12 +194,17 @@ def tilted(mdp: FiniteMDP, solution: TableSolution) -> tuple[sparse.csr_matrix, 
     moved = []
     for t, V in enumerate(values):
         matrix, _ = mdp.at(t)
-        data, R = np.empty_like(matrix.data), np.empty(matrix.shape[0])
-        rows = rows_of(matrix)
-        kernels.risk_rows(rows, plain(V), weight, R)
-        kernels.tilt(rows, plain(V), R, weight, data)
+        _, data = tilt(rows_of(matrix), plain(V), weight)
         moved.append(sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape))
     return tuple(moved)
+
+
+def tilt(rows, V, weight):
+    """R_weight[V] of every row of transitions, and their data p(y) exp(-weight (V(y) - R))."""
+    R, data = np.empty(len(rows[0]) - 1), np.empty_like(rows[2])
+    kernels.risk_rows(rows, V, weight, R)
+    kernels.tilt(rows, V, R, weight, data)
+    return R, data
 
 
 def mean_and_variance(

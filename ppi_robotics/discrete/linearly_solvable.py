@@ -27,7 +27,7 @@ from scipy import sparse
 from scipy.sparse import csgraph, linalg
 
 from ppi_robotics.checks import as_costs, as_finite, check_instance, check_number
-from ppi_robotics.discrete.bellman import plain, rows_of, solve
+from ppi_robotics.discrete.bellman import plain, rows_of, solve, tilt
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.discrete.stationary import approach, iterate
 from ppi_robotics.errors import ProblemError
@@ -200,11 +200,7 @@ def _polished(lmdp, V, tolerance=1e-12, most=100_000):
 
 def _policy(lmdp, V):
     """u* (S, S) ~ p exp(-V), with empty rows where things end or no next state has a finite value."""
-    rows = rows_of(lmdp.passive)
-    R, data = np.empty(len(V)), np.empty_like(lmdp.passive.data)
-    V = plain(V)
-    kernels.risk_rows(rows, V, 1.0, R)
-    kernels.tilt(rows, V, R, 1.0, data)
+    R, data = tilt(rows_of(lmdp.passive), plain(V), 1.0)
     policy = sparse.csr_matrix((data, lmdp.passive.indices, lmdp.passive.indptr), shape=lmdp.passive.shape)
     policy = sparse.csr_matrix(sparse.diags_array((~lmdp.absorbing & np.isfinite(R)).astype(float)) @ policy)
     policy.eliminate_zeros()

@@ -30,6 +30,7 @@ from ppi_robotics.discrete.bellman import (
     plain,
     rows_of,
     soft_policy,
+    tilt,
 )
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.errors import ProblemError
@@ -219,9 +220,7 @@ class Passes:
         if math.isinf(weight):
             return None
         if weight != 0.0:
-            R, data = np.empty(S * A), np.empty_like(data)
-            kernels.risk_rows(self.rows, self.V, weight, R)
-            kernels.tilt(self.rows, self.V, R, weight, data)
+            _, data = tilt(self.rows, self.V, weight)
         taken = np.where(self.mdp.absorbing[:, None], 0.0, np.exp(log_pi)).ravel()
         chosen = sparse.csr_array((taken, np.arange(S * A), np.arange(0, S * A + 1, A)), shape=(S, S * A))
         chosen.eliminate_zeros()
