@@ -140,6 +140,15 @@ def test_options_of_methods_are_those_of_their_dataclasses(capsys, name):
         assert field.help, f"{name}.{key} has no description"
 
 
+def test_help_of_a_plant_lists_what_can_be_set(capsys):
+    code, output, _ = run(capsys, "solve", "cartpole", "--help")
+    assert code == 0
+    section = " ".join(output.split("Values of --set for cartpole:")[1].split())
+    for text in ("plant.force_limit=None Largest force in either direction [N]", "cost.force=0.01", "noise.control"):
+        assert text in section
+    assert "Values of --set" not in run(capsys, "solve", "--help")[1]
+
+
 def test_values_of_methods_become_those_of_their_fields(capsys):
     arguments = ("solve", "cartpole", *FEW, "--method", "ilqg", "--iterations", 3, "--fresh-gains", "false")
     code, _, errors = run(capsys, *arguments, "--hessian", "exact", "--damping", "1e-3", "--out", "a")

@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 import click
 
-from ppi_robotics.cli.options import SIMILAR, arguments_of, options_of, summary_of
+from ppi_robotics.cli.options import SIMILAR, arguments_of, groups_of, options_of, summary_of
 from ppi_robotics.cli.report import Interrupted, Report
 from ppi_robotics.errors import PPIError, ProblemError, SimulationError, SolveError, one_line
 
@@ -97,24 +97,17 @@ class Command(click.Command):
         return report.run(lambda: self.function(report, **arguments_of(self.function, values)))
 
     def format_options(self, ctx, formatter):
-        """Arguments, options of all choices, then those of the method that is typed."""
+        """Arguments and options, then what classes of options list for what is typed."""
         params = self.get_params(ctx)
         arguments = [(p.make_metavar(ctx), p.text) for p in params if isinstance(p, click.Argument)]
-        common = [p for p in params if isinstance(p, click.Option) and not getattr(p, "owners", ())]
-        if arguments:
-            with formatter.section("Arguments"):
-                formatter.write_dl(arguments)
-        with formatter.section("Options"):
-            formatter.write_dl([p.get_help_record(ctx) for p in common])
-        known = {owner for p in params for owner in getattr(p, "owners", ())}
-        chosen = typed_method(ctx.meta["typed"]) if len(known) > 1 else "".join(known)
-        owned = [p for p in params if chosen in getattr(p, "owners", ())]
-        if owned:
-            from ppi_robotics.cli.methods import describe
-
-            hint = " (of another: --method NAME --help)" if len(known) > 1 else ""
-            with formatter.section(f"Options of the method {chosen}{hint}"):
-                formatter.write_dl([(p.get_help_record(ctx)[0], describe(p.name, chosen)) for p in owned])
+        listed = [p.get_help_record(ctx) for p in params if isinstance(p, click.Option) and not p.hidden]
+        sections = [("Arguments", arguments), ("Options", listed)]
+        for kind, _ in groups_of(self.function).values():
+            sections += kind.sections(ctx.meta["typed"]) if hasattr(kind, "sections") else []
+        for title, rows in sections:
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
 
 class Group(click.Group):
@@ -277,10 +270,3 @@ def plant_first(args: list[str]) -> list[str]:
         if text.startswith("--plant="):
             return [text.removeprefix("--plant="), *args[:i], *args[i + 1 :]]
     return args
-
-
-def typed_method(args: list[str]) -> str:
-    """The method that is typed, else the first."""
-    text = " ".join(args)
-    found = re.search(r"--method[ =](\S+)", text)
-    return found[1] if found else "ppi"

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
+import re
 from pathlib import Path
 from typing import Annotated
 
 import ppi_robotics as ppi
-from ppi_robotics.cli.options import REQUIRED, Field, check_choice, real, source_fields, value_of, weights_of, whole
+from ppi_robotics.cli.options import (
+    REQUIRED,
+    Field,
+    check_choice,
+    check_names,
+    real,
+    source_fields,
+    value_of,
+    weights_of,
+    whole,
+)
 from ppi_robotics.errors import ProblemError
 
 METHODS = {  # names, and the classes of the package that they stand for
@@ -51,13 +61,12 @@ DEFAULTS = {"temperature": f"ess:{EFFECTIVE}", "smoothing": f"splines:{KNOTS}, w
 
 
 @functools.cache
-def method_fields() -> dict[str, Field]:
-    """`Field`s of all methods by name; each is that of the first method that has it, and knows its owners."""
+def owners_of() -> dict[str, list[str]]:
+    """Names of the methods that have a field, for all fields."""
     found = {}
     for method, name in METHODS.items():
-        for key, field in source_fields(name).items():
-            owners = (*found[key].owners, method) if key in found else (method,)
-            found[key] = dataclasses.replace(found.get(key, field), owners=owners)
+        for key in source_fields(name):
+            found.setdefault(key, []).append(method)
     return found
 
 
@@ -66,14 +75,11 @@ def flag_of(name: str) -> str:
     return FLAGS.get(name, f"--{name.replace('_', '-')}")
 
 
-def describe(name: str, method: str) -> str:
+def describe(field: Field, method: str) -> str:
     """What an option of a method means."""
-    name = name.removeprefix(PREFIX)
-    field = source_fields(METHODS[method])[name]
-    text = f"{field.help} As text: {forms(name)}." if is_record(field) else field.help
-    default = WEIGHTS.get(method, {}).get(
-        name, DEFAULTS.get(name, field.default) if method in SAMPLING else field.default
-    )
+    text = f"{field.help} As text: {forms(field.name)}." if is_record(field) else field.help
+    default = DEFAULTS.get(field.name, field.default) if method in SAMPLING else field.default
+    default = WEIGHTS.get(method, {}).get(field.name, default)
     return text if default in (REQUIRED, "None") else f"{text} Default: {default}."
 
 
@@ -93,25 +99,34 @@ class Method:
 
     @classmethod
     def fields(cls) -> list[Field]:
-        """`Field`s of the options."""
+        """`Field`s of the options; weights are in every help, others in that of their method."""
         about = f"How to solve: {', '.join(METHODS)}; ppi by default."
         found = [] if cls.only else [Field("method", Annotated[str, "NAME", tuple(METHODS)], None, about)]
-        for name, field in method_fields().items():
-            if cls.only in (None, *field.owners):
-                owners, text = (cls.only,) if cls.only else field.owners, ""
-                if not cls.only and name in ("eta", "theta"):  # in every help
-                    owners, text = (), f"Of {' and '.join(owners)}: {describe(name, owners[0])}"
+        for name, owners in owners_of().items():
+            if cls.only in (None, *owners):
+                field, main = source_fields(METHODS[owners[0]])[name], name in ("eta", "theta")
+                text = f"Of {' and '.join(owners)}: {describe(field, owners[0])}" if main else ""
                 kind = Annotated[str, flag_of(name), metavar_of(field)]
-                found.append(Field(PREFIX + name, kind, None, text, owners))
+                found.append(Field(PREFIX + name, kind, None, text, not main))
         return found
+
+    @classmethod
+    def sections(cls, typed: list[str]) -> list[tuple[str, list]]:
+        """The options of the method that is typed, for help."""
+        named = re.search(r"--method[ =](\S+)", " ".join(typed))
+        chosen = cls.only or (named[1] if named else "ppi")
+        hint = "" if cls.only else " (of another: --method NAME --help)"
+        fields = source_fields(METHODS[chosen]).values() if chosen in METHODS else ()
+        rows = [(f"{flag_of(f.name)} {metavar_of(f)}", describe(f, chosen)) for f in fields]
+        return [(f"Options of the method {chosen}{hint}", rows)]
 
     def make(self, horizon: int, extra: dict[str, str] | None = None, **defaults):
         """The method for a horizon; `extra` are further texts, `defaults` values where no text is given."""
         name, texts = self.name or "ppi", self.texts | (extra or {})
         check_choice("method", name, METHODS)
+        check_names("option of a method", texts, owners_of())
         for key in texts:
-            check_choice("option of a method", key, method_fields())
-            owners = method_fields()[key].owners
+            owners = owners_of()[key]
             if name not in owners:
                 raise ProblemError(
                     f"{flag_of(key)} belongs to method {' and '.join(owners)}, the method is {name}; "

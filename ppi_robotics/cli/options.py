@@ -37,14 +37,14 @@ class Field:
       kind: type, or its text where it is read off a source.
       default: value, `REQUIRED`, or its text where it is read off a source.
       help: what it means.
-      owners: names of what it belongs to, where an option fits some choices alone.
+      hidden: whether help does not list it, as it belongs to a choice that has a list of its own.
     """
 
     name: str
     kind: object
     default: object = REQUIRED
     help: str = ""
-    owners: tuple[str, ...] = ()
+    hidden: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,7 +203,7 @@ def entries_of(doc: str | None) -> dict[str, str]:
             found |= dict.fromkeys(names, entry[2])
         elif inside:
             found |= {name: f"{found[name]} {line.strip()}" for name in names}
-    return {name: text[:1].upper() + text[1:] for name, text in found.items()}
+    return {name: text[:1].upper() + text[1:] if text.split(" ")[0].isalpha() else text for name, text in found.items()}
 
 
 def fields_of(subject) -> list[Field]:
@@ -212,75 +212,61 @@ def fields_of(subject) -> list[Field]:
     for part in reversed(subject.__mro__ if inspect.isclass(subject) else (subject,)):
         texts |= entries_of(part.__doc__)
     if dataclasses.is_dataclass(subject):
-        rows = [(f.name, REQUIRED if f.default is dataclasses.MISSING else f.default) for f in fields_in(subject)]
+        made = [field for field in dataclasses.fields(subject) if field.init]
+        rows = [(f.name, REQUIRED if f.default is dataclasses.MISSING else f.default) for f in made]
     else:
         rows = [(p.name, p.default) for p in list(inspect.signature(subject).parameters.values())[1:]]
     return [Field(name, hints[name], default, texts.get(name, "")) for name, default in rows]
 
 
-def fields_in(record) -> list[dataclasses.Field]:
-    """The fields that a dataclass is constructed from."""
-    return [field for field in dataclasses.fields(record) if field.init]
-
-
-def groups_of(function) -> dict[str, type]:
-    """Parameters of a function that stand for several options, and their classes, which have or are `fields`."""
-    hints = typing.get_type_hints(function)
-    return {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind) or hasattr(kind, "fields")}
+def groups_of(function) -> dict[str, tuple[type, list[Field]]]:
+    """Parameters of a function that stand for several options: their classes, and the fields of these."""
+    found = {}
+    for name, kind in typing.get_type_hints(function).items():
+        if hasattr(kind, "fields") or dataclasses.is_dataclass(kind):
+            found[name] = kind, kind.fields() if hasattr(kind, "fields") else fields_of(kind)
+    return found
 
 
 def options_of(function) -> list[click.Parameter]:
     """click's parameters of a command."""
-    found, groups = [], groups_of(function)
-    for field in fields_of(function):
-        group = groups.get(field.name)
-        inner = [field] if group is None else group.fields() if hasattr(group, "fields") else fields_of(group)
-        found += [to_option(each) for each in inner]
-    return found
+    groups = groups_of(function)
+    inner = [groups[field.name][1] if field.name in groups else [field] for field in fields_of(function)]
+    return [to_option(field) for fields in inner for field in fields]
 
 
 def arguments_of(function, values: dict) -> dict:
     """Arguments of a function from the values of its options."""
-    values, given = dict(values), {}
-    for field in fields_of(function):
-        group = groups_of(function).get(field.name)
-        if group is None:
-            given[field.name] = values.pop(field.name)
-        else:
-            names = [each.name for each in (group.fields() if hasattr(group, "fields") else fields_of(group))]
-            given[field.name] = group(**{name: values.pop(name) for name in names})
-    return given
+    groups = {
+        name: kind(**{field.name: values[field.name] for field in fields})
+        for name, (kind, fields) in groups_of(function).items()
+    }
+    return {f.name: groups[f.name] if f.name in groups else values[f.name] for f in fields_of(function)}
 
 
 def to_option(field: Field) -> click.Parameter:
     """click's argument or option of a field."""
     kind, marks = unwrapped(field.kind)
+    bounds, choices, names, parse = (
+        next((mark for mark in marks if isinstance(mark, sort)), None)
+        for sort in (range, tuple, Names, types.FunctionType)
+    )
     words = [mark for mark in marks if isinstance(mark, str) and not is_sentence(mark)]
     text = field.help or next((mark for mark in marks if is_sentence(mark)), "")
     flags = [word for word in words if word.startswith("-")] or [f"--{field.name.replace('_', '-')}"]
-    bounds = next((mark for mark in marks if isinstance(mark, range)), None)
-    choices = next((mark for mark in marks if isinstance(mark, tuple)), None)
-    parse = next((mark for mark in marks if isinstance(mark, types.FunctionType)), PARSERS.get(kind, numbers))
-    metavar = next((word for word in words if not word.startswith("-")), METAVARS.get(kind, "X,..."))
-    metavar = "|".join(choices) if choices and metavar == "TEXT" else metavar
-    names = next((mark for mark in marks if isinstance(mark, Names)), None)
-    value = Value(field.name.replace("_", " "), parse, bounds, choices, names)
+    usual = "|".join(choices) if choices and kind is str else METAVARS.get(kind, "X,...")
+    metavar = next((word for word in words if not word.startswith("-")), usual)
+    value = Value(field.name.replace("_", " "), parse or PARSERS.get(kind, numbers), bounds, choices, names)
     if field.default is REQUIRED:
         many = typing.get_origin(kind) is list
         item = Value(field.name, typing.get_args(kind)[0]) if many else value
         argument = click.Argument([field.name], type=item, metavar=metavar, nargs=-1 if many else 1, required=True)
         argument.text = text
         return argument
-    if kind is tuple:
-        return click.Option([*flags, field.name], multiple=True, help=text, metavar=metavar)
-    if kind is bool:
-        return click.Option([*flags, field.name], is_flag=True, default=field.default, help=text)
-    shows = field.default is not None and not field.owners
-    option = click.Option(
-        [*flags, field.name], type=value, default=field.default, help=text, metavar=metavar, show_default=shows
-    )
-    option.owners = field.owners
-    return option
+    how = {"type": value, "metavar": metavar, "default": field.default, "show_default": field.default is not None}
+    if kind in (bool, tuple):
+        how = {"is_flag": True} if kind is bool else {"multiple": True, "metavar": metavar}
+    return click.Option([*flags, field.name], help=text, hidden=field.hidden, **how)
 
 
 def is_sentence(mark: object) -> bool:
@@ -309,7 +295,9 @@ def source_fields(name: str) -> dict[str, Field]:
     root = Path(importlib.util.find_spec("ppi_robotics").submodule_search_locations[0])
     names = ast.parse((root / "__init__.pyi").read_text(encoding="utf-8")).body
     lines = [line for line in names if isinstance(line, ast.ImportFrom)]
-    module = next(line.module for line in lines if name in [alias.name for alias in line.names])
+    module = next((line.module for line in lines if name in [alias.name for alias in line.names]), None)
+    if module is None:  # a base class that is not public
+        return {}
     tree = ast.parse(root.joinpath(*module.split(".")).with_suffix(".py").read_text(encoding="utf-8"))
     return class_fields({node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}, name)
 

@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import Annotated
 
 import ppi_robotics as ppi
-from ppi_robotics.cli.options import Names, check_choice, check_names, real, value_of, whole
+from ppi_robotics.cli.options import (
+    Names,
+    check_choice,
+    check_names,
+    entries_of,
+    real,
+    source_fields,
+    summary_of,
+    value_of,
+    whole,
+)
 from ppi_robotics.errors import PPIError, ProblemError
 
 MOST_STAGES = 1_000_000
@@ -81,6 +91,24 @@ class SwingUp:
     def name(self) -> str:
         """Of the folder for files."""
         return self.plant.rpartition(":")[2]
+
+    @staticmethod
+    def sections(typed: list[str]) -> list[tuple[str, list]]:
+        """What --set can change of the plant that is typed, for help."""
+        name = next((text for text in typed if text in catalog()), None) if typed and typed[0][:1] != "-" else None
+        if name is None:
+            return []
+        kind, noise = catalog()[name], source_fields("Noise")
+        rows = [
+            (f"plant.{key}={parameter.default}", entries_of(kind.__doc__).get(key, ""))
+            for key, parameter in parameters_of(kind).items()
+            if key != "self"
+        ]
+        weights = list(inspect.signature(kind.swing_up_cost).parameters.values())[1:]
+        about = " ".join(summary_of(kind.swing_up_cost.__doc__).split())
+        rows += [(f"cost.{weight.name}={weight.default}", about if weight is weights[0] else "") for weight in weights]
+        rows += [(f"noise.{key}", noise[key].help) for key in noise if key != "factor"]
+        return [(f"Values of --set for {name}", rows)]
 
     def problem(self, horizon: int | None = None) -> ppi.Problem:
         """The problem; `horizon` stands in where none is given."""
