@@ -125,21 +125,7 @@ def _check(start, stages, cost, goal, charged, forbidden):
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Forecast:
-    """Expectations under optimal control from the start.
-
-    Attributes:
-      heights: expected heights (T + 1, n).
-      actions: probabilities (T, 3 n) of the actions.
-      entropy: expected entropy (T + 1,) of the shares of the locations.
-      single: probability (T + 1,) that all blocks are in one stack.
-    """
-
-    heights: np.ndarray
-    actions: np.ndarray
-    entropy: np.ndarray
-    single: np.ndarray
+# -- messages over the states ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +151,77 @@ class History:
         mantissa = 1.0 + (wide & ((1 << bits) - 1)) / (1 << bits)
         power = (wide >> bits) + (int(self.base[t]) - kernels.BIAS)
         return np.where(wide > 0, np.log(mantissa) + power * math.log(2.0), -np.inf)
+
+
+def backward_pass(space, stages, cost, goal, charged, chance, start, say) -> tuple[History, float]:
+    """Messages of all stages over the states, and log Z at the place of the start."""
+    N = space.count
+    weights, message, layers = np.empty(N, dtype=np.int64), np.empty(N, dtype=np.int64), np.zeros((2, N + 1), np.int64)
+    kernels.widen_exponentials(-space.costs(cost), weights)
+    message[:] = kernels.BIAS << kernels.MANTISSA
+    if goal is not None:
+        message[np.arange(N) != space.places(goal)] = 0
+    message[N - space.outside :] = 0
+    ahead, out = layers
+    ahead[:N] = np.where(message > 0, weights, 0)  # at the last stage messages are 0 or 1
+    history = _history(N, stages)
+    _keep(history, stages, message, (kernels.BIAS, kernels.BIAS))
+    weights = weights if charged == "every" else weights[:0]
+    for t in reversed(range(stages)):
+        check()
+
+        def part(ends, ahead=ahead, out=out):
+            return kernels.backward(*ends, space.moves, chance, weights, ahead, message, out)
+
+        lows, highs = zip(*in_threads(part, parts(N)), strict=True)
+        _keep(history, t, message, (min(lows), max(highs)))
+        ahead, out = out, ahead
+        say("messages", stages - t, stages)
+    own = History(message[None], np.zeros(1, dtype=np.int64), np.full(1, kernels.MANTISSA))
+    return history, float(own.logs(0, start))
+
+
+def _history(N, stages):
+    dtype = np.int64 if kept_in_full(N, stages) else np.uint32
+    base = np.zeros(stages + 1, dtype=np.int64)
+    return History(np.empty((stages + 1, N), dtype), base, np.full(stages + 1, kernels.MANTISSA))
+
+
+def _keep(history, t, message, exponents):
+    """Enter a message whose exponents lie between two."""
+    row = history.numbers[t]
+    if row.dtype == np.int64:
+        row[:] = message
+        return
+    low, high = exponents
+    history.base[t] = low - 1  # so that no number but 0 becomes 0
+    history.mantissa[t] = bits = 31 - max(high - low + 2, 1).bit_length()
+
+    def part(ends):
+        kernels.shorten(*ends, message, low - 1, kernels.MANTISSA - bits, row)
+
+    for _ in in_threads(part, parts(len(row))):
+        pass
+
+
+# -- control -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """Expectations under optimal control from the start.
+
+    Attributes:
+      heights: expected heights (T + 1, n).
+      actions: probabilities (T, 3 n) of the actions.
+      entropy: expected entropy (T + 1,) of the shares of the locations.
+      single: probability (T + 1,) that all blocks are in one stack.
+    """
+
+    heights: np.ndarray
+    actions: np.ndarray
+    entropy: np.ndarray
+    single: np.ndarray
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -292,57 +349,3 @@ class CompositionControl(Inference):
                 "all states; solve from there"
             )
         return array
-
-
-# -- messages over the states ------------------------------------------------------------------------------------------
-
-
-def backward_pass(space, stages, cost, goal, charged, chance, start, say) -> tuple[History, float]:
-    """Messages of all stages over the states, and log Z at the place of the start."""
-    N = space.count
-    weights, message, layers = np.empty(N, dtype=np.int64), np.empty(N, dtype=np.int64), np.zeros((2, N + 1), np.int64)
-    kernels.widen_exponentials(-space.costs(cost), weights)
-    message[:] = kernels.BIAS << kernels.MANTISSA
-    if goal is not None:
-        message[np.arange(N) != space.places(goal)] = 0
-    message[N - space.outside :] = 0
-    ahead, out = layers
-    ahead[:N] = np.where(message > 0, weights, 0)  # at the last stage messages are 0 or 1
-    history = _history(N, stages)
-    _keep(history, stages, message, (kernels.BIAS, kernels.BIAS))
-    weights = weights if charged == "every" else weights[:0]
-    for t in reversed(range(stages)):
-        check()
-
-        def part(ends, ahead=ahead, out=out):
-            return kernels.backward(*ends, space.moves, chance, weights, ahead, message, out)
-
-        lows, highs = zip(*in_threads(part, parts(N)), strict=True)
-        _keep(history, t, message, (min(lows), max(highs)))
-        ahead, out = out, ahead
-        say("messages", stages - t, stages)
-    own = History(message[None], np.zeros(1, dtype=np.int64), np.full(1, kernels.MANTISSA))
-    return history, float(own.logs(0, start))
-
-
-def _history(N, stages):
-    dtype = np.int64 if kept_in_full(N, stages) else np.uint32
-    base = np.zeros(stages + 1, dtype=np.int64)
-    return History(np.empty((stages + 1, N), dtype), base, np.full(stages + 1, kernels.MANTISSA))
-
-
-def _keep(history, t, message, exponents):
-    """Enter a message whose exponents lie between two."""
-    row = history.numbers[t]
-    if row.dtype == np.int64:
-        row[:] = message
-        return
-    low, high = exponents
-    history.base[t] = low - 1  # so that no number but 0 becomes 0
-    history.mantissa[t] = bits = 31 - max(high - low + 2, 1).bit_length()
-
-    def part(ends):
-        kernels.shorten(*ends, message, low - 1, kernels.MANTISSA - bits, row)
-
-    for _ in in_threads(part, parts(len(row))):
-        pass
