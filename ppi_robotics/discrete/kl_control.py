@@ -51,8 +51,8 @@ class Play:
       interrupted: whether Ctrl-C was pressed; the stages are those finished by then.
     """
 
-    states: tuple
-    actions: tuple
+    states: tuple[Any, ...]
+    actions: tuple[Any, ...]
     probabilities: tuple[np.ndarray, ...]
     inferences: tuple[Inference, ...]
     seed: int
@@ -65,8 +65,8 @@ class Play:
 
 
 def play(
-    infer: Callable[..., tuple],
-    step: Callable[..., Any],
+    infer: Callable[[Any, int, Any], tuple[Any, Inference, Any]],
+    step: Callable[[Any, Any], Any],
     start: Any,
     horizon: int,
     choice: str = "map",
@@ -129,7 +129,7 @@ def on_graph(
     method: Callable[..., GraphBeliefs] = junction_tree,
     warm: bool = False,
     **options: Any,
-) -> Callable[..., tuple]:
+) -> Callable[[Any, int, Any], tuple[Any, GraphBeliefs, Any]]:
     """Inference in a factor graph for `play`: visited states are clamped, and the stages that are left are inferred.
 
     Args:
