@@ -4,6 +4,7 @@ They get finite rows alone, in arrays that cannot be written to, in one thread a
 scratch of its own.
 """
 
+import os
 import threading
 from collections.abc import Callable
 
@@ -13,6 +14,8 @@ from ppi_robotics.checks import as_floats
 from ppi_robotics.errors import PlantError, PPIError
 
 LOCK = threading.RLock()
+if hasattr(os, "register_at_fork"):  # a child must not wait for a thread that it does not have
+    os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=LOCK.release)
 
 
 def called(function: Callable, what: str, rows: tuple[np.ndarray, ...], width: tuple[int, ...]) -> np.ndarray:

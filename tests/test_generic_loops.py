@@ -5,7 +5,7 @@ import pytest
 
 import plants
 import ppi_robotics as ppi
-from ppi_robotics import rollouts
+from ppi_robotics import rollouts, streams
 
 CLOSE = {"rtol": 0.0, "atol": 1e-10}  # rounding, which feedback keeps from growing, of states and costs below 1000
 T = 40
@@ -95,3 +95,10 @@ def test_rollouts_without_noise_are_those_of_the_compiled_loop(swing):
     ours = rollouts.Shooting(problem, problem.plant.control_limits).rollout(policy.x_ref, policy.u_ref, policy.K)
     for one, other in zip(ours, rollouts.nominal_rollout(problem, policy), strict=True):
         np.testing.assert_allclose(one, other, **CLOSE)
+
+
+def test_no_two_streams_share_a_number():
+    numbers = [int(value) for value in vars(streams).values() if isinstance(value, np.uint64)]
+    assert len(numbers) == 10
+    assert len(set(numbers)) == len(numbers)
+    assert streams.literals("SENSOR", "MOVES") == "SENSOR = uint64(5)\nMOVES = uint64(16)\n"

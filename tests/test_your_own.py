@@ -8,9 +8,11 @@ from dataclasses import replace
 import gymnasium
 import numpy as np
 import pytest
+from mujoco_models import arm
 
 import plants
 import ppi_robotics as ppi
+from ppi_robotics import discrete
 from ppi_robotics.recursion import backward
 from ppi_robotics.rollouts import no_limits, shooting
 from ppi_robotics.steps.base import Iterate, Phase
@@ -401,6 +403,28 @@ def test_functions_serve_beside_compiled_plants_and_costs(tasks, solved):
         cost = ppi.evaluate(problem, solved[0].policy, 20, seed=4).cost
         np.testing.assert_allclose(cost, ppi.evaluate(tasks[0], solved[0].policy, 20, seed=4).cost, rtol=SAME)
         assert ppi.solve(problem, ppi.ILQG()).nominal_cost == pytest.approx(solved[0].nominal_cost, rel=SOFT)
+
+
+def test_functions_price_the_simulations_of_a_mujoco_model():
+    plant = arm(noise=[1e-6] * 4)
+    quadratic = ppi.Quadratic([1.0] * plant.nx, [0.1] * plant.nu, [10.0] * plant.nx)
+    functions = ppi.FunctionCost(
+        lambda x, u: (x**2).sum(axis=1) + 0.1 * (u**2).sum(axis=1), lambda x: 10.0 * (x**2).sum(axis=1)
+    )
+    start = plant.state() + [0.1, 0.1, 0.0, 0.0]
+    both = [ppi.Problem(plant, cost, start, 20) for cost in (quadratic, functions)]
+    solutions = [ppi.solve(problem, ppi.ILQG(), starts=1) for problem in both]
+    assert solutions[1].nominal_cost == pytest.approx(solutions[0].nominal_cost, rel=1e-8)
+    costs = [ppi.evaluate(problem, solutions[0].policy, 8).cost for problem in both]
+    np.testing.assert_allclose(*costs, rtol=SAME)
+
+
+def test_a_grid_over_ones_own_plant_is_that_over_the_compiled_one(tasks):
+    grid = discrete.Grid.regular([0.0, -6.0], [2.0 * math.pi, 6.0], [12, 9], [2.0 * math.pi, None])
+    controls = np.linspace(-5.0, 5.0, 5)[:, None]
+    problems = [ppi.Problem(one.plant, one.cost, NEAR_UPRIGHT, 20) for one in tasks]
+    compiled, own = (discrete.discretize(problem, grid, controls).mdp for problem in problems)
+    np.testing.assert_allclose(own.cost, compiled.cost, rtol=SAME)
 
 
 def test_a_simulator_may_keep_scratch_of_its_own():
