@@ -365,16 +365,17 @@ def test_csv_holds_the_numbers_of_the_table(capsys, arguments, count, names):
 def test_a_bar_has_rate_and_time_left(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(output.time, "monotonic", lambda: now[0])
-    pace = output.Pace()
-    pace.count(0, 100)
-    assert str(pace) == "0 s"
+    monkeypatch.setattr(output.Lines, "start", lambda lines: None)
+    lines = output.Lines("rolling")
+    lines.say("rolling", 0, 100)
+    assert lines.pace() == "0 s"
     now[0] = 5.0
-    pace.count(20, 100)
-    assert str(pace) == "5 s, 4 a second, 20 s left"
-    pace.count(0, 50)  # another count begins
+    lines.say("rolling", 20, 100)
+    assert lines.pace() == "5 s, 4 a second, 20 s left"
+    lines.say("rolling", 0, 50)  # another count begins
     now[0] = 7.0
-    pace.count(10, 50)
-    assert str(pace) == "7 s, 5 a second, 8 s left"
+    lines.say("rolling", 10, 50)
+    assert lines.pace() == "7 s, 5 a second, 8 s left"
 
 
 def test_a_terminal_shows_a_bar(monkeypatch):

@@ -40,8 +40,8 @@ class Walk:
     success: Annotated[float, "P"] = 0.8
     discount = 1.0
 
-    def world(self):
-        """The `GridWorld`."""
+    def begin(self, report: Report):
+        """The `GridWorld`, and a report that says what it is."""
         from plants.gridworld import MAPS, GridWorld
         from ppi_robotics.files import check_path, read_text
 
@@ -51,11 +51,7 @@ class Walk:
             if not os.path.exists(path) and not path.suffix:
                 check_choice("map", text, MAPS)
             text = read_text(text, "--map")
-        return GridWorld(text, self.slip, self.success, discount=self.discount)
-
-    def begin(self, report: Report):
-        """The `GridWorld`, and a report that says what it is."""
-        world = self.world()
+        world = GridWorld(text, self.slip, self.success, discount=self.discount)
         report.facts = {
             "map": self.map_name,
             "slip": world.slip,

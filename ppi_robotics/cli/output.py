@@ -72,68 +72,40 @@ def progress(text: str):
         shown.stop()
 
 
-class Pace:
-    """How much is done of how much, since when."""
-
-    def __init__(self):
-        self.began, self.counted, self.done, self.total = time.monotonic(), time.monotonic(), None, None
-
-    def count(self, done, total):
-        """Note what is done; another total is another count."""
-        if total != self.total or (self.done or 0) > (done or 0):
-            self.counted = time.monotonic()
-        self.done, self.total = done, total
-
-    def __str__(self):
-        passed, counted = time.monotonic() - self.began, time.monotonic() - self.counted
-        if not self.done or not self.total or counted <= 0.0:
-            return f"{passed:.0f} s"
-        rate = self.done / counted
-        left = (self.total - self.done) / rate
-        return f"{passed:.0f} s, {rate:.3g} a second, {left:.0f} s left"
-
-
-class Bar:
-    """A live bar with rate and time left."""
-
-    def __init__(self, text):
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
-
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.fields[pace]}"),
-        )
-        self.pace, self.bar = Pace(), Progress(*columns, console=ERRORS, transient=True)
-        self.task = self.bar.add_task(text, total=None, pace="")
-        self.bar.start()
-
-    def say(self, text, done=None, total=None):
-        """Show this from now on."""
-        self.pace.count(done, total)
-        self.bar.update(self.task, description=text, completed=done or 0, total=total, pace=str(self.pace))
-
-    def stop(self):
-        """Take the bar away."""
-        self.bar.stop()
-
-
 class Lines:
     """Says from a thread, every few seconds, what is being done and for how long, also where that is silent.
 
     It writes past the console of `rich`, whose lock a copy of the process would take over as the thread left it.
+
+    Attributes:
+      text: what is being done.
+      done, total: how much of how much, None where that is not known.
     """
 
     def __init__(self, text):
-        self.text, self.pace, self.over = text, Pace(), threading.Event()
-        self.thread = threading.Thread(target=self._tell, name="progress", daemon=True)
-        self.thread.start()
+        self.text, self.done, self.total = text, None, None
+        self.began = self.counted = time.monotonic()  # the work, and the count of what is done
+        self.start()
 
     def say(self, text, done=None, total=None):
-        """Say this from now on."""
-        self.pace.count(done, total)
-        self.text = text
+        """Say this from now on; another total is another count."""
+        if total != self.total or (self.done or 0) > (done or 0):
+            self.counted = time.monotonic()
+        self.text, self.done, self.total = text, done, total
+
+    def pace(self):
+        """Seconds, and, where it is known how much there is to do, rate and time left."""
+        passed, counted = time.monotonic() - self.began, time.monotonic() - self.counted
+        if not self.done or not self.total or counted <= 0.0:
+            return f"{passed:.0f} s"
+        rate = self.done / counted
+        return f"{passed:.0f} s, {rate:.3g} a second, {(self.total - self.done) / rate:.0f} s left"
+
+    def start(self):
+        """Begin to say it."""
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._tell, name="progress", daemon=True)
+        self.thread.start()
 
     def stop(self):
         """Say nothing more."""
@@ -143,8 +115,30 @@ class Lines:
     def _tell(self):
         while not self.over.wait(EVERY):
             with suppress(OSError, ValueError):  # nobody reads it any more
-                sys.stderr.write(f"{self.text} ({self.pace})\n")
+                sys.stderr.write(f"{self.text} ({self.pace()})\n")
                 sys.stderr.flush()
+
+
+class Bar(Lines):
+    """A live bar with rate and time left."""
+
+    def start(self):
+        """Show the bar."""
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+        text, pace = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[pace]"))
+        self.bar = Progress(SpinnerColumn(), text, BarColumn(), pace, console=ERRORS, transient=True)
+        self.task = self.bar.add_task(self.text, total=None, pace="")
+        self.bar.start()
+
+    def say(self, text, done=None, total=None):
+        """Show this from now on."""
+        super().say(text, done, total)
+        self.bar.update(self.task, description=text, completed=done or 0, total=total, pace=self.pace())
+
+    def stop(self):
+        """Take the bar away."""
+        self.bar.stop()
 
 
 class CompileNotice(logging.Handler):
