@@ -338,6 +338,13 @@ def check_text(value: object, name: str) -> str:
     return str(value)
 
 
+def check_label(value: object, what: str) -> str:
+    """The name of something, such as "a policy", that a table shows: printable, and not blank."""
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise ProblemError(f"{what} is named {shown(value)}; expected a printable name that is not empty")
+    return value
+
+
 def check_names(values: object, name: str, size: int | None = None) -> tuple[str, ...]:
     """Names as a tuple of texts, `size` of them if that is given."""
     values = check_sequence(values, name, "names", size)

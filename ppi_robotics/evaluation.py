@@ -9,7 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppi_robotics import intervals
-from ppi_robotics.checks import check_count, check_function, check_instance, check_room, check_threads, shown
+from ppi_robotics.checks import (
+    check_count,
+    check_function,
+    check_instance,
+    check_label,
+    check_room,
+    check_threads,
+)
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.interruption import Held
 from ppi_robotics.kernels.compiler import ROLLOUT_LANES
@@ -83,8 +90,7 @@ def compare(
         given = "empty" if isinstance(policies, Mapping) else f"a {type(policies).__name__}"
         raise ProblemError(f"policies is {given}; expected a dict such as {{'iLQG': policy, 'PPI': policy}}")
     for name in policies:
-        if not isinstance(name, str) or not name.strip() or not name.isprintable():
-            raise ProblemError(f"a policy is named {shown(name)}; expected a printable name that is not empty")
+        check_label(name, "a policy")
     evaluations = _evaluate(problem, policies, samples, seed, stochastic, threads, progress, first)
     reference = next(iter(evaluations))
     differences = {

@@ -10,7 +10,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ppi_robotics.checks import check_function, check_number, check_sequence, shown
+import numpy as np
+
+from ppi_robotics.checks import check_function, check_label, check_number, check_sequence, shown
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.evaluation import Difference, compare, difference_of
 from ppi_robotics.interruption import Held
@@ -61,7 +63,7 @@ def risk_sweep(
 sweep = risk_sweep  # its other public name
 
 
-def methods_at(method, eta=None, theta=None):
+def methods_at(method: PPI | LEQG, eta=None, theta=None) -> list[PPI] | list[LEQG]:
     """The method at every weight, for which a list `eta` or a list `theta` is given."""
     if (eta is None) == (theta is None):
         given = "neither eta nor theta is" if eta is None else "eta and theta are both"
@@ -101,7 +103,7 @@ def solve_neighbors(problem, methods, seed, starts, callback_of):
     return tuple(solutions[method] for method in methods)
 
 
-def warm_path(solution, method):
+def warm_path(solution: Solution, method: PPI | LEQG) -> tuple[np.ndarray, np.ndarray]:
     """States (T + 1, nx) and controls (T, nu) from which a method starts at a weight near that of a solution.
 
     PPI's multiple shooting starts from the smoothed path, which need not obey the dynamics. The closed loop without
@@ -298,8 +300,7 @@ def _by_expansion(eta):
     """Pairs of the name of an expansion, None where the solution knows it, and solutions by weight."""
     if isinstance(eta, Mapping) and any(isinstance(value, Mapping) for value in eta.values()):
         for name in eta:
-            if not isinstance(name, str) or not name.strip() or not name.isprintable():
-                raise ProblemError(f"an expansion is named {shown(name)}; expected a printable name that is not empty")
+            check_label(name, "an expansion")
         return list(eta.items())
     return [(None, {} if eta is None else eta)]
 
@@ -322,7 +323,7 @@ def _beside(point, first):
     return replace(point, difference=difference_of(point.evaluation.cost, reference.cost))
 
 
-def expansion_name(method):
+def expansion_name(method: object) -> str:
     """The rule of a method's sigma points, or "taylor"."""
     expansion = getattr(method, "expansion", "taylor")
     return expansion if isinstance(expansion, str) else expansion.rule
