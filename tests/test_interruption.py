@@ -467,6 +467,14 @@ def test_commands_that_have_finished_nothing_say_so(capsys, monkeypatch, command
     assert capsys.readouterr() == ("", "interrupted; written so far: nothing\n")
 
 
+@pytest.mark.parametrize("command", ["exact --method merged", "run --method cvm"])
+def test_an_inference_that_ends_as_ctrl_c_is_pressed_is_the_last(capsys, monkeypatch, command):
+    """Also where it has converged by then."""
+    press_at(monkeypatch, (ChainSweeps, "propagate"), 1)
+    assert main(["blocks", *command.split(), "--x0", "1,2,1,0", "--T", "6"]) == 130
+    assert ("log Z" in capsys.readouterr().out) == command.startswith("exact")  # a plan without moves is none
+
+
 def shown(capsys, command, as_json, code):
     """Output of a command but for the notice of an interruption."""
     ended = main([*command.split(), *(["--json"] if as_json else [])])

@@ -9,13 +9,14 @@ from typing import Annotated
 import numpy as np
 
 from plants.blocks import report as words
-from ppi_robotics import ProblemError, Status
+from ppi_robotics import ProblemError
 from ppi_robotics.checks import check_number
 from ppi_robotics.cli.app import TABLES, command
 from ppi_robotics.cli.options import check_choice, check_range
 from ppi_robotics.cli.output import progress, remark
 from ppi_robotics.cli.problems import Out
 from ppi_robotics.cli.report import Report, stop_if
+from ppi_robotics.interruption import Held
 
 APPROXIMATE = {"bp": "separate", "cvm": "cvm", "merged": "merged", "double_loop": "double_loop"}
 METHODS = ("exact", *APPROXIMATE)
@@ -253,8 +254,9 @@ def inferred(report, world, names, options, memory, seed, out):
     results = {}
     with report.until_interrupted():
         for name in names:
-            results[name] = infer(world, name, options, memory)
-            stop_if(results[name][0].status is Status.INTERRUPTED)
+            with Held() as hold:
+                results[name] = infer(world, name, options, memory)
+            stop_if(hold.pressed)
     if not results:
         return
     facts = {name: words.inference_facts(world, name, *result, seed) for name, result in results.items()}
@@ -335,8 +337,11 @@ def act(world, method, choice, seed, options, memory):
             decide = solution.infer
         else:
             chains, way = world.chains(), APPROXIMATE[method]
-            if way == "cvm" and not chain_beliefs(chains, "merged", **options).status.solved:
-                way = "double_loop"  # or belief propagation would be tried in vain at every stage
+            if way == "cvm":
+                with Held() as hold:
+                    solved = chain_beliefs(chains, "merged", **options).status.solved
+                stop_if(hold.pressed)
+                way = "cvm" if solved else "double_loop"  # or propagation would be tried in vain at every stage
             later = LATER if way == "double_loop" else {}
             decide = receding(chains, way, first=options, **options | later)
         play = world.run(decide, choice, seed, lambda t, T: say(f"{name}: stage {t} of {T}", t, T))
