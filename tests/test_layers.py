@@ -21,7 +21,7 @@ import ppi_robotics.discrete
 import ppi_robotics.plotting
 
 PACKAGE, PLANTS = Path(ppi.__file__).parent, Path(plants.__file__).parent
-LAYERS = [  # from the bottom; a module imports from its own layer and those above it in this list
+CORE = [  # layers from the bottom; a module imports from its own layer and those before it
     {"errors", "given", "status", "streams"},
     {"checks"},
     {
@@ -56,30 +56,26 @@ LAYERS = [  # from the bottom; a module imports from its own layer and those abo
         "values",
         "linearize",
         "rollouts",
-        "estimation",
         "solution",
     },
     {"steps"},
-    {"methods", "guesses", "sampling"},
+    {"methods", "guesses"},
     {"solver"},
-    {
-        "statistics",
-        "evaluation",
-        "risk",
-        "path_integrals",
-        "composition",
-        "plotting",
-        "animation",
-        "rendering",
-        "mujoco",
-        "mpc",
-        "replanning",
-        "discrete",
-    },
-    {"gym"},
-    {"cli"},
-    {"__main__"},
+    {"statistics", "evaluation"},
 ]
+APPLICATIONS = {  # each needs the core, and the other applications named
+    "composition": {"path_integrals"},
+    "discrete": {"path_integrals"},
+    "estimation": set(),
+    "mpc": {"replanning"},
+    "mujoco": set(),
+    "path_integrals": set(),
+    "replanning": set(),
+    "risk": set(),
+    "sampling": set(),
+}
+FRONT = [{"plotting"}, {"animation", "rendering"}, {"gym"}, {"cli"}, {"__main__"}]  # layers
+LAYERS = [*CORE, set(APPLICATIONS), *FRONT]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 HOMES = {  # third-party packages that are slow to import or replaceable, and the only modules that may use them
     "casadi": {"symbolic", "symbols", "costs", "kernels"},
@@ -131,9 +127,15 @@ FILES = [path for path in sources(PACKAGE) if path.name != "__init__.py"]
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_point_one_way(path):
-    assert part(path) in RANK, f"say in LAYERS where {path.name} belongs"
+    assert part(path) in RANK, f"say in CORE, APPLICATIONS or FRONT where {path.name} belongs"
     upward = {module for module in inner(path) if RANK.get(module, 99) > RANK[part(path)]}
     assert not upward, f"{path.name} imports {upward} from a layer above it"
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_applications_need_the_core_alone(name):
+    used = set().union(*(inner(path) for path in FILES if part(path) == name)) & set(APPLICATIONS) - {name}
+    assert used == APPLICATIONS[name]
 
 
 def test_imports_have_no_cycle():
