@@ -136,7 +136,8 @@ def _converted(value, name):
     """Anything as an array of floats."""
     try:
         array = np.asarray(value)
-        if array.dtype.kind not in "buifO" or (array.dtype.kind == "O" and not _all_real(array)):
+        objects = array.flat if array.dtype.kind == "O" else ()  # such as whole numbers beyond 64 bits
+        if array.dtype.kind not in "buifO" or not all(isinstance(x, int | float | np.number) for x in objects):
             raise TypeError
         with np.errstate(over="ignore"):  # of longer floats: infinite then
             return np.asarray(array, dtype=float)
@@ -151,12 +152,7 @@ def _refuse(bad, array, name, advice, kind=""):
         raise ProblemError(f"{name} has {kind or f'{array[where]:g}'} at index {where}; {advice}")
 
 
-def _all_real(array):
-    """Whether all objects of an array are numbers, such as whole ones beyond 64 bits."""
-    return all(isinstance(entry, int | float | np.number) for entry in array.flat)
-
-
-def correlations(matrices):
+def correlations(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Matrices (..., n, n) in units in which their diagonals are 1, -1 or 0, and these units (..., n)."""
     diagonal = np.abs(np.diagonal(matrices, axis1=-2, axis2=-1))
     units = np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))

@@ -368,7 +368,7 @@ class MixturePolicy:
         return log(self.weights) - self.weight * np.stack(values, axis=-1)
 
 
-def log(weights):
+def log(weights: np.ndarray) -> np.ndarray:
     """Logarithms of weights, -inf for 0."""
     with np.errstate(divide="ignore"):
         return np.log(weights)

@@ -217,7 +217,7 @@ class Sums:
     center: np.ndarray
     how: tuple
 
-    def estimate(self, j):
+    def estimate(self, j: int) -> PathIntegral:
         """`PathIntegral` by weighting j."""
         nu, total = len(self.center), self.first[j, 0, 0]
         value, error, ess = self.value(j)
@@ -226,7 +226,7 @@ class Sums:
         control = frozen(self.center + mean[:nu]), frozen(control_error[:nu])
         return PathIntegral(value, error, *control, frozen(cov), ess, *self.how, self.interval(j))
 
-    def value(self, j):
+    def value(self, j: int) -> tuple[float, float, float]:
         """V by weighting j, its standard error and the effective sample size."""
         samples, _, weight, *_ = self.how
         total, ess = self.first[j, 0, 0], self.first[j, 0, 0] ** 2 / self.second[j, 0, 0]
@@ -245,7 +245,7 @@ class Sums:
         low, high = (float(-(self.log[j] + math.log(end)) / weight) for end in reversed(found))
         return low, high
 
-    def means(self, j):
+    def means(self, j: int) -> tuple[np.ndarray, np.ndarray]:
         """Means (nu + k,) of the deviation of the first control and of the features by weighting j, and their errors.
 
         The variance of a self-normalized mean m of f is the sum of (e / sum e)^2 (f - m)^2.
@@ -256,7 +256,7 @@ class Sums:
         return mean, np.sqrt(np.maximum(squares, 0.0)) / total
 
 
-def check_weight(weight):
+def check_weight(weight: float) -> float:
     """The weight as a float, which must be a positive number."""
     weight = float(as_finite(weight, "weight", ()))
     if weight <= 0.0:

@@ -221,14 +221,14 @@ MOST_UNPACKED = 2**26  # bytes of a file that is shorter than what it holds; `wr
 ADVICE = "expected a .npz written by policy.save"
 
 
-def file_arrays(fields):
+def file_arrays(fields: dict) -> dict[str, np.ndarray]:
     """The arrays of a file by name, from the fields of a policy."""
     kinds = {NUMBERS: np.float64, TEXT: np.str_, WHOLE: np.int64}
     made = {name: np.array(fields[name], dtype=kinds[kind]) for name, (kind, _) in FIELDS.items()}
     return {"format": np.array(FORMAT), "version": np.array(FORMAT_VERSION)} | made
 
 
-def write_file(path, entries):
+def write_file(path: str | os.PathLike[str], entries: dict[str, np.ndarray]) -> None:
     """Write the arrays of a file, all of them or nothing.
 
     Raises:
@@ -239,7 +239,7 @@ def write_file(path, entries):
     write_whole(path, buffer.getvalue())
 
 
-def read_file(path):
+def read_file(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Fields of a policy file by name, of the types and shapes that a policy has.
 
     Raises:
@@ -293,7 +293,7 @@ class Entries:
         if len(self.members) < len(members):
             raise Damaged("two entries have one name")
 
-    def header(self, name):
+    def header(self, name: str) -> tuple[tuple, np.dtype]:
         """Shape and dtype of an entry."""
         with self.archive.open(self.members[name]) as file, warnings.catch_warnings():
             warnings.simplefilter("error")  # of headers that numpy would repair
@@ -305,7 +305,7 @@ class Entries:
             raise Damaged(f"{name} is not as long as its header says")
         return shape, dtype
 
-    def single(self, name):
+    def single(self, name: str) -> str:
         """Text of a single item; empty where there is none."""
         if name not in self.members:
             return ""
@@ -314,12 +314,12 @@ class Entries:
             return "of another kind"
         return " ".join(str(self.array(name))[:60].split())
 
-    def array(self, name):
+    def array(self, name: str) -> np.ndarray:
         """The data of an entry."""
         with self.archive.open(self.members[name]) as file:
             return np.lib.format.read_array(file, allow_pickle=False)
 
-    def check(self):
+    def check(self) -> None:
         """Raise `Damaged` unless types and shapes are those of a policy."""
         shapes = {}
         for name, (kind, axes) in FIELDS.items():

@@ -256,7 +256,7 @@ class BackwardPass:
 
 
 @functools.cache
-def compiled(nx, nu, nw, nm=0):
+def compiled(nx: int, nu: int, nw: int, nm: int = 0) -> ModuleType:
     """The recursion compiled for sizes."""
     from ppi_robotics.kernels.compiler import build  # numba takes longer to import than the equations need
 
