@@ -40,8 +40,8 @@ def cost_distribution(evaluations: Mapping[str, Evaluation], ax: Axes | None = N
     level = check_number(level, "level", least=0, below=1)
     if ax is None:
         with style():
-            height = 4.0 + 0.34 * -(-(len(evaluations) + 2) // 2)
-            return cost_distribution(evaluations, Page(7.0, height).add_subplot(), level)
+            header = 0.2 + 0.34 * -(-(len(evaluations) + 2) // 2)
+            return cost_distribution(evaluations, Page(7.0, 3.9 + header, header).add_subplot(), level)
     legend_above(check_ax(ax), histograms(ax, evaluations, level), 2)
     return ax
 

@@ -14,7 +14,7 @@ from unittest.mock import patch
 import mujoco
 import numpy as np
 
-SHADOW_PIXELS = 2048  # more takes much time where a processor draws
+SHADOW_PIXELS = 1024  # more takes much time where a processor draws
 WHITE, FLOOR, BODY = (1, 1, 1, 1), (0.74, 0.77, 0.81, 1), (0.33, 0.50, 0.68, 1)
 UNCOLORED = (0.5, 0.5, 0.5, 1.0)  # MuJoCo's default of geoms
 HEADLIGHT = ((0.1, 0.4, 0.5), (0.4, 0.5, 0.15))  # ambient, diffuse, specular: MuJoCo's default and ours
@@ -120,7 +120,6 @@ def on_a_light_page(model, width, height, view):
     vis, light = model.vis, model.vis.headlight
     vis.global_.offwidth, vis.global_.offheight = max(width, vis.global_.offwidth), max(height, vis.global_.offheight)
     vis.quality.shadowsize = min(vis.quality.shadowsize, SHADOW_PIXELS)
-    vis.quality.numslices, vis.quality.numstacks = 48, 32  # balls look round
     vis.map.znear = min(vis.map.znear, 0.3 * view.radius / model.stat.extent)
     vis.map.zfar = max(vis.map.zfar, 1.2 * (view.distance + 10 * view.radius) / model.stat.extent)
     scale = _floor_scale(model, view)

@@ -19,7 +19,7 @@ from ppi_robotics.risk import RiskProfile
 TICKS_APART = 0.085  # of the width of an axis
 UNSOLVED = "x"
 DECADES = 300.0  # ratio up to which a logarithmic axis marks 1, 2 and 5 of every decade
-MOST_HANDLES = 4  # of a legend within a panel; a larger one stands above it
+MOST_HANDLES = 4  # of a legend in one column
 DASHES = ("-", "--", "-.", ":")  # of expansions
 
 
@@ -187,13 +187,10 @@ def _finish(ax, title, values, handles):
             ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
             ax.yaxis.set_minor_locator(NullLocator())
-    crowded = len(handles) > MOST_HANDLES
-    ax.set_title(title + (", logarithmic" if wide else ""), pad=36.0 if crowded else None)
+    ax.set_title(title + (", logarithmic" if wide else ""))
     ax.margins(y=0.08)
-    if values and crowded:
-        ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
-    elif values:
-        ax.legend(handles=handles, loc="best", **ON_LINES)
+    if values:
+        ax.legend(handles=handles, loc="best", ncols=1 + (len(handles) > MOST_HANDLES), **ON_LINES)
     else:
         ax.text(0.5, 0.5, "no finite value", transform=ax.transAxes, ha="center", va="center")
 

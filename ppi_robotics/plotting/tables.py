@@ -63,6 +63,7 @@ def value_map(
         with style():
             width = min(max(4.0, 0.42 * columns), 10.0)
             page = Page(width, max(0.85 * width * rows / columns, 1.5) + 0.3)
+            page.set_layout_engine("constrained")
             return value_map(world, value, policy, page.add_subplot(), title)
     image = ax.imshow(world.picture(value), cmap="viridis_r", interpolation="nearest")
     ax.set_facecolor("0.25")

@@ -78,8 +78,8 @@ def trajectory_axes(plant):
     state_rows, across = -(-plant.nx // 2), plant.nu == 1
     control_rows = plant.nu if across else -(-plant.nu // 2)
     rows = state_rows + control_rows
-    figure = Page(9.0, 1.0 + 1.5 * rows)
-    grid = figure.add_gridspec(rows, 2)
+    figure = Page(9.0, 1.0 + 1.65 * rows, header=0.6)
+    grid = figure.add_gridspec(rows, 2, hspace=0.42)
     axes = []
     for count, first, height in ((plant.nx, 0, state_rows), (plant.nu, state_rows, control_rows)):
         for i in range(count):
