@@ -19,7 +19,7 @@ from ppi_robotics import manifold
 from ppi_robotics.calls import called, sheltered
 from ppi_robotics.checks import as_finite, as_floats, as_pair, check_flag, check_function, shown
 from ppi_robotics.definition import Definition, as_rows
-from ppi_robotics.derivatives import equilibrium_controls, jacobian, quadratic_model
+from ppi_robotics.derivatives import AHEAD, SLOPE_STEP, equilibrium_controls, jacobian, quadratic_model
 from ppi_robotics.errors import PlantError, ProblemError
 from ppi_robotics.noise import Noise
 
@@ -114,7 +114,7 @@ class FunctionPlant(Definition):
             if getattr(plant, size) != getattr(made, size):
                 raise PlantError(
                     f"plant '{made.name}' has {size} {shown(getattr(plant, size))}; expected {getattr(made, size)} "
-                    f"for its state_names, control_names and quaternions"
+                    "for its state_names, control_names and quaternions"
                 )
         vars(made)["given"] = plant
         return made
@@ -234,7 +234,7 @@ class FunctionPlant(Definition):
         free = np.tile([-np.inf, np.inf], (self.ndx, 1))
         low, high = np.vstack((free if self.quaternions else self.state_limits, self.control_limits)).T
         z = np.hstack((np.zeros((len(x), self.ndx)) if self.quaternions else x, u))
-        room = 4e-3 * self.steps(x, u)
+        room = AHEAD[-1] * SLOPE_STEP * self.steps(x, u)
         return np.where(z + room > high, -1.0, np.where(z - room < low, 1.0, 0.0))
 
     def _given_derivatives(self, x, u):
