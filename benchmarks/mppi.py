@@ -52,9 +52,9 @@ def ours(problem, samples, sigma, temperature, knots=None):
     method = ppi.MPPI(samples, temperature, np.min(sigma), smoothing, feedback="none")
     T, phase = problem.horizon, SamplingSteps(method)
     iterate = phase.begin(problem, np.tile(problem.initial.mean, (T + 1, 1)), np.zeros((T, problem.plant.nu)))
-    scale = np.broadcast_to(np.reshape(sigma, (-1, 1)), iterate.memory.proposal.scale.shape)
-    proposal = replace(iterate.memory.proposal, scale=np.ascontiguousarray(scale))
-    last = replace(iterate, memory=replace(iterate.memory, proposal=proposal))
+    scale = np.broadcast_to(np.reshape(sigma, (-1, 1)), iterate.proposal.scale.shape)
+    proposal = replace(iterate.proposal, scale=np.ascontiguousarray(scale))
+    last = replace(iterate, proposal=proposal)
 
     def update():
         nonlocal last

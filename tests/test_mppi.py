@@ -561,11 +561,11 @@ def one_step(**options):
     steps = SamplingSteps(method, 5)
     begun = steps.begin(PROBLEM, np.zeros((T + 1, 2)), ELSEWHERE)
     ended, _ = steps.advance(PROBLEM, begun, 1)
-    before = begun.memory.proposal
+    before = begun.proposal
     draws = before.sample("normal", 300, 5, 0)
     if method.draws_mean:
         draws.push[0] = 0.0
-    return before, ended.memory.proposal, draws.push, seen[0][2].weights
+    return before, ended.proposal, draws.push, seen[0][2].weights
 
 
 def test_standard_deviations_go_half_way_to_those_of_the_elites():

@@ -33,19 +33,19 @@ from ppi_robotics.steps.single_shooting import box_about
 
 PATIENCE = 10  # rounds without progress after which there is none to come
 TASKS = 8  # of a round's rollouts, so that threads finish together
-HALVINGS = 3  # of the spread, one after the other
+HALVINGS = 3  # of the standard deviations, one after the other
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """What rounds carry.
+class SampledIterate(Iterate):
+    """Rollout of the mean, and what rounds carry along.
 
     Attributes:
-      line: rollouts without noise.
+      search: `Shooting`, rollouts without noise.
       first, proposal: of the first round and of the next one.
       lowest: cost of the mean when it last fell by more than the tolerance.
-      stalled: rounds since then; where gains are renewed, renewals that each have halved the spread.
-      share: what is left of the first spread at renewals.
+      stalled: rounds since then; where gains are renewed, renewals that each have halved the standard deviations.
+      share: what is left of the first standard deviations at renewals.
       rounds: so far.
       count: samples drawn so far.
       lambda_policy: of the last round.
@@ -53,23 +53,16 @@ class Memory:
         not come from samples.
     """
 
-    line: object
-    first: Proposal
-    proposal: Proposal
-    lowest: float
+    search: object = None
+    first: Proposal | None = None
+    proposal: Proposal | None = None
+    lowest: float = math.inf
     stalled: int = 0
     share: float = 1.0
     rounds: int = 0
     count: int = 0
     lambda_policy: float = math.nan
     samples: tuple | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SampledIterate(Iterate):
-    """Rollout of the mean, and the `Memory` of the rounds before."""
-
-    memory: Memory | None = None
 
 
 @dataclass(frozen=True)
@@ -91,69 +84,68 @@ class SamplingSteps(Phase):
 
     def proposal(self, iterate):
         """Of the next round."""
-        return None if iterate.memory is None else iterate.memory.proposal
+        return iterate.proposal
 
     def begin(self, problem, x, u):
         """Iterate at the rollout of the guess, or of the method's own proposal.
 
         Where that has no finite cost, samples may; they are drawn about what was given.
         """
-        line = shooting(problem, problem.plant.control_limits)
+        search = shooting(problem, problem.plant.control_limits)
         proposal = self.method.first_proposal(problem, x, u)
-        x, u, cost = line.rollout(proposal.x_ref, proposal.u_ref, proposal.K)
+        x, u, cost = search.rollout(proposal.x_ref, proposal.u_ref, proposal.K)
         if not math.isfinite(cost):
             x, u, cost = np.vstack((proposal.x_ref[: len(u)], proposal.x_ref[-1:])), proposal.u_ref, math.inf
         proposal = replace(proposal, x_ref=x, u_ref=u)
-        return SampledIterate(x, u, np.empty((len(u), 0)), cost, memory=Memory(line, proposal, proposal, cost))
+        carried = {"search": search, "first": proposal, "proposal": proposal, "lowest": cost}
+        return SampledIterate(x, u, np.empty((len(u), 0)), cost, **carried)
 
     def advance(self, problem, iterate, index):
         """One round."""
-        method, memory, proposal = self.method, iterate.memory, iterate.memory.proposal
-        draws = proposal.sample(method.draws, method.samples, self.seed, memory.count)
+        method, proposal, count = self.method, iterate.proposal, iterate.count
+        draws = proposal.sample(method.draws, method.samples, self.seed, count)
         if method.draws_mean:
             draws.push[0] = draws.latent[0] = 0.0
         recorded = method.feedback == "samples" or (method.follow < 1.0 and proposal.K.any())
         risk = method.noise_draws, method.lambda_transition
-        trials = run_trials(problem, proposal, draws.push, self.seed, memory.count, *risk, recorded)
+        trials = run_trials(problem, proposal, draws.push, self.seed, count, *risk, recorded)
         with np.errstate(invalid="ignore", over="ignore"):  # along states that are not finite
             ratio = proposal.log_ratio(draws, trials.x, method.follow)
         ratio = np.where(np.isfinite(trials.cost), ratio, 0.0)
         weighting = method.temperature.weights(trials.cost, ratio)
-        memory = replace(memory, count=memory.count + method.samples, lambda_policy=weighting.lambda_policy)
+        after = replace(iterate, count=count + method.samples, lambda_policy=weighting.lambda_policy)
         if not weighting.valid:
-            lost = replace(iterate, status=Status.NO_SAMPLES, memory=memory)
-            return lost, self._row(index, iterate.cost, 0.0, weighting)
+            return replace(after, status=Status.NO_SAMPLES), self._row(index, iterate.cost, 0.0, weighting)
         u_ref = proposal.u_ref + mean_of(weighting.weights, draws.push)
-        x, u, cost = memory.line.rollout(proposal.x_ref, u_ref, proposal.K)
+        x, u, cost = iterate.search.rollout(proposal.x_ref, u_ref, proposal.K)
         row = self._row(index, cost, change_of(problem, (x, proposal.u_ref), (x, u)), weighting)
         if not math.isfinite(cost):  # the mean of good controls may be a bad one: other samples may tell
-            return self._settle(problem, iterate, iterate.x, iterate.u, math.inf, memory), row
+            return self._settle(problem, after, iterate.x, iterate.u, math.inf), row
         if method.feedback == "samples":
             log_weights = self._ahead(proposal, draws, trials, weighting)
-            memory = replace(memory, samples=(trials, applied(proposal, draws, trials.x), weighting, log_weights))
+            after = replace(after, samples=(trials, applied(proposal, draws, trials.x), weighting, log_weights))
         if method.covariance != "fixed":
-            proposal = proposal.fitted(method.covariance, draws, weighting.weights, memory.first)
-        memory = replace(memory, proposal=replace(proposal, x_ref=x, u_ref=u))
-        return self._settle(problem, iterate, x, u, cost, memory), row
+            proposal = proposal.fitted(method.covariance, draws, weighting.weights, iterate.first)
+        after = replace(after, proposal=replace(proposal, x_ref=x, u_ref=u))
+        return self._settle(problem, after, x, u, cost), row
 
     def expand(self, problem, iterate):
         """Local model about the iterate, and bounds of the feedforward."""
         return taylor(problem, iterate.x, iterate.u), box_about(iterate.u, problem.plant.control_limits)
 
     def conclude(self, problem, iterate, method):
-        """Gains by regression on the last round's samples, by a sweep about the mean, or the proposal's own."""
-        memory, T = iterate.memory, problem.horizon
+        """Gains by regression on the last round's samples, by a backward pass about the mean, or the proposal's own."""
+        T = problem.horizon
         if method.feedback == "sweep":
-            weight = memory.lambda_policy if memory.lambda_policy > 0.0 else math.inf
+            weight = iterate.lambda_policy if iterate.lambda_policy > 0.0 else math.inf
             risk = weight if method.noise_draws == 1 and math.isfinite(weight) else method.lambda_transition
             model, sweep = self._swept(problem, iterate, weight, risk)
             if sweep.breakdown is None:
                 return Feedback.of(model, sweep)
-        spread = np.sqrt(np.mean(memory.proposal.scale**2, axis=0))
-        own = memory.proposal.K, np.tile(np.diag(spread**2), (T, 1, 1))
-        if memory.samples is None:
+        own = iterate.proposal.K, np.tile(np.diag(np.mean(iterate.proposal.scale**2, axis=0)), (T, 1, 1))
+        if iterate.samples is None:
             return Feedback(*own)
-        trials, u, weighting, log_weights = memory.samples
+        trials, u, weighting, log_weights = iterate.samples
         found = regress(trials.x, u, log_weights, iterate.x[:-1], own, problem.plant.quaternions)
         samples = WeightedSamples(trials.x, u, trials.cost, weighting.weights, found.ess, found.kept)
         at_reference = None if self._deterministic else np.where(np.isnan(found.u), iterate.u, found.u)
@@ -166,7 +158,7 @@ class SamplingSteps(Phase):
 
     def _swept(self, problem, iterate, weight, risk):
         """Local model and sweep about the iterate; close to the baseline where that stays."""
-        first = iterate.memory.first
+        first = iterate.first
         if self.method.follow == 1.0 or first.factor is not None or not math.isfinite(weight):
             weights = SimpleNamespace(lambda_policy=weight, lambda_transition=risk)
             return self.last_sweep(problem, iterate, weights)
@@ -189,46 +181,35 @@ class SamplingSteps(Phase):
             ahead += proposal.log_ratio_ahead(draws, trials.x, self.method.follow)
         return np.where(np.isfinite(trials.cost)[:, None], ahead, -np.inf)
 
-    def _settle(self, problem, iterate, x, u, cost, memory):
+    def _settle(self, problem, iterate, x, u, cost):
         """The iterate after a round, with the status if nothing is gained any more.
 
         Only with a round behind it does an iterate get feedback: without any the guess is the answer. Where the cost of
         the mean without noise is what counts, it stays at the best one so far.
         """
-        memory = replace(memory, rounds=memory.rounds + 1)
         stays = (self._deterministic or not math.isfinite(cost)) and cost > iterate.cost
-        after = iterate if stays else replace(iterate, x=x, u=u, cost=cost)
-        renewing = self.method.renewal and self.method.follow == 1.0 and self.method.feedback != "none"
-        after = replace(after, completed=True, memory=memory)
-        if renewing:
-            return after if memory.rounds % self.method.renewal else self._renewed(problem, after)
-        return self._judged(after, cost)
+        moved = {} if stays else {"x": x, "u": u, "cost": cost}
+        after = replace(iterate, completed=True, rounds=iterate.rounds + 1, **moved)
+        if not self.method.renewal or self.method.follow < 1.0 or self.method.feedback == "none":
+            return self._judged(after, cost, PATIENCE)
+        return after if after.rounds % self.method.renewal else self._renewed(problem, after)
 
-    def _judged(self, iterate, cost):
-        """The iterate with a status once ten rounds have gained nothing."""
-        memory = iterate.memory
-        gained = self._gained(memory, cost)
-        memory = replace(memory, lowest=cost if gained else memory.lowest, stalled=0 if gained else memory.stalled + 1)
-        status = Status.CONVERGED if memory.stalled >= PATIENCE else None
-        return replace(iterate, status=status, memory=memory)
+    def _judged(self, iterate, cost, patience):
+        """The iterate with a status once as many rounds or renewals have gained no more than the tolerance."""
+        enough = self.method.tolerance * abs(iterate.lowest) if math.isfinite(iterate.lowest) else 0.0
+        gained = cost < iterate.lowest - enough
+        stalled = 0 if gained else iterate.stalled + 1
+        status = Status.CONVERGED if stalled >= patience else None
+        return replace(iterate, status=status, lowest=cost if gained else iterate.lowest, stalled=stalled)
 
     def _renewed(self, problem, iterate):
         """The iterate with samples about its closed loop, under new gains; half as far where nothing was gained."""
-        memory, proposal = iterate.memory, iterate.memory.proposal
-        made = self.conclude(problem, iterate, self.method)
-        gained = self._gained(memory, iterate.cost)
-        stalled, share = (0, memory.share) if gained else (memory.stalled + 1, 0.5 * memory.share)
-        fresh = {"factor": memory.first.factor, "scale": share * memory.first.scale}  # fitted ones have shrunk
-        proposal = replace(proposal, x_ref=iterate.x, u_ref=iterate.u, K=made.K, **fresh)
-        lowest = iterate.cost if gained else memory.lowest
-        status = Status.CONVERGED if stalled >= HALVINGS else None
-        memory = replace(memory, proposal=proposal, lowest=lowest, stalled=stalled, share=share)
-        return replace(iterate, status=status, memory=memory)
-
-    def _gained(self, memory, cost):
-        """Whether a cost is lower than the last one by more than the tolerance."""
-        enough = self.method.tolerance * abs(memory.lowest) if math.isfinite(memory.lowest) else 0.0
-        return cost < memory.lowest - enough
+        K, first = self.conclude(problem, iterate, self.method).K, iterate.first
+        after = self._judged(iterate, iterate.cost, HALVINGS)
+        share = 0.5 * iterate.share if after.stalled else iterate.share
+        fresh = {"factor": first.factor, "scale": share * first.scale}  # fitted ones have shrunk
+        proposal = replace(iterate.proposal, x_ref=iterate.x, u_ref=iterate.u, K=K, **fresh)
+        return replace(after, proposal=proposal, share=share)
 
     def _row(self, index, cost, change, weighting):
         weights = weighting.ess, 1.0 / weighting.lambda_policy, weighting.free_energy
