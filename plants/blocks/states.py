@@ -201,7 +201,7 @@ class ReachableStates:
         room: Callable[..., object],
         say: Callable[..., object],
     ) -> "ReachableStates":
-        """Search the states breadth first.
+        """Find the states, and the moves between them.
 
         Args:
           start, stages, goal: of the problem.
@@ -213,29 +213,7 @@ class ReachableStates:
         """
         n, units = len(start), np.random.default_rng(0).integers(1, 2**62, len(start)) * 2 + 1
         changes = height_changes(n)[:, ::2].reshape(2 * n, n)
-        layer, layers, before, found, widest = start[None], [start[None]], np.empty(0, np.int64), 1, 0
-        for t in range(1, stages + 1):
-            check()
-            widest = max(widest, len(layer))
-            if not room(found, widest):
-                raise TooMany(found)
-            say("states", found, found)
-            here = layer @ units
-            parents, action = np.nonzero((layer > 0).repeat(2, axis=1))
-            keys, first = np.unique(here[parents] + (changes @ units)[action], return_index=True)
-            # moves change the distance by one at most
-            known = np.isin(keys, np.concatenate((before, here)))
-            layer = layer[parents[first[~known]]] + changes[action[first[~known]]]
-            if goal is not None:
-                layer = layer[moves_between(layer, goal) <= stages - t]
-            if not len(layer):
-                break
-            layers.append(layer)
-            before, found = here, found + len(layer)
-        if not room(found, widest):
-            raise TooMany(found)
-        rows = np.concatenate([*layers, np.zeros((1, n), layer.dtype)])
-        del layers, layer
+        rows, widest = _search(start, stages, goal, units, changes, room, say)
         keys = rows[:-1] @ units
         order = np.argsort(keys)
         empty = cls(n, int(start.sum()), start, rows, units, keys[order], order, None, widest)
@@ -270,6 +248,32 @@ class ReachableStates:
     def without_symmetries(self, _states: int) -> "ReachableStates":
         """The states each for itself, which these are."""
         return self
+
+
+def _search(start, stages, goal, units, changes, room, say):
+    """Heights (N, n) of the states in reach, breadth first, and a row of zeros; and the largest width of the search."""
+    layer, layers, before, found, widest = start[None], [start[None]], np.empty(0, np.int64), 1, 0
+    for t in range(1, stages + 1):
+        check()
+        widest = max(widest, len(layer))
+        if not room(found, widest):
+            raise TooMany(found)
+        say("states", found, found)
+        here = layer @ units
+        parents, action = np.nonzero((layer > 0).repeat(2, axis=1))
+        keys, first = np.unique(here[parents] + (changes @ units)[action], return_index=True)
+        # moves change the distance by one at most
+        known = np.isin(keys, np.concatenate((before, here)))
+        layer = layer[parents[first[~known]]] + changes[action[first[~known]]]
+        if goal is not None:
+            layer = layer[moves_between(layer, goal) <= stages - t]
+        if not len(layer):
+            break
+        layers.append(layer)
+        before, found = here, found + len(layer)
+    if not room(found, widest):
+        raise TooMany(found)
+    return np.concatenate([*layers, np.zeros((1, len(start)), layer.dtype)]), widest
 
 
 def share_reached(start: np.ndarray, stages: int) -> float:

@@ -1,0 +1,1 @@
+"""Compiled loops of blocks on a ring: messages along chains, and messages over states."""
