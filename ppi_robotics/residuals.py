@@ -140,7 +140,10 @@ class FunctionError(Residuals):
         moves = np.zeros((len(columns), 2, 1, own + y.shape[1]))
         moves[range(len(columns)), :, 0, columns] = STEP, -STEP
         dx, du, dy = np.split(moves, (ndx, own), axis=-1)
-        points = (part.reshape(-1, part.shape[-1]) for part in (retract(x, dx, plant.quaternions), u + du, y + dy))
+        points = (
+            part.reshape(2 * len(columns) * N, part.shape[-1])
+            for part in (retract(x, dx, plant.quaternions), u + du, y + dy)
+        )
         r = self.values(plant, *points).reshape(len(columns), 2, N, -1)
         J = np.zeros((N, r.shape[-1], own + y.shape[1]))
         J[:, :, columns] = ((r[:, 0] - r[:, 1]) / (2.0 * STEP)).transpose(1, 2, 0)
