@@ -28,7 +28,7 @@ fuzz: .venv/ready
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/basedpyright
+	$(BIN)/basedpyright --project .
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks
