@@ -154,16 +154,18 @@ def copy(v, out):
 
 
 @njit(**OPTIONS)
-def multiply_onto(M, N, out):
-    """out = M N; may be N itself."""
-    column = np.empty(N.shape[0])
-    for c in range(N.shape[1]):
-        for i in range(M.shape[0]):
-            column[i] = 0.0
-            for j in range(M.shape[1]):
-                column[i] += M[i, j] * N[j, c]
-        for i in range(M.shape[0]):
-            out[i, c] = column[i]
+def chain(As, Bs, A, B):
+    """A = As A and B = As B + Bs, the derivatives of one step more."""
+    product = np.empty((A.shape[0], A.shape[1] + B.shape[1]))
+    product[:, : A.shape[1]], product[:, A.shape[1] :] = 0.0, 0.0
+    for i in range(A.shape[0]):
+        for j in range(A.shape[0]):
+            for c in range(A.shape[1]):
+                product[i, c] += As[i, j] * A[j, c]
+            for c in range(B.shape[1]):
+                product[i, A.shape[1] + c] += As[i, j] * B[j, c]
+    A[:] = product[:, : A.shape[1]]
+    B[:] = product[:, A.shape[1] :] + Bs
 
 
 @njit(**OPTIONS)

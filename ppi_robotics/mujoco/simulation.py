@@ -215,29 +215,28 @@ class Simulations:
 
     def _differentiate(self, rows, centered, epsilon, out):
         """Derivatives by `mjd_transitionFD`, chained over the substeps; the next state is nan if MuJoCo gives up."""
-        model, multiply = self.model, kernels().multiply_onto
+        model, chain, mark, (xn, y, *derivatives) = self.model, kernels().chain, self.at[1], out
+        senses, sound, rest = y.shape[1] > 0, np.isfinite(rows).all(axis=1).tolist(), (None, None)
+        As, Bs = (np.empty(array.shape[1:]) for array in derivatives[:2])
         with self.data.take(None, lambda: mute(mujoco.MjData(model))) as data:
-            for row, (xn, y, A, B, C, D) in zip(rows, zip(*out, strict=True), strict=True):
-                if not np.isfinite(row).all():
+            for n, (row, A, B, C, D) in enumerate(zip(rows, *derivatives, strict=True)):
+                if not sound[n]:
                     continue
                 mujoco.mj_setState(model, data, row, STATE)
                 mujoco.mj_forward(model, data)  # every difference starts from the constraint solver's solution
-                for s in range(self.substeps):
-                    As, Bs = (A, B) if s == 0 else (np.empty_like(A), np.empty_like(B))
-                    Cs, Ds = (C, D) if s == 0 and len(y) else (None, None)
-                    mujoco.mjd_transitionFD(model, data, epsilon, centered, As, Bs, Cs, Ds)
+                sensed = (C, D) if senses else rest
+                mujoco.mjd_transitionFD(model, data, epsilon, centered, A, B, *sensed)
+                mujoco.mj_step(model, data)
+                if senses:
+                    y[n] = data.sensordata
+                for _ in range(1, self.substeps):
+                    mujoco.mjd_transitionFD(model, data, epsilon, centered, As, Bs, *rest)
                     mujoco.mj_step(model, data)
-                    if s == 0:
-                        y[:] = data.sensordata[: len(y)]
-                    else:
-                        multiply(As, A, A)
-                        multiply(As, B, B)
-                        B += Bs
+                    chain(As, Bs, A, B)
                 mujoco.mj_getState(model, data, row, STATE)
-                xn[:] = row[1 : 1 + self.nx]
-                if not row[self.at[1]]:
-                    xn[:] = np.nan
+                if not row[mark]:
                     mute(data)
+        xn[:] = np.where(rows[:, mark : mark + 1] != 0.0, rows[:, 1 : 1 + self.nx], np.nan)
 
     def _difference(self, x, knots, centered, epsilon, limits, out):
         """Differences of whole stages, all of them side by side in a batch."""
