@@ -92,11 +92,6 @@ class BoundFunctions(StageCosts):
         """The same cost with sizes of states and controls (ndx + nu,)."""
         return BoundFunctions(self.given, self.plant, sizes)
 
-    @property
-    def unsized(self) -> bool:
-        """Whether differences are taken, in steps of no known size."""
-        return self.sizes is None and self._quadratize is None
-
     def residuals(self, T):  # noqa: ARG002
         """Raise `ProblemError`: nothing says that it is a sum of squares."""
         raise ProblemError("the cost is given by functions, no sum of squares; give Quadratic or LeastSquares")

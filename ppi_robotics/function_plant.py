@@ -130,11 +130,6 @@ class FunctionPlant(Definition):
         vars(other)["sizes"] = sizes
         return other
 
-    @property
-    def unsized(self) -> bool:
-        """Whether differences are taken, in steps of no known size."""
-        return self.sizes is None and (self._linearize is None or self.second_derivatives)
-
     def step(self, x: ArrayLike, u: ArrayLike) -> np.ndarray:
         """Next states (N, nx), without noise, from states (N, nx) and controls (N, nu); nan from rows that are not."""
         x, u = as_rows(self, x, u)

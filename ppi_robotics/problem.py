@@ -175,7 +175,7 @@ class Problem:
         if hasattr(self.cost, "equip"):
             object.__setattr__(self, "plant", self.cost.equip(self.plant))
         self._bind()
-        if any(getattr(part, "unsized", False) for part in (self.plant, self.cost)):
+        if any(getattr(part, "sizes", self) is None for part in (self.plant, self.cost)):  # functions, used first
             self._measure()
 
     def _bind(self, sizes=None):
@@ -191,7 +191,7 @@ class Problem:
         object.__setattr__(self, "cost", cost)
 
     def _measure(self):
-        """Find the scales of the problem by differences whose steps are parts of them.
+        """Check functions at the start, and find the scales of the problem by differences that are parts of them.
 
         What nothing tells of has size 1 in the first round. A scale that is a part of what controls move counts ten
         times, between that part and the whole.

@@ -502,6 +502,10 @@ MISTAKES = {
     "nan": (lambda: sliding(lambda x, u: x * np.nan), "step of the plant returns nan at the initial state [1.0, 0.0]"),
     "raises": (lambda: sliding(boom), "step of plant 'plant' raises ValueError for arrays (3, 2) and (3, 1): a b"),
     "writes": (lambda: sliding(lambda x, u: x.__iadd__(1.0)), "raises ValueError for arrays (3, 2) and (3, 1): output"),
+    "one row, with derivatives": (
+        lambda: ppi.Problem(slider(lambda x, u: x[0], linearize=boom), ppi.Quadratic([1, 1], [1]), [1.0, 0.0], 3),
+        "returns shape (2,) for (3, 2) and (3, 1)",
+    ),
     "no function": (lambda: slider(3), "step is 3; expected a function of states (N, nx) and controls (N, nu)"),
     "no names": (lambda: ppi.FunctionPlant(slide, 0.1, (), ("f",)), "needs state_names and control_names"),
     "dt": (lambda: ppi.FunctionPlant(slide, -1.0, ("a", "b"), ("f",)), "FunctionPlant.dt is -1.0"),
