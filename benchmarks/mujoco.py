@@ -3,7 +3,7 @@
 1. Closed loops with feedback, process noise, control noise and a quadratic cost, against the bare open loops of
    `mujoco.batch.Batch.rollout` with the same number of samples, steps and threads: ratio of the throughputs.
 2. Derivatives of 100 knots against a loop over `mjd_transitionFD` in one thread of Python.
-3. The share of iLQG's iterations on the cheetah that is spent inside MuJoCo's calls.
+3. The share of iLQG's iterations on the cheetah that is spent in simulations and derivatives.
 """
 
 import importlib
@@ -20,7 +20,7 @@ from benchmarks.timing import side_by_side
 SAMPLES, HORIZON, KNOTS = 512, 100, 100
 CLOSED = {"cartpole": 0.8, "humanoid": 0.95}  # least throughput of closed loops, as a share of that of open ones
 DIFFERENCES = {"cheetah": 1.7, "humanoid": 1.7}
-INSIDE = 85.0  # least percentage of iLQG's time inside MuJoCo
+INSIDE = 85.0  # least percentage of iLQG's time in simulations and derivatives
 SPEED = 3.0  # m/s that the cheetah is asked to run at
 
 
@@ -115,16 +115,16 @@ def running(plant):
 
 
 def share_inside(problem, iterations=15):
-    """Percentage of the wall time of iLQG's iterations inside MuJoCo's steps and differences, and ms an iteration."""
+    """Percentage of the wall time of iLQG's iterations inside simulations and differences, and ms an iteration."""
     import ppi_robotics as ppi
-    from ppi_robotics.mujoco.simulation import Batch, Simulations
+    from ppi_robotics.mujoco.simulation import Simulations
 
-    inside, plain = [], (Batch.stage, Simulations._differentiate)
+    inside, plain = [], (Simulations.roll, Simulations.linearize)
 
     def timed(function):
-        def call(*arguments):
+        def call(*arguments, **options):
             start = time.perf_counter()
-            result = function(*arguments)
+            result = function(*arguments, **options)
             inside.append(time.perf_counter() - start)
             return result
 
@@ -136,11 +136,11 @@ def share_inside(problem, iterations=15):
         ticks.append(time.perf_counter())
         sums.append(sum(inside))
 
-    Batch.stage, Simulations._differentiate = map(timed, plain)
+    Simulations.roll, Simulations.linearize = map(timed, plain)
     try:
         ppi.solve(problem, ppi.ILQG(max_iterations=iterations, tolerance=1e-15), starts=1, callback=tick)
     finally:
-        Batch.stage, Simulations._differentiate = plain
+        Simulations.roll, Simulations.linearize = plain
     wall = ticks[-1] - ticks[0]
     return 100.0 * (sums[-1] - sums[0]) / wall, 1e3 * wall / (len(ticks) - 1)
 
@@ -154,7 +154,7 @@ def main():
         problem = running(body("cheetah"))
         share_inside(problem)  # compiles
         shares, each = np.median([share_inside(problem) for _ in range(5)], axis=0)
-        what = f"iLQG on the cheetah, share of {each:.0f} ms an iteration inside MuJoCo"
+        what = f"iLQG on the cheetah, share of {each:.0f} ms an iteration in simulations and derivatives"
         report(what, "%", float(shares), "all", 100.0, float(shares) / 100, INSIDE / 100)
     except ImportError as error:
         missing("MuJoCo plants", error)

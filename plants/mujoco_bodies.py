@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 import ppi_robotics as ppi
 from ppi_robotics.checks import as_floats, check_choice, check_number, shown
@@ -47,7 +48,7 @@ class Task:
     check: Callable[..., Any] | None = None
 
 
-def plant(body, noise=0.0):
+def plant(body: str, noise: float = 0.0) -> ppi.MujocoPlant:
     """A body as a plant with stages of 20 ms.
 
     Args:
@@ -66,7 +67,13 @@ def plant(body, noise=0.0):
     return ppi.MujocoPlant(MODELS / f"{body}.xml", substeps=SUBSTEPS[body], noise=level)
 
 
-def task(body, name, goal=None, noise=None, horizon=None):
+def task(
+    body: str,
+    name: str,
+    goal: ArrayLike | None = None,
+    noise: float | None = None,
+    horizon: int | None = None,
+) -> ppi.Problem:
     """A problem ready to be solved.
 
     Args:

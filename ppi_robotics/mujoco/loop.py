@@ -80,7 +80,7 @@ class Controller:
         self.reset()
 
     def reset(self, time: float | None = None) -> None:
-        """Begin anew: stage 0 is at this simulation time [s], or the next call's. A planner is left as it is."""
+        """Start over: stage 0 is at this simulation time [s], or the next call's. A planner is left as it is."""
         self.start = None if time is None else check_number(time, "time")
         self._stage, self._command = None, None
 
@@ -105,7 +105,7 @@ class Controller:
         x = self.plant.read(data)
         if not (np.abs(x) <= LARGEST_STATE).all():
             raise ProblemError(
-                f"the simulation's state is not finite or out of range at {data.time:g} s; it diverged, start it anew"
+                f"the simulation's state is not finite or out of range at {data.time:g} s; it diverged, start it again"
             )
         return x
 
