@@ -1,6 +1,6 @@
 """The recursion in numpy and the compiled one are the same: every number of both passes, and every breakdown."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +29,8 @@ def same(one, other, tolerance=1e-10):
         first = a.stage + 1
     for name in ("P_ahead", "p_ahead", "K", "k", "H", "noise_price"):
         close(getattr(one, name)[first:], getattr(other, name)[first:], tolerance)
-    for field in fields(one.value):
-        close(getattr(one.value, field.name)[first:], getattr(other.value, field.name)[first:], tolerance)
+    for mine, theirs in zip(one.value, other.value, strict=True):
+        close(mine[first:], theirs[first:], tolerance)
     if a is None:
         close([one.slope, one.curvature], [other.slope, other.curvature], tolerance)
 
