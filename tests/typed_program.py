@@ -27,6 +27,27 @@ class Slider(ppi.SymbolicPlant):
         return ppi.vertcat(x[1], u[0] - 0.1 * ppi.sin(x[1]))
 
 
+class Cart:
+    """A plant in plain Python."""
+
+    name, nx, ndx, nu, dt = "cart", 2, 2, 1, 0.05
+    state_names, control_names, units = ("position", "velocity"), ("force",), ("m", "m/s", "N")
+    control_limits, state_limits = np.array([[-1.0, 1.0]]), np.tile([-np.inf, np.inf], (2, 1))
+    noise = ppi.Noise([0.0, 1e-4])
+
+    def step(self, x: Floats, u: Floats) -> Floats:
+        return np.stack((x[:, 0] + self.dt * x[:, 1], x[:, 1] + self.dt * u[:, 0]), axis=1)
+
+
+class Cautious:
+    """A method of one's own."""
+
+    name = "cautious"
+
+    def plan(self, problem: ppi.Problem) -> object:
+        return ppi.LEQG(theta=0.1).plan(problem)
+
+
 def solve_all(problem: ppi.Problem) -> dict[str, ppi.Solution]:
     methods = {
         "PPI": ppi.PPI(eta=0.1, expansion=ppi.SigmaPoints("cubature")),
@@ -92,6 +113,14 @@ def slide() -> Floats:
     return x
 
 
+def push() -> float:
+    cost = ppi.FunctionCost(lambda x, u: x[:, 0] ** 2 + 0.1 * u[:, 0] ** 2, terminal=lambda x: 10.0 * x[:, 0] ** 2)
+    problem = ppi.Problem(Cart(), cost, initial=[1.0, 0.0], horizon=20)
+    same = ppi.FunctionPlant(Cart().step, dt=0.05, state_names=("position", "velocity"), control_names=("force",))
+    other = ppi.Problem(same, cost, initial=np.ones(2), horizon=20, success=lambda x: np.abs(x[:, 0]) < 0.1)
+    return ppi.solve(problem, Cautious(), starts=1).cost - ppi.solve(other, ppi.CEM(64), starts=1).cost
+
+
 def reach(xml: str, data: object) -> None:
     plant = ppi.MujocoPlant(xml, substeps=4, noise=ppi.Noise(process=[0, 0, 1e-5, 1e-5], control=[0.05, 0.05]))
     goal = (0.3, 0.5, 0.0)
@@ -114,4 +143,5 @@ def tables() -> None:
 if __name__ == "__main__":
     swing_up()
     slide()
+    push()
     tables()
