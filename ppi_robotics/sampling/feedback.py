@@ -40,7 +40,7 @@ def regress(x, u, log_weights, x_ref, before, quaternions=()):
 
     Args:
       x, u: states (N, T + 1, nx), controls before limits act (N, T, nu).
-      log_weights: (N, T), normalized or not; -inf for samples of no account.
+      log_weights: (N, T), normalized or not; -inf for samples without weight.
       x_ref: (T, nx), about which differences are taken.
       before: K and cov to keep where there are fewer than 3 (ndx + nu) effective samples.
       quaternions: where they start in the state.

@@ -6,9 +6,9 @@
 | CEM | none: the best samples weigh the same | as MPPI | moving | samples |
 | PredictiveSampling | none: the best sample | as MPPI | moving | samples |
 
-An `MPPI` has four parts, one for each question: what sequences are drawn from (`ProposalOptions`), how they hang
-together over time (`NoiseOptions`), what they weigh (`WeightOptions`), and where the gains of the policy come from
-(`FeedbackOptions`).
+An `MPPI` has four parts: the distribution that control sequences are drawn from (`ProposalOptions`), the standard
+deviations and the correlation of their noise (`NoiseOptions`), their weights (`WeightOptions`), and where the gains of
+the policy come from (`FeedbackOptions`).
 """
 
 import functools
@@ -51,7 +51,7 @@ def _names(kinds):
 
 @dataclass(frozen=True)
 class ProposalOptions:
-    """What control sequences are drawn from.
+    """The distribution that control sequences are drawn from.
 
     Attributes:
       samples: control sequences a round.
@@ -84,7 +84,7 @@ class ProposalOptions:
 
 @dataclass(frozen=True)
 class WeightOptions:
-    """What the sampled sequences weigh.
+    """Weights of the sampled sequences.
 
     Attributes:
       temperature: of the weights [cost], a number or a rule: `TargetESS`, `REPS`, `LBPS`, `Fixed`, `Elite`.
@@ -137,7 +137,7 @@ class WeightOptions:
 
 @dataclass(frozen=True)
 class NoiseOptions:
-    """How far sampled controls are from the mean, and how those of different stages hang together.
+    """Standard deviations of the sampled controls, and their correlation over the stages.
 
     Attributes:
       spread: standard deviation of the sampled controls, a number or one for each (nu,); by default a quarter of the

@@ -1,4 +1,4 @@
-"""How the sampled controls of a horizon hang together over time.
+"""Correlation of the sampled controls over the stages of a horizon.
 
     U = mean + (L Z) * std,   Z (r, nu) standard normal,   so that   Cov(U[:, i]) = std_i^2 L L'
 

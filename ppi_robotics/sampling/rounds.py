@@ -170,7 +170,7 @@ class SamplingSteps(Phase):
     def _ahead(self, proposal, draws, trials, weighting):
         """Log-weights (N, T) for the controls of every stage: of what is still to come, where stages are independent.
 
-        Elite samples have no temperature, and controls that hang together over time tell of costs already paid: their
+        Elite samples have no temperature, and controls correlated over time depend on costs already paid: their
         weights are those of the whole sequences.
         """
         weight, T = weighting.lambda_policy, draws.push.shape[1]
