@@ -19,9 +19,10 @@ from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.given import Converted
 from ppi_robotics.manifold import unit
 from ppi_robotics.noise import Noise
-from ppi_robotics.scales import Scales, known_sizes, scales_of
+from ppi_robotics.scales import Scales, known_sizes, reached, scales_of
 
 MOST_STAGES = 100_000_000
+FEW_STAGES, KNOWN_PART, ROUNDS = 10, 0.01, 3  # for the sizes of steps of differences
 
 
 @runtime_checkable
@@ -191,22 +192,24 @@ class Problem:
         object.__setattr__(self, "cost", cost)
 
     def _measure(self):
-        """Check functions at the start, and find the scales of the problem by differences that are parts of them.
+        """Check functions at the start, and find the scales of the problem and the sizes for steps of differences.
 
-        What nothing tells of has size 1 in the first round. A scale that is a part of what controls move counts ten
-        times, between that part and the whole.
+        A step too long for what a function does in between gives wrong gradients, one too short only loses digits: so
+        sizes are what controls move in a few stages, or parts of what else is known; limits may be far away, and the
+        origin as well. What nothing tells of has size 1 at first.
         """
-        plant = self.plant
-        rest = np.clip(np.zeros(plant.nu), *plant.control_limits.T)
-        check_at(plant, self.cost, self.initial.mean, rest)
+        plant, few = self.plant, min(self.horizon, FEW_STAGES)
+        start, rest = self.initial.mean[None], np.clip(np.zeros(plant.nu), *plant.control_limits.T)[None]
+        check_at(plant, self.cost, start[0], rest[0])
         ends = np.where(np.isfinite(plant.control_limits), np.abs(plant.control_limits), 0.0).max(axis=1)
-        known = known_sizes(self)
-        sizes = np.concatenate((known, ends))
+        near, known = known_sizes(self, limits=False), known_sizes(self)
+        sizes = np.concatenate((np.where(near > 0.0, near, known), ends))
         sizes = np.where(sizes > 0.0, sizes, 1.0)
-        for _ in range(2):
+        for _ in range(ROUNDS):
             self._bind(sizes)
-            scales = scales_of(self)
-            state = np.where(scales.state > known, 10.0 * scales.state, known)
+            scales, (A, B) = scales_of(self), self.plant.linearize(start, rest)
+            part = np.where(scales.state > known, scales.state, 0.0)
+            state = np.max([reached(A[0], B[0], scales.control, few), part, KNOWN_PART * near], axis=0)
             found = np.concatenate((state, scales.control))
             if not np.isfinite(found).all():
                 raise ProblemError(

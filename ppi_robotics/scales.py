@@ -95,17 +95,17 @@ def scales_of(problem: "Problem") -> Scales:
     return Scales(frozen(state), frozen(control), float(cost) / T)
 
 
-def known_sizes(problem: "Problem") -> np.ndarray:
-    """Sizes (ndx,) of the state that the problem itself states: start, goal, limits and noise."""
+def known_sizes(problem: "Problem", limits: bool = True) -> np.ndarray:
+    """Sizes (ndx,) of the state that the problem itself states: start, goal, noise and, if so wanted, limits."""
     plant = problem.plant
     sizes = [np.sqrt(np.diag(problem.initial.cov)), np.sqrt(problem.horizon * np.diag(plant.noise.process))]
     sizes.append(np.abs(tangent(plant, problem.initial.mean)))
     goal = getattr(getattr(problem.cost, "given", None), "goal", None)
     if goal is not None:
         sizes.append(np.abs(tangent(plant, goal)))
-    if not plant.quaternions:  # states with some have no limits
-        limits = np.abs(plant.state_limits)
-        sizes.append(np.where(np.isfinite(limits), limits, 0.0).max(axis=1))
+    if limits and not plant.quaternions:  # states with some have no limits
+        ends = np.abs(plant.state_limits)
+        sizes.append(np.where(np.isfinite(ends), ends, 0.0).max(axis=1))
     return np.max(sizes, axis=0)
 
 

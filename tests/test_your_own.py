@@ -331,6 +331,24 @@ def test_differences_know_no_units(tasks):
     np.testing.assert_allclose(one.policy.K * u_unit / x_unit, other.policy.K, rtol=1e-4, atol=1e-4)
 
 
+def test_steps_of_differences_are_short_beside_what_a_function_does():
+    """Far from the origin, over a long horizon, and with limits that are far away."""
+
+    def bumpy(x, u):
+        return np.cos(3.0 * x[:, 0]) + 0.1 * u[:, 0] ** 2
+
+    def gusty(x, u):
+        return slide(x, u) + 0.1 * np.sin(3.0 * x[:, :1])
+
+    plant = slider(gusty, state_limits=[(-1e4, 1e4), None])
+    problem = ppi.Problem(plant, ppi.FunctionCost(bumpy, hessian="exact"), [300.0, 0.0], 400)
+    x = np.array([[300.2, 0.5], [300.2, 0.5]])
+    (_, A, _), (_, cx, _, Cxx, _, _) = problem.cost.expand(problem.plant, x, np.zeros((1, 1)))
+    assert A[0, 0, 0] == pytest.approx(1.0 + 0.3 * math.cos(900.6), rel=1e-9)
+    assert cx[0, 0] == pytest.approx(-3.0 * math.sin(900.6), rel=1e-6)
+    assert Cxx[0, 0, 0] == pytest.approx(-9.0 * math.cos(900.6), rel=1e-6)
+
+
 def test_steps_of_differences_stay_within_the_limits():
     """A function may be undefined beyond them."""
     seen = []
