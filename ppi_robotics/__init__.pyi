@@ -7,7 +7,6 @@ from .composition import (
     SampledMixture as SampledMixture,
     compose as compose,
 )
-from .costs import LeastSquares as LeastSquares, Quadratic as Quadratic, SymbolicCost as SymbolicCost
 from .errors import (
     Diverged as Diverged,
     PlantError as PlantError,
@@ -18,8 +17,8 @@ from .errors import (
     SolveError as SolveError,
 )
 from .evaluation import Comparison as Comparison, compare as compare, evaluate as evaluate
-from .function_cost import FunctionCost as FunctionCost
-from .function_plant import FunctionPlant as FunctionPlant
+from .functions.cost import FunctionCost as FunctionCost
+from .functions.plant import FunctionPlant as FunctionPlant
 from .gaussian import Gaussian as Gaussian
 from .linearize import SigmaPoints as SigmaPoints
 from .methods import (
@@ -65,8 +64,9 @@ from .sampling.weights import LBPS as LBPS, REPS as REPS, Elite as Elite, Fixed 
 from .solution import Iteration as Iteration, Solution as Solution, Status as Status, WeightedSamples as WeightedSamples
 from .solver import solve as solve
 from .statistics import Evaluation as Evaluation
-from .symbolic import SymbolicPlant as SymbolicPlant
-from .symbols import (
+from .symbolic.costs import LeastSquares as LeastSquares, Quadratic as Quadratic, SymbolicCost as SymbolicCost
+from .symbolic.plant import SymbolicPlant as SymbolicPlant
+from .symbolic.symbols import (
     atan2 as atan2,
     cos as cos,
     dot as dot,

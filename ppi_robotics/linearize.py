@@ -18,7 +18,6 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from ppi_robotics.checks import check_choice, check_count, check_number, shown
-from ppi_robotics.costs import BoundCost, Quadratic
 from ppi_robotics.derivatives import project
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen, writable
@@ -27,7 +26,8 @@ from ppi_robotics.kernels.compiler import STAGE_LANES, build
 from ppi_robotics.noise import Noise
 from ppi_robotics.problem import Problem
 from ppi_robotics.recursion import NO_GROWTH, LocalModel
-from ppi_robotics.symbolic import SymbolicPlant
+from ppi_robotics.symbolic.costs import BoundCost, Quadratic
+from ppi_robotics.symbolic.plant import SymbolicPlant
 
 
 def taylor(

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import as_finite, check_count, check_function, check_instance, shown
 from ppi_robotics.errors import ProblemError
-from ppi_robotics.function_cost import BoundFunctions, check_at
-from ppi_robotics.function_plant import complete
+from ppi_robotics.functions.cost import BoundFunctions, check_at
+from ppi_robotics.functions.plant import complete
 from ppi_robotics.gaussian import Gaussian
 from ppi_robotics.given import Converted
 from ppi_robotics.manifold import unit

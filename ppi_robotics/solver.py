@@ -19,7 +19,7 @@ from ppi_robotics.rollouts import nominal_rollout
 from ppi_robotics.solution import Feedback, Iteration, Solution, Start, Status, earned
 from ppi_robotics.status import Breakdown
 from ppi_robotics.steps.base import Schedule
-from ppi_robotics.symbolic import warn_of_long_stages
+from ppi_robotics.symbolic.plant import warn_of_long_stages
 from ppi_robotics.values import largest_theta, risk_field
 
 METHODS = "PPI, ILQG, LEQG, AICO, KLControl, PsiIteration, MPPI, CEM, PredictiveSampling"

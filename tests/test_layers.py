@@ -32,26 +32,20 @@ CORE = [  # layers from the bottom; a module imports from its own layer and thos
         "kernels",
         "manifold",
         "intervals",
-        "symbols",
         "texts",
         "parallel",
     },
     {
-        "calls",
         "definition",
         "derivatives",
-        "function_cost",
-        "function_plant",
+        "functions",
         "noise",
         "scales",
         "problem",
         "policy",
-        "residuals",
-        "costs",
     },
     {
         "symbolic",
-        "symbolic_rollouts",
         "recursion",
         "values",
         "linearize",
@@ -78,7 +72,7 @@ FRONT = [{"plotting"}, {"animation", "rendering"}, {"gym"}, {"cli"}, {"__main__"
 LAYERS = [*CORE, set(APPLICATIONS), *FRONT]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 HOMES = {  # third-party packages that are slow to import or replaceable, and the only modules that may use them
-    "casadi": {"symbolic", "symbols", "costs", "kernels"},
+    "casadi": {"symbolic", "kernels"},
     "numba": {"kernels"},
     "llvmlite": {"kernels"},
     "matplotlib": {"plotting"},

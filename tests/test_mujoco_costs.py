@@ -7,7 +7,7 @@ import pytest
 from oracles import close
 
 import ppi_robotics as ppi
-from ppi_robotics.residuals import BoundResiduals
+from ppi_robotics.symbolic.residuals import BoundResiduals
 
 T = 5
 GOAL = (0.2, -0.1, 0.3)

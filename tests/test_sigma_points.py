@@ -10,12 +10,12 @@ from filterpy.kalman.CubatureKalmanFilter import spherical_radial_sigmas
 from oracles import close, semidefinite_root, sigma_model
 
 import ppi_robotics as ppi
-from ppi_robotics.costs import project
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels.algebra import semidefinite_roots
 from ppi_robotics.linearize import SigmaPoints, statistical, taylor
 from ppi_robotics.recursion import backward
 from ppi_robotics.steps.compiled import swept_step
+from ppi_robotics.symbolic.costs import project
 
 RULES = {
     "cubature": SigmaPoints(),

@@ -8,7 +8,7 @@ import pytest
 
 import ppi_robotics as ppi
 from plants import Acrobot, CartPole, DoubleCartPole, Pendulum
-from ppi_robotics.symbolic import amplification, false_growth, warn_of_long_stages
+from ppi_robotics.symbolic.plant import amplification, false_growth, warn_of_long_stages
 
 T = 100
 LIMITS = {"euler": 2.0, "midpoint": 2.0, "rk4": 2.785293563405282}  # of -a dt, at which |R| is 1 again

@@ -8,7 +8,7 @@ from oracles import Swing, close, difference_jacobian, integrate, swing
 import plants
 import ppi_robotics as ppi
 from ppi_robotics.problem import Plant
-from ppi_robotics.symbolic import INTEGRATORS
+from ppi_robotics.symbolic.plant import INTEGRATORS
 
 
 class Map(ppi.SymbolicPlant):

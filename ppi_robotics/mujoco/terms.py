@@ -23,7 +23,7 @@ from ppi_robotics.errors import ProblemError
 from ppi_robotics.kernels.manifold import quaternion_log
 from ppi_robotics.manifold import unit
 from ppi_robotics.mujoco.plant import MujocoPlant
-from ppi_robotics.residuals import (
+from ppi_robotics.symbolic.residuals import (
     BoundResiduals,
     ControlError,
     FunctionError,

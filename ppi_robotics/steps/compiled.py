@@ -8,13 +8,13 @@ import functools
 
 import numpy as np
 
-from ppi_robotics.costs import BoundCost
 from ppi_robotics.kernels.compiler import join
 from ppi_robotics.linearize import noise_factors
 from ppi_robotics.recursion import compiled
 from ppi_robotics.rollouts import no_limits
-from ppi_robotics.symbolic import SymbolicPlant
-from ppi_robotics.symbolic_rollouts import shooting_kernels
+from ppi_robotics.symbolic.costs import BoundCost
+from ppi_robotics.symbolic.plant import SymbolicPlant
+from ppi_robotics.symbolic.rollouts import shooting_kernels
 
 
 class CompiledSteps:

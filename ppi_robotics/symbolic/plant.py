@@ -69,7 +69,7 @@ class SymbolicPlant(Definition, metaclass=Sealing):
 
     integrator = "rk4"
     second_derivatives = True
-    loops = "ppi_robotics.symbolic_rollouts"  # compiled, see `rollouts.fast_loops`
+    loops = "ppi_robotics.symbolic.rollouts"  # compiled, see `rollouts.fast_loops`
     _derived = ("model",)
 
     def derivative(self, x: ca.SX, u: ca.SX) -> ca.SX:  # noqa: ARG002

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ppi_robotics.calls import called, sheltered
 from ppi_robotics.checks import as_floats, check_choice, check_function, shown
 from ppi_robotics.definition import as_rows, as_states
 from ppi_robotics.derivatives import NEGATIVE, project, quadratic_model
 from ppi_robotics.errors import ProblemError
+from ppi_robotics.functions.calls import called, sheltered
 from ppi_robotics.gaussian import Record
 
 HESSIANS = ("project", "exact")

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ppi_robotics import manifold
-from ppi_robotics.calls import called, sheltered
 from ppi_robotics.checks import as_finite, as_floats, as_pair, check_flag, check_function, shown
 from ppi_robotics.definition import Definition, as_rows
 from ppi_robotics.derivatives import AHEAD, SLOPE_STEP, equilibrium_controls, jacobian, quadratic_model
 from ppi_robotics.errors import PlantError, ProblemError
+from ppi_robotics.functions.calls import called, sheltered
 from ppi_robotics.noise import Noise
 
 NEEDED = ("name", "nx", "ndx", "nu", "dt", "state_names", "control_names", "units")

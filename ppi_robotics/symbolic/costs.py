@@ -19,13 +19,13 @@ from ppi_robotics.checks import as_covariance, as_finite, check_choice, check_in
 from ppi_robotics.definition import as_rows, as_states
 from ppi_robotics.derivatives import project
 from ppi_robotics.errors import PlantError, ProblemError
-from ppi_robotics.function_cost import StageCosts
+from ppi_robotics.functions.cost import StageCosts
 from ppi_robotics.gaussian import covariance_factor, frozen
 from ppi_robotics.given import Floats, MaybeFloats
 from ppi_robotics.kernels.compiler import STAGE_LANES, build
 from ppi_robotics.kernels.translate import lane_function, trace
 from ppi_robotics.manifold import origin, retract_jacobian, unit
-from ppi_robotics.residuals import BoundResiduals, ControlError, StateError
+from ppi_robotics.symbolic.residuals import BoundResiduals, ControlError, StateError
 
 HESSIANS = ("gauss_newton", "exact", "project")
 

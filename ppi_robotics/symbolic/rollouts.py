@@ -4,12 +4,12 @@ import functools
 
 import numpy as np
 
-from ppi_robotics.costs import BoundCost
 from ppi_robotics.gaussian import covariance_factor
 from ppi_robotics.kernels.compiler import ROLLOUT_LANES, build
 from ppi_robotics.policy import control_factors
 from ppi_robotics.scales import nearness
 from ppi_robotics.streams import literals
+from ppi_robotics.symbolic.costs import BoundCost
 
 STREAMS = "PROCESS", "INITIAL", "CONTROL", "ACTUATOR", "STATE"  # of the compiled loop
 NO_NOISE_PRICE = np.empty((0, 0, 0))

@@ -1,0 +1,1 @@
+"""Plants and costs of plain Python functions of numpy arrays."""
