@@ -1,12 +1,13 @@
 """Public names: type checkers and editors read them here, and `__init__.py`, which loads each on first use."""
 
 from . import gym as gym
-from .composition import (
+from .composition.mixture import (
     MixtureEstimate as MixtureEstimate,
     MixturePolicy as MixturePolicy,
     SampledMixture as SampledMixture,
     compose as compose,
 )
+from .composition.path_integrals import PathIntegral as PathIntegral, path_integral as path_integral
 from .errors import (
     Diverged as Diverged,
     PlantError as PlantError,
@@ -29,7 +30,7 @@ from .methods import (
     KLControl as KLControl,
     PsiIteration as PsiIteration,
 )
-from .mpc import RecedingHorizon as RecedingHorizon
+from .mpc.receding_horizon import RecedingHorizon as RecedingHorizon
 from .mujoco import tasks as tasks
 from .mujoco.loop import Controller as Controller, Run as Run, run as run
 from .mujoco.plant import MujocoPlant as MujocoPlant
@@ -47,7 +48,6 @@ from .mujoco.terms import (
     TaskCost as TaskCost,
 )
 from .noise import Noise as Noise
-from .path_integrals import PathIntegral as PathIntegral, path_integral as path_integral
 from .policy import LinearGaussianPolicy as LinearGaussianPolicy
 from .problem import Cost as Cost, Method as Method, Plant as Plant, Problem as Problem
 from .risk import (

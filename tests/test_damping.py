@@ -9,8 +9,8 @@ from bodies import PENDULUM
 import ppi_robotics as ppi
 from ppi_robotics import recursion
 from ppi_robotics.linearize import taylor
+from ppi_robotics.mpc.replanning import damping_after
 from ppi_robotics.recursion import backward
-from ppi_robotics.replanning import damping_after
 
 T = 8
 

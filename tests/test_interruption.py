@@ -278,7 +278,7 @@ def test_rollouts_keep_the_finished_samples(problem, spread, monkeypatch):
 
 
 def test_path_integrals_keep_the_finished_samples(problem, spread, monkeypatch):
-    from ppi_robotics import path_integrals
+    from ppi_robotics.composition import path_integrals
 
     monkeypatch.setattr(path_integrals, "ROOM", 1)
     press_at(monkeypatch, (path_integrals, "sums_of"), 3)

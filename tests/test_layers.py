@@ -58,13 +58,11 @@ CORE = [  # layers from the bottom; a module imports from its own layer and thos
     {"statistics", "evaluation"},
 ]
 APPLICATIONS = {  # each needs the core, and the other applications named
-    "composition": {"path_integrals"},
-    "discrete": {"path_integrals"},
+    "composition": set(),
+    "discrete": {"composition"},
     "estimation": set(),
-    "mpc": {"replanning"},
+    "mpc": set(),
     "mujoco": set(),
-    "path_integrals": set(),
-    "replanning": set(),
     "risk": set(),
     "sampling": set(),
 }

@@ -14,7 +14,7 @@ import scipy.linalg
 
 import ppi_robotics as ppi
 from plants import CartPole, Pendulum
-from ppi_robotics.replanning import shifted
+from ppi_robotics.mpc.replanning import shifted
 from ppi_robotics.steps.base import Schedule
 from ppi_robotics.steps.single_shooting import SingleShooting
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ppi_robotics as ppi
-from ppi_robotics import path_integrals
+from ppi_robotics.composition import path_integrals
 from ppi_robotics.linearize import taylor
 from ppi_robotics.recursion import Baseline, backward
 from tests.oracles import close

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import as_costs, as_finite, check_count, check_sequence, check_threads
+from ppi_robotics.composition.path_integrals import RELIABLE, Sums, check_weight, gathered, sums_of
 from ppi_robotics.discrete.bellman import TableSolution, as_baseline, check_horizon, plain
 from ppi_robotics.discrete.mdp import FiniteMDP
 from ppi_robotics.entropic import log_sum
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.kernels import bellman, markov_chain
-from ppi_robotics.path_integrals import RELIABLE, Sums, check_weight, gathered, sums_of
 from ppi_robotics.texts import with_error, with_interval
 
 CHUNK = 2**16  # sampled trajectories a task

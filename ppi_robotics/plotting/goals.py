@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import as_finite, check_count
-from ppi_robotics.composition import MixturePolicy
+from ppi_robotics.composition.mixture import MixturePolicy
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.plotting.theme import SHADES, Page, Panels, style
 from ppi_robotics.problem import Plant

@@ -25,8 +25,7 @@ from ppi_robotics.checks import as_state, check_count, check_flag, check_instanc
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import frozen
 from ppi_robotics.interruption import Held
-from ppi_robotics.policy import LinearGaussianPolicy
-from ppi_robotics.replanning import (
+from ppi_robotics.mpc.replanning import (
     Planned,
     PlanningReport,
     Request,
@@ -36,6 +35,7 @@ from ppi_robotics.replanning import (
     improved,
     refusal,
 )
+from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.solver import check_task, solve_briefly
 
 if TYPE_CHECKING:

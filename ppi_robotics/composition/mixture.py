@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ppi_robotics.checks import as_finite, check_count, check_instance, check_seed
+from ppi_robotics.composition.path_integrals import Forward, PathIntegral, check_weight
 from ppi_robotics.entropic import log_sum
 from ppi_robotics.errors import ProblemError
 from ppi_robotics.gaussian import Record, covariance_factor, frozen
-from ppi_robotics.path_integrals import Forward, PathIntegral, check_weight
 from ppi_robotics.policy import LinearGaussianPolicy
 from ppi_robotics.problem import Problem, check_problem
 from ppi_robotics.recursion import Value

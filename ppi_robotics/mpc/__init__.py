@@ -1,0 +1,1 @@
+"""Model-predictive control: receding horizons, and how a plan becomes the next one."""
