@@ -6,6 +6,7 @@ those of a plain loop of `mj_step`, at any number of threads.
 
 import copy
 import functools
+import itertools
 import math
 import threading
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ except ImportError:
 
 MOST_IDLE = 32  # batches, or simulations, that are kept for later
 MOST_ROWS = 1024  # simulations side by side that differences of whole stages take
+LARGEST_PART = 8  # knots that a thread takes at a time
 LEAST = 4  # samples that are worth a thread
 STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 
@@ -198,45 +200,65 @@ class Simulations:
         rows[:, 0], rows[:, 1 : 1 + self.nx] = numbers(stage, N) * self.dt, x
         rows[:, self.controls : self.controls + self.nu] = u
 
-        def work(start):
-            part = slice(start, start + size)
-            mine = [array[part] for array in out]
-            if native:
-                self._differentiate(rows[part], centered, epsilon, mine)
-            else:
+        workers = threads or processors()
+        if native:
+            size = max(min(math.ceil(N / workers), LARGEST_PART), 1)
+            parts = [slice(start, start + size) for start in range(0, N, size)]
+            items, shared = parts[:workers], iter(parts)  # an iterator that threads share balances unlike parts
+            work = functools.partial(self._differentiate, shared, size, rows, centered, epsilon, out)
+        else:
+
+            def work(start):
+                part = slice(start, start + size)
+                mine = [array[part] for array in out]
                 self._difference(x[part], rows[part], float(centered), epsilon, limits, mine)
 
-        size = math.ceil(N / (threads or processors()) / 2)  # parts of unlike difficulty
-        if not native:
-            size = min(size, max(MOST_ROWS // (1 + 2 * (ndx + self.nu)), 1))
-        list(in_threads(work, range(0, N, max(size, 1)), threads))
+            size = min(math.ceil(N / workers / 2), MOST_ROWS // (1 + 2 * (ndx + self.nu)))
+            items = range(0, N, max(size, 1))
+        list(in_threads(work, items, threads))
         kernels().lose_unsound(x, u, out)
         return out
 
-    def _differentiate(self, rows, centered, epsilon, out):
-        """Derivatives by `mjd_transitionFD`, chained over the substeps; the next state is nan if MuJoCo gives up."""
+    def _differentiate(self, parts, size, rows, centered, epsilon, out, _):
+        """Derivatives by `mjd_transitionFD`, chained over the substeps; the next state is nan if MuJoCo gives up.
+
+        Args:
+          parts: iterator over slices of at most `size` knots.
+          rows: states of the knots, which become those after their stage.
+        """
         model, chain, mark, (xn, y, *derivatives) = self.model, kernels().chain, self.at[1], out
-        senses, sound, rest = y.shape[1] > 0, np.isfinite(rows).all(axis=1).tolist(), (None, None)
+        senses, rest = y.shape[1] > 0, (None, None)
         As, Bs = (np.empty(array.shape[1:]) for array in derivatives[:2])
-        with self.data.take(None, lambda: mute(mujoco.MjData(model))) as data:
-            for n, (row, A, B, C, D) in enumerate(zip(rows, *derivatives, strict=True)):
-                if not sound[n]:
-                    continue
-                mujoco.mj_setState(model, data, row, STATE)
-                mujoco.mj_forward(model, data)  # every difference starts from the constraint solver's solution
-                sensed = (C, D) if senses else rest
-                mujoco.mjd_transitionFD(model, data, epsilon, centered, A, B, *sensed)
-                mujoco.mj_step(model, data)
-                if senses:
-                    y[n] = data.sensordata
-                for _ in range(1, self.substeps):
-                    mujoco.mjd_transitionFD(model, data, epsilon, centered, As, Bs, *rest)
-                    mujoco.mj_step(model, data)
-                    chain(As, Bs, A, B)
-                mujoco.mj_getState(model, data, row, STATE)
-                if not row[mark]:
-                    mute(data)
-        xn[:] = np.where(rows[:, mark : mark + 1] != 0.0, rows[:, 1 : 1 + self.nx], np.nan)
+        with self._batch(size, senses) as batch, self.data.take(None, lambda: mute(mujoco.MjData(model))) as data:
+            force = data.xfrc_applied[0]
+            for part in parts:
+                starts = self._steps(batch, rows[part], y[part])
+                sound = (np.isfinite(starts[0]).all(axis=1) & (rows[part, mark] != 0.0)).tolist()
+                for n in itertools.compress(range(len(sound)), sound):
+                    A, B, C, D = (array[part.start + n] for array in derivatives)
+                    mujoco.mj_setState(model, data, starts[0, n], STATE)
+                    mujoco.mjd_transitionFD(model, data, epsilon, centered, A, B, *((C, D) if senses else rest))
+                    for start in starts[1:, n]:
+                        mujoco.mj_setState(model, data, start, STATE)
+                        mujoco.mjd_transitionFD(model, data, epsilon, centered, As, Bs, *rest)
+                        chain(As, Bs, A, B)
+                    if not force[0]:
+                        rows[part.start + n, mark] = 0.0
+                        mute(data)
+                mine = rows[part]
+                xn[part] = np.where(mine[:, mark : mark + 1] != 0.0, mine[:, 1 : 1 + self.nx], np.nan)
+
+    def _steps(self, batch, rows, seen):
+        """States (substeps, N, nstate) before every step of a stage; rows take those after it, `seen` the sensors."""
+        N, starts = len(rows), np.empty((self.substeps, *rows.shape))
+        states, ids = batch.rows[:N], np.flatnonzero(np.isfinite(rows).all(axis=1)).astype(np.int32)
+        states[:] = rows
+        batch.batch.forward(ids)  # every difference starts from the constraint solver's solution
+        for s in range(self.substeps):
+            starts[s] = states
+            batch.stage(ids, 1, seen if s == 0 else seen[:, :0])
+        rows[:] = states
+        return starts
 
     def _difference(self, x, knots, centered, epsilon, limits, out):
         """Differences of whole stages, all of them side by side in a batch."""
