@@ -25,24 +25,44 @@ TIME, STATE = 0, 1  # where a row has the time, and where the state begins
 
 
 @njit(**OPTIONS)
-def next_stage(t, seed, first, dt, rows, at, starts, law, push, drawn, path, dx):
+def next_stage(t, dt, sizes, law, u_ref, work, rows, xs, us, lost):
     """End stage t - 1 of all simulations and begin stage t: noise, feedback, time.
 
+    Few arrays, as every one of them takes as long to hand over as the stage of a small plant.
+
     Args:
-      seed, first: of the noise, and the number of the first sample.
       dt: seconds a stage.
-      rows, at: state of the batch (N, nstate); where controls and the mark lie in a row.
-      starts: step lengths a (N,), numbers of the first stage (N,), and controls after the last stage (N or 1, nu).
-      law, push: what acts on the controls, and on the states that stages lead to; see `Law.arrays`.
-      drawn: room for normal numbers of the process, of the policy and of the controls (n, N).
-      path: states (N, T + 1, nx), controls (N, T, nu), and the stage at which a sample diverged, else -1 (N,).
-      dx: differences x - x_ref (ndx, N), kept from the beginning of a stage to its end.
+      sizes: seed of the noise, number of the first sample, where controls and the mark lie in a row, then
+        `Law.packed`'s sizes, then where quaternions start in the state.
+      law: what acts on the controls, and on the states that stages lead to, see `Law.packed`.
+      u_ref: (1 or N, T, nu).
+      work: numbers of all samples side by side (n, N): step lengths a, first stages, controls after the last stage
+        (nu), room for normal numbers of the process, of the policy and of the controls, and for the differences x -
+        x_ref (ndx) from the beginning of a stage to its end.
+      rows: state of the batch (N, nstate).
+      xs, us, lost: states (N, T + 1, nx), controls (N, T, nu), and the stage at which a sample diverged, else -1 (N,).
 
     Returns:
       Number of samples that have diverged.
     """
-    (a, stages, last_u), (process, policy, actuator), (xs, us, lost) = starts, drawn, path
-    (ctrl, mark), quaternions, T, nu = at, law[7], us.shape[1], us.shape[2]
+    T, nx, nu = us.shape[1], xs.shape[2], us.shape[2]
+    seed, first, ctrl, mark, quaternions = uint64(sizes[0]), sizes[1], sizes[2], sizes[3], sizes[13:]
+    ndx, nS, nC, nG, nF, nw = sizes[4], sizes[5], sizes[6], sizes[7], sizes[8], sizes[9]
+    a, stages, last_u, work = work[0], work[1], work[2 : 2 + nu], work[2 + nu :]
+    process, work = work[: sizes[10]], work[sizes[10] :]
+    policy, work = work[: sizes[11]], work[sizes[11] :]
+    actuator, dx = work[: sizes[12]], work[sizes[12] :]
+    x_ref, law = law[: T * nx].reshape((T, nx)), law[T * nx :]
+    k, law = law[: T * nu].reshape((T, nu)), law[T * nu :]
+    K, law = law[: T * ndx * nu].reshape((T, ndx, nu)), law[T * ndx * nu :]
+    S, law = law[: nS * nu * nu].reshape((nS, nu, nu)), law[nS * nu * nu :]
+    limits, law = law[: 2 * nu].reshape((nu, 2)), law[2 * nu :]
+    C, law = law[: 4 * nC].reshape((nC, 4)), law[4 * nC :]
+    G, law = law[: 3 * nG].reshape((nG, 3)), law[3 * nG :]
+    F, law = law[: nF * ndx * nw].reshape((nF, ndx, nw)), law[nF * ndx * nw :]
+    v, law = law[: T * nw].reshape((T, nw)), law[T * nw :]
+    h, law = law[: T * nw].reshape((T, nw)), law[T * nw :]
+    push = G, F, v, h, law.reshape((T, nw, ndx))
     if t > 0:
         end_stage(t, rows, mark, push, a, seed, first, process, quaternions, xs, lost, dx)
     for n in range(rows.shape[0]):
@@ -50,16 +70,16 @@ def next_stage(t, seed, first, dt, rows, at, starts, law, push, drawn, path, dx)
     if t == T:
         for n in range(rows.shape[0]):
             for i in range(nu):
-                rows[n, ctrl + i] = last_u[min(n, last_u.shape[0] - 1), i]
+                rows[n, ctrl + i] = last_u[i, n]
     else:
         u, applied = np.empty((nu, rows.shape[0])), np.empty((nu, rows.shape[0]))
         for n in range(rows.shape[0]):
-            subtract(xs[n, t], law[0][t], quaternions, dx[:, n])
+            subtract(xs[n, t], x_ref[t], quaternions, dx[:, n])
         if policy.shape[0] > 0:
             normals(seed, CONTROL, first, t, policy)
         if actuator.shape[0] > 0:
             normals(seed, ACTUATOR, first, t, actuator)
-        control(t, a, law, policy, actuator, dx, u, applied)
+        control(t, a, (u_ref, k, K, S, limits, C), policy, actuator, dx, u, applied)
         for n in range(rows.shape[0]):
             for i in range(nu):
                 us[n, t, i] = u[i, n]
@@ -98,7 +118,7 @@ def end_stage(t, rows, mark, push, a, seed, first, process, quaternions, xs, los
 @njit(**OPTIONS)
 def control(t, a, law, policy, actuator, dx, u, applied):
     """Controls u (nu, N) of stage t at differences dx (ndx, N), and what is applied once they have met their noise."""
-    _, u_ref, k, K, S, limits, C, _ = law
+    u_ref, k, K, S, limits, C = law
     for i in range(u.shape[0]):
         for n in range(u.shape[1]):
             u[i, n] = u_ref[min(n, u_ref.shape[0] - 1), t, i] + a[n] * k[t, i]

@@ -28,6 +28,7 @@ except ImportError:
 
 MOST_IDLE = 32  # batches, or simulations, that are kept for later
 MOST_ROWS = 1024  # simulations side by side that differences of whole stages take
+EXACT = 8  # simulations up to which a batch has no more than are asked for
 LARGEST_PART = 8  # knots that a thread takes at a time
 LEAST = 4  # samples that are worth a thread
 STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
@@ -63,22 +64,23 @@ class Law:
     D: np.ndarray | None = None
 
     @functools.cached_property
-    def arrays(self):
-        """The law (x_ref, k, K, S, limits, C) and the disturbances (G, F, v, h, D), contiguous, of full shape.
+    def packed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Sizes, and x_ref, k, K, S, limits, C, G, F, v, h, D one after another, of full shape.
 
-        C and G are their `entries`, K is transposed.
+        C and G are their `entries`, K is transposed. The sizes are ndx, the lengths of S, C, G and F, nw, and how many
+        normal numbers the process, the policy and the controls take.
         """
         ndx, (T, _), nu, nw = self.ndx, self.x_ref.shape, self.u_ref.shape[2], 0 if self.F is None else self.F.shape[2]
-        shapes = {"k": (T, nu), "K": (T, nu, ndx), "S": (0, nu, nu), "C": (0, nu, nu), "G": (ndx, 0)}
-        shapes |= {"F": (0, ndx, 0), "v": (T, nw), "h": (T, nw), "D": (T, nw, ndx)}
+        shapes = {"x_ref": (), "k": (T, nu), "K": (T, nu, ndx), "S": (0, nu, nu), "limits": (), "C": (0, nu, nu)}
+        shapes |= {"G": (ndx, 0), "F": (0, ndx, 0), "v": (T, nw), "h": (T, nw), "D": (T, nw, ndx)}
         full = {
             name: np.zeros(shape) if getattr(self, name) is None else getattr(self, name)
             for name, shape in shapes.items()
         }
         full |= {"C": entries(full["C"]), "G": entries(full["G"].T), "K": np.swapaxes(full["K"], 1, 2)}
-        full |= {"x_ref": self.x_ref, "limits": self.limits}
-        names = ("x_ref", "k", "K", "S", "limits", "C"), ("G", "F", "v", "h", "D")
-        return tuple(tuple(writable(full[name]) for name in part) for part in names)
+        lengths = [len(full[name]) for name in "SCGF"]
+        sizes = [ndx, *lengths, nw, count(full["G"]), nu if lengths[0] else 0, count(full["C"])]
+        return np.array(sizes, dtype=np.int64), np.concatenate([np.ravel(array) for array in full.values()])
 
 
 class Simulations:
@@ -147,16 +149,15 @@ class Simulations:
 
     def _roll(self, law, x0, seed, first, a, stages, u_ref, last_u, out):
         """`roll` in one thread."""
-        (x_ref, *others), push = law.arrays
-        (xs, us, ys, lost), N, T, gone = out, len(x0), len(x_ref), 0
-        drawn = tuple(np.empty((rank, N)) for rank in (count(push[0]), len(others[2]) and self.nu, count(others[4])))
+        (xs, us, ys, lost), (sizes, law_flat), N, T, nu, gone = out, law.packed, len(x0), len(law.x_ref), self.nu, 0
+        work = np.empty((2 + nu + sizes[-3:].sum() + self.ndx, N))
+        work[0], work[1], work[2 : 2 + nu] = a, stages, last_u.T
+        sizes = np.concatenate(([np.uint64(seed).view(np.int64), first, *self.at], sizes, self.quaternions))
         with self._batch(N, ys.shape[2] > 0) as batch:
             rows, ids = batch.rows[:N], None if batch.size == N else np.arange(N, dtype=np.int32)
             rows[:], lost[:] = self.row, -1
             rows[:, 1 : 1 + self.nx] = xs[:, 0] = x0
-            acts = x_ref, u_ref, *others, self.quaternions
-            given = np.uint64(seed), first, self.dt, rows, self.at, (a, stages, last_u), acts, push, drawn
-            given, next_stage = (*given, (xs, us, lost), np.empty((self.ndx, N))), kernels().next_stage
+            given, next_stage = (self.dt, sizes, law_flat, u_ref, work, rows, xs, us, lost), kernels().next_stage
             for t in range(T + 1):
                 missing = next_stage(t, *given)
                 if missing > gone:
@@ -279,7 +280,8 @@ class Simulations:
 
     def _batch(self, count, sensors):
         """A `Batch` of at least `count` simulations for the sole use of the caller."""
-        kind = 1 << (count - 1).bit_length(), sensors or self.model.nplugin > 0
+        size = count if count <= EXACT else 1 << (count - 1).bit_length()
+        kind = size, sensors or self.model.nplugin > 0
         return self.batches.take(kind, lambda: Batch(self.model, *kind))
 
 
