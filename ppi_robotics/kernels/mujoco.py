@@ -37,8 +37,9 @@ def next_stage(t, dt, sizes, law, u_ref, work, rows, xs, us, lost):
       law: what acts on the controls, and on the states that stages lead to, see `Law.packed`.
       u_ref: (1 or N, T, nu).
       work: numbers of all samples side by side (n, N): step lengths a, first stages, controls after the last stage
-        (nu), room for normal numbers of the process, of the policy and of the controls, and for the differences x -
-        x_ref (ndx) from the beginning of a stage to its end.
+        (nu), and room for controls (nu), for those that are applied (nu), for disturbances (ndx), for the differences
+        x - x_ref (ndx) from the beginning of a stage to its end, and for normal numbers of the process, of the policy
+        and of the controls.
       rows: state of the batch (N, nstate).
       xs, us, lost: states (N, T + 1, nx), controls (N, T, nu), and the stage at which a sample diverged, else -1 (N,).
 
@@ -48,10 +49,11 @@ def next_stage(t, dt, sizes, law, u_ref, work, rows, xs, us, lost):
     T, nx, nu = us.shape[1], xs.shape[2], us.shape[2]
     seed, first, ctrl, mark, quaternions = uint64(sizes[0]), sizes[1], sizes[2], sizes[3], sizes[13:]
     ndx, nS, nC, nG, nF, nw = sizes[4], sizes[5], sizes[6], sizes[7], sizes[8], sizes[9]
-    a, stages, last_u, work = work[0], work[1], work[2 : 2 + nu], work[2 + nu :]
+    a, stages, work = work[0], work[1], work[2:]
+    last_u, u, applied, work = work[:nu], work[nu : 2 * nu], work[2 * nu : 3 * nu], work[3 * nu :]
+    move, dx, work = work[:ndx], work[ndx : 2 * ndx], work[2 * ndx :]
     process, work = work[: sizes[10]], work[sizes[10] :]
-    policy, work = work[: sizes[11]], work[sizes[11] :]
-    actuator, dx = work[: sizes[12]], work[sizes[12] :]
+    policy, actuator = work[: sizes[11]], work[sizes[11] :]
     x_ref, law = law[: T * nx].reshape((T, nx)), law[T * nx :]
     k, law = law[: T * nu].reshape((T, nu)), law[T * nu :]
     K, law = law[: T * ndx * nu].reshape((T, ndx, nu)), law[T * ndx * nu :]
@@ -64,7 +66,7 @@ def next_stage(t, dt, sizes, law, u_ref, work, rows, xs, us, lost):
     h, law = law[: T * nw].reshape((T, nw)), law[T * nw :]
     push = G, F, v, h, law.reshape((T, nw, ndx))
     if t > 0:
-        end_stage(t, rows, mark, push, a, seed, first, process, quaternions, xs, lost, dx)
+        end_stage(t, rows, mark, push, a, seed, first, process, quaternions, xs, lost, dx, move)
     for n in range(rows.shape[0]):
         rows[n, TIME] = (stages[n] + t) * dt
     if t == T:
@@ -72,7 +74,6 @@ def next_stage(t, dt, sizes, law, u_ref, work, rows, xs, us, lost):
             for i in range(nu):
                 rows[n, ctrl + i] = last_u[i, n]
     else:
-        u, applied = np.empty((nu, rows.shape[0])), np.empty((nu, rows.shape[0]))
         for n in range(rows.shape[0]):
             subtract(xs[n, t], x_ref[t], quaternions, dx[:, n])
         if policy.shape[0] > 0:
@@ -86,14 +87,19 @@ def next_stage(t, dt, sizes, law, u_ref, work, rows, xs, us, lost):
                 rows[n, ctrl + i] = applied[i, n]
             if lost[n] < 0 and not (sound(xs[n, t]) and sound(applied[:, n])):
                 lost[n] = t
-    return np.sum(lost >= 0)
+    missing = 0
+    for n in range(rows.shape[0]):
+        missing += lost[n] >= 0
+    return missing
 
 
 @njit(**OPTIONS)
-def end_stage(t, rows, mark, push, a, seed, first, process, quaternions, xs, lost, dx):
+def end_stage(t, rows, mark, push, a, seed, first, process, quaternions, xs, lost, dx, move):
     """Disturb the states that stage t - 1 has led to, and keep them."""
     G, F, v, h, D = push
-    moves, move = G.shape[0] > 0 or F.shape[0] > 0, np.zeros(dx.shape)
+    moves = G.shape[0] > 0 or F.shape[0] > 0
+    if moves:
+        move[:] = 0.0
     if F.shape[0] > 0:
         for n in range(rows.shape[0]):
             for m in range(v.shape[1]):

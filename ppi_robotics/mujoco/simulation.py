@@ -150,10 +150,11 @@ class Simulations:
     def _roll(self, law, x0, seed, first, a, stages, u_ref, last_u, out):
         """`roll` in one thread."""
         (xs, us, ys, lost), (sizes, law_flat), N, T, nu, gone = out, law.packed, len(x0), len(law.x_ref), self.nu, 0
-        work = np.empty((2 + nu + sizes[-3:].sum() + self.ndx, N))
+        work = np.empty((2 + 3 * nu + 2 * self.ndx + sizes[-3:].sum(), N))
         work[0], work[1], work[2 : 2 + nu] = a, stages, last_u.T
         sizes = np.concatenate(([np.uint64(seed).view(np.int64), first, *self.at], sizes, self.quaternions))
-        with self._batch(N, ys.shape[2] > 0) as batch:
+        senses = ys.shape[2] > 0
+        with self._batch(N, senses) as batch:
             rows, ids = batch.rows[:N], None if batch.size == N else np.arange(N, dtype=np.int32)
             rows[:], lost[:] = self.row, -1
             rows[:, 1 : 1 + self.nx] = xs[:, 0] = x0
@@ -164,7 +165,7 @@ class Simulations:
                     gone, ids = missing, np.flatnonzero(lost < 0).astype(np.int32)
                 if gone == N:
                     break
-                batch.stage(ids, self.substeps if t < T else 0, ys[:, t])
+                batch.stage(ids, self.substeps if t < T else 0, ys[:, t] if senses else None)
         for n in np.flatnonzero(lost >= 0):
             for path in (xs, us, ys):
                 path[n, lost[n] + 1 :] = np.nan
@@ -233,7 +234,7 @@ class Simulations:
         with self._batch(size, senses) as batch, self.data.take(None, lambda: mute(mujoco.MjData(model))) as data:
             force = data.xfrc_applied[0]
             for part in parts:
-                starts = self._steps(batch, rows[part], y[part])
+                starts = self._steps(batch, rows[part], y[part] if senses else None)
                 sound = (np.isfinite(starts[0]).all(axis=1) & (rows[part, mark] != 0.0)).tolist()
                 for n in itertools.compress(range(len(sound)), sound):
                     A, B, C, D = (array[part.start + n] for array in derivatives)
@@ -257,7 +258,7 @@ class Simulations:
         batch.batch.forward(ids)  # every difference starts from the constraint solver's solution
         for s in range(self.substeps):
             starts[s] = states
-            batch.stage(ids, 1, seen if s == 0 else seen[:, :0])
+            batch.stage(ids, 1, seen if s == 0 else None)
         rows[:] = states
         return starts
 
@@ -275,7 +276,7 @@ class Simulations:
             rows[::width] = knots
             batch.batch.forward(np.arange(0, count, width, dtype=np.int32))
             kernels().surround(x, epsilon, centered, limits, self.quaternions, rows, self.at, steps, used)
-            batch.stage(np.flatnonzero(used).astype(np.int32), self.substeps, seen)
+            batch.stage(np.flatnonzero(used).astype(np.int32), self.substeps, seen if seen.shape[1] else None)
             kernels().difference(rows, self.at, seen, self.quaternions, steps, used, tuple(out))
 
     def _batch(self, count, sensors):
@@ -325,7 +326,7 @@ class Batch:
         self.batch.warning[:] = 1  # MuJoCo reports those that come first to the terminal and to a file
 
     def stage(self, ids, substeps: int, seen) -> None:
-        """Simulate steps, or none but a forward pass; `seen` takes the sensors of its beginning, if it has room.
+        """Simulate steps, or none but a forward pass; `seen`, if it is an array, takes the sensors of its beginning.
 
         Args:
           ids: numbers of the simulations (int32), or None for all.
@@ -333,16 +334,18 @@ class Batch:
         Raises:
           PPIError: with MuJoCo's message, if a simulation raised an error.
         """
-        senses = seen.shape[1] > 0
         try:
+            if seen is None:
+                if substeps:
+                    self.batch.step(ids, substeps)
+                return
             if substeps:
-                self.batch.step(ids, 1 if senses else substeps)
-            elif senses:
+                self.batch.step(ids)
+            else:
                 self.batch.forward(ids)
-            if senses:
-                seen[:] = self.sensors[: len(seen)]
-                if substeps > 1:
-                    self.batch.step(ids, substeps - 1)
+            seen[:] = self.sensors[: len(seen)]
+            if substeps > 1:
+                self.batch.step(ids, substeps - 1)
         except mujoco_batch.SimulationError as error:
             raise PPIError(f"MuJoCo failed in a simulation: {' '.join(str(error).split())}") from error
 
