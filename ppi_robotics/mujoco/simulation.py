@@ -29,7 +29,7 @@ except ImportError:
 MOST_IDLE = 32  # batches, or simulations, that are kept for later
 MOST_ROWS = 1024  # simulations side by side that differences of whole stages take
 EXACT = 8  # simulations up to which a batch has no more than are asked for
-LARGEST_PART = 8  # knots that a thread takes at a time
+LARGEST_PART = 16  # knots that a thread takes at a time
 LEAST = 4  # samples that are worth a thread
 STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 
@@ -204,10 +204,9 @@ class Simulations:
 
         workers = threads or processors()
         if native:
-            size = max(min(math.ceil(N / workers), LARGEST_PART), 1)
-            parts = [slice(start, start + size) for start in range(0, N, size)]
+            parts = shrinking(N, workers)
             items, shared = parts[:workers], iter(parts)  # an iterator that threads share balances unlike parts
-            work = functools.partial(self._differentiate, shared, size, rows, centered, epsilon, out)
+            work = functools.partial(self._differentiate, shared, rows, centered, epsilon, out)
         else:
 
             def work(start):
@@ -221,17 +220,18 @@ class Simulations:
         kernels().lose_unsound(x, u, out)
         return out
 
-    def _differentiate(self, parts, size, rows, centered, epsilon, out, _):
+    def _differentiate(self, parts, rows, centered, epsilon, out, _):
         """Derivatives by `mjd_transitionFD`, chained over the substeps; the next state is nan if MuJoCo gives up.
 
         Args:
-          parts: iterator over slices of at most `size` knots.
+          parts: iterator over slices of at most `LARGEST_PART` knots.
           rows: states of the knots, which become those after their stage.
         """
         model, chain, mark, (xn, y, *derivatives) = self.model, kernels().chain, self.at[1], out
         senses, rest = y.shape[1] > 0, (None, None)
         As, Bs = (np.empty(array.shape[1:]) for array in derivatives[:2])
-        with self._batch(size, senses) as batch, self.data.take(None, lambda: mute(mujoco.MjData(model))) as data:
+        steps = self._batch(min(len(rows), LARGEST_PART), senses)
+        with steps as batch, self.data.take(None, lambda: mute(mujoco.MjData(model))) as data:
             force = data.xfrc_applied[0]
             for part in parts:
                 starts = self._steps(batch, rows[part], y[part] if senses else None)
@@ -370,6 +370,16 @@ def place(model, component):
 def count(factors):
     """How many normal numbers the `entries` of factors take."""
     return int(factors[-1, 0]) + 1 if len(factors) else 0
+
+
+def shrinking(N, workers):
+    """Slices of N knots for workers to take in turn: the smaller, the nearer the end, so that all end together."""
+    parts, start = [], 0
+    while start < N:
+        size = min(math.ceil((N - start) / workers / 2), LARGEST_PART)
+        parts.append(slice(start, start + size))
+        start += size
+    return parts
 
 
 def numbers(stage, N):
