@@ -18,7 +18,7 @@ class Breakdown:
         would have to be below its inverse; or for lS > 0 its smallest eigenvalue, which must exceed -1 / lS;
         indefinite: smallest eigenvalue of the Hessian in the control; non-finite: nan.
       critical: risk, in a `Solution`: largest theta = -eta that does not break down from the risk-neutral path, the
-        same whatever was asked for, see `critical.largest_theta`; None where it was not looked for.
+        same whatever was asked for, see `values.largest_theta`; None where it was not looked for.
     """
 
     kind: str
