@@ -46,7 +46,7 @@ class ILQG:
       tolerance: converged once an accepted step lowers the cost by a smaller fraction.
       damping: of the first iteration, Levenberg-Marquardt; 0 begins with a full step, as suits a warm start. The
         interior point has one of its own.
-      fresh_gains: whether the gains are made anew about the last path; otherwise those of the last step go with it,
+      fresh_gains: whether the gains are computed about the last path; otherwise those of the last step go with it,
         which saves one set of derivatives. For methods that replan, on plants whose derivatives take time; interior
         points and compiled iterations always make them anew.
     """

@@ -161,7 +161,7 @@ class SamplingSteps(Phase):
         first = iterate.first
         if self.method.follow == 1.0 or first.factor is not None or not math.isfinite(weight):
             weights = SimpleNamespace(lambda_policy=weight, lambda_transition=risk)
-            return self.last_sweep(problem, iterate, weights)
+            return self.last_pass(problem, iterate, weights)
         mean = first.prior + self.method.follow * (iterate.u - first.prior)
         cov = np.einsum("ti,ij->tij", first.scale**2, np.eye(first.scale.shape[1]))
         model, _ = self.expand(problem, iterate)

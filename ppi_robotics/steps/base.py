@@ -91,9 +91,9 @@ class Phase:
 
     def conclude(self, problem, iterate, method) -> Feedback:
         """Feedback about the last iterate."""
-        return Feedback.of(*self.last_sweep(problem, iterate, method))
+        return Feedback.of(*self.last_pass(problem, iterate, method))
 
-    def last_sweep(self, problem, iterate, method):
+    def last_pass(self, problem, iterate, method):
         """Local model about the last iterate and the backward pass that makes the policy, damped as far as it must be.
 
         It has the method's weights, or the phase's own risk weight where the method's has no finite value.
@@ -174,7 +174,7 @@ def beyond(problem, x):
 
 
 def broke_down(breakdown):
-    """Status of a sweep that broke down."""
+    """Status of a backward pass that broke down."""
     by_kind = {"risk": Status.RISK_BREAKDOWN, "indefinite": Status.INDEFINITE, "non-finite": Status.DIVERGED}
     return by_kind[breakdown.kind]
 

@@ -44,7 +44,7 @@ class CompiledSteps:
         Returns:
           x (T + 1, nx), u (T, nu), w (T, nw) and (objective and largest defect of the path before, largest changes of x
           and u, largest entries of x and u; all but the objective over the scales of the problem), or None if the
-          backward sweep broke down.
+          backward pass broke down.
         """
         x_out, u_out, w_out = np.empty_like(x), np.empty_like(u), np.empty_like(w)
         how, *facts = self.kernels.full_step(
@@ -57,7 +57,7 @@ class CompiledSteps:
 
         Returns:
           index of the accepted step length or -1, merits after and before, x, u, w (None), predicted slope and largest
-          change, or None if the backward sweep broke down.
+          change, or None if the backward pass broke down.
         """
         x_out, u_out = np.empty_like(x), np.empty_like(u)
         how, n, after, slope, change = self.kernels.damped_step(

@@ -1,7 +1,7 @@
-"""Limits on controls and states by a primal-dual interior point on the same sweep.
+"""Limits on controls and states by a primal-dual interior point on the same recursion.
 
-Every limit adds z / slack to the model's curvature and mu / slack to its gradient; the sweep then gives a Newton step
-of the barrier problem, accepted by a filter on (infeasibility, barrier objective), and mu goes to zero.
+Every limit adds z / slack to the model's curvature and mu / slack to its gradient; the pass then gives a Newton step of
+the barrier problem, accepted by a filter on (infeasibility, barrier objective), and mu goes to zero.
 
 A. Wachter and L. T. Biegler, *On the implementation of an interior-point filter line-search algorithm* (Mathematical
 Programming 106, 2006), called IPOPT below; its constants are kept. They are for problems whose numbers are near 1:
@@ -83,7 +83,7 @@ class InteriorPoint(Phase):
             return replace(iterate, cost=here.cost, status=Status.CONVERGED), None
         iterate = self._lower_mu(problem, error, iterate)
         add_barriers(sets, iterate, model)
-        sweep, damping = self._sweep(model, iterate)
+        sweep, damping = self._backward(model, iterate)
         if sweep.breakdown is not None:
             return replace(iterate, status=broke_down(sweep.breakdown), breakdown=sweep.breakdown), None
         here, last = self._here(problem, iterate), damping or iterate.last_damping
@@ -106,9 +106,9 @@ class InteriorPoint(Phase):
         """The phase with more room to the limits of the states."""
         return replace(self, margin=self.margin + 2 * violation)
 
-    def last_sweep(self, problem, iterate, method):
-        """Local model about the optimal path and its sweep; with sigma points, both are repeated until they agree."""
-        model, sweep = super().last_sweep(problem, iterate, method)
+    def last_pass(self, problem, iterate, method):
+        """Local model about the optimal path and its pass; with sigma points, both are repeated until they agree."""
+        model, sweep = super().last_pass(problem, iterate, method)
         unit = iterate.scales.state / iterate.scales.control[:, None]
         for _ in range(SETTLINGS if self.points is not None else 0):
             if sweep.breakdown is not None:
@@ -166,7 +166,7 @@ class InteriorPoint(Phase):
     def _lower_mu(self, problem, error, iterate):
         """Lower the barrier weight while its problem is solved; the filter starts afresh.
 
-        A point that the last sweep needed damping at is a saddle of the barrier problem, no solution: logarithms that
+        A point that the last pass needed damping at is a saddle of the barrier problem, no solution: logarithms that
         are lowered there are too steep for the way down, on which the limits then stop every step.
         """
         unit, mu = iterate.scales.cost, iterate.mu
@@ -181,8 +181,8 @@ class InteriorPoint(Phase):
             return iterate
         return replace(iterate, mu=mu, filter=(), failures=0, stalled=False)
 
-    def _sweep(self, model, iterate):
-        """Backward sweep, with the damping that makes every Hessian positive definite (IPOPT, algorithm IC)."""
+    def _backward(self, model, iterate):
+        """Backward pass, with the damping that makes every Hessian positive definite (IPOPT, algorithm IC)."""
         damping, scales = 0.0, iterate.scales
         if iterate.failures:
             damping = DAMPING_FIRST * 10.0**iterate.failures
@@ -274,7 +274,7 @@ class InteriorPoint(Phase):
         return False if better else None
 
     def _correct(self, problem, model, iterate, here, point, direction, theta_small):
-        """Second-order correction: sweep again with the gaps that the full step left (IPOPT, A-5.5 to A-5.9)."""
+        """Second-order correction: a pass again with the gaps that the full step left (IPOPT, A-5.5 to A-5.9)."""
         push = iterate.w @ problem.plant.noise.factor.T
         c, theta = direction.primal * here.c + point.c, point.theta
         damping = iterate.scales.damping(iterate.damping)

@@ -166,7 +166,7 @@ class FittedMultipleShooting(Phase):
         settled = after.status is not None and abs(fitted - eta) <= self.tolerance * eta
         return replace(after, status=after.status if settled else None, eta=fitted), replace(row, phase=self.name)
 
-    def last_sweep(self, problem, iterate, method):  # noqa: ARG002
+    def last_pass(self, problem, iterate, method):  # noqa: ARG002
         """Local model about the last belief and its backward pass at the fitted weight."""
         model, _ = self.expand(problem, iterate)
         return model, backward(model, iterate.eta, iterate.eta)

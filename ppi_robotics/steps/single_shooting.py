@@ -70,7 +70,7 @@ class SingleShooting(Phase):
       tolerance: converged once an accepted step lowers the cost by a smaller fraction; at least 1e-6 on plants
         without second derivatives, where the last digits come slowly.
       damping: of the first iteration.
-      fresh: whether the policy's gains are made anew about the last path; otherwise those of the last step go with it,
+      fresh: whether the policy's gains are computed about the last path; otherwise those of the last step go with it,
         which saves derivatives.
     """
 
@@ -167,10 +167,10 @@ class SingleShooting(Phase):
         change = change_of(problem, (iterate.x, iterate.u), (x, u)) if n >= 0 else 0.0
         return iterate, (n, merit, before, x, u, w if disturbance else None, slope, change, model, sweep)
 
-    def last_sweep(self, problem, iterate, method):
+    def last_pass(self, problem, iterate, method):
         """Local model about the last iterate and the backward pass that makes the policy, or those of the last step."""
         fresh = self.fresh or iterate.last is None
-        return super().last_sweep(problem, iterate, method) if fresh else iterate.last
+        return super().last_pass(problem, iterate, method) if fresh else iterate.last
 
     def _retreat(self, problem, iterate, index, status):
         iterate = more_damping(iterate)

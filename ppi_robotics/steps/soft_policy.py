@@ -126,7 +126,7 @@ class SoftPolicyIteration(Phase):
         status = Status.NO_DESCENT if broken is None else broke_down(broken)
         return replace(iterate, status=status, breakdown=broken), self._row(index, policy.cost, 0.0, 0.0, scale)
 
-    def last_sweep(self, problem, iterate, method):  # noqa: ARG002
+    def last_pass(self, problem, iterate, method):  # noqa: ARG002
         """Local model about the path of the last policy, and the evaluation of that policy."""
         return iterate.policy.model, iterate.policy.evaluation
 
