@@ -303,7 +303,7 @@ def test_a_second_process_compiles_nothing_from_a_package_that_cannot_be_written
 def test_checked_and_unchecked_code_are_kept_apart(tmp_path):
     assert process(tmp_path / "cache", NUMBA_BOUNDSCHECK="0")[0] == "compiled 2"  # whatever this process does
     assert process(tmp_path / "cache", NUMBA_BOUNDSCHECK="1")[0] == "compiled 2"
-    assert process(tmp_path / "cache")[0] == "compiled 0"
+    assert process(tmp_path / "cache", NUMBA_BOUNDSCHECK="0")[0] == "compiled 0"
 
 
 FILLED = """
